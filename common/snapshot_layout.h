@@ -1,0 +1,84 @@
+/* Bytes of a snapshot file. Normative text: docs/snapshot-format.md.
+ *
+ *   [header][section index][section 0][section 1] ...      contiguous, nothing between, nothing after
+ *
+ * Little-endian. Times: ns of CLOCK_MONOTONIC unless a name says wall (CLOCK_REALTIME). Sizes: bytes.
+ * A reader refuses a higher major, and skips sections it does not know. Every byte of the file is under a checksum. */
+#pragma once
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 0 };
+
+/* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
+#define SNAP_MAGIC "\x89PPSNP\r\n"
+enum { SNAP_MAGIC_BYTES = 8 };
+
+struct snap_header {
+	uint8_t magic[SNAP_MAGIC_BYTES];
+	uint16_t major, minor;
+	uint32_t header_bytes;  /* sizeof when written: a reader skips what it does not know */
+	uint32_t section_count;
+	uint32_t entry_bytes;   /* sizeof(struct snap_section) when written */
+	uint64_t file_bytes;    /* size of the whole file */
+	uint64_t reserved[3];   /* 0 */
+	uint32_t flags;         /* 0 */
+	uint32_t head_crc;      /* CRC-32C of header (this field as 0) and section index */
+};
+static_assert(sizeof(struct snap_header) == 64, "on-disk layout");
+static_assert(offsetof(struct snap_header, file_bytes) == 24, "on-disk layout");
+static_assert(offsetof(struct snap_header, head_crc) == 60, "on-disk layout");
+
+struct snap_section {
+	uint32_t id;           /* enum snap_section_id */
+	uint32_t codec;        /* enum snap_codec */
+	uint64_t offset;       /* from the start of the file */
+	uint64_t stored_bytes; /* in the file */
+	uint64_t raw_bytes;    /* after decoding */
+	uint32_t crc;          /* CRC-32C of the stored bytes */
+	uint32_t reserved;     /* 0 */
+};
+static_assert(sizeof(struct snap_section) == 40, "on-disk layout");
+
+enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
+
+/* One table: ids, names for messages. Never renumber. */
+#define SNAP_SECTIONS(X)                                                                                               \
+	X(1, INFO, "info")       /* what was recorded, by whom, when, with which engines */                            \
+	X(2, OPTIONS, "options") /* every option, its value and where it came from */                                  \
+	X(3, LOSSES, "losses")   /* everything that was not recorded, counted by cause */                              \
+	X(4, MODULES, "modules") /* loaded objects */                                                                  \
+	X(5, THREADS, "threads") /* threads seen */                                                                    \
+	X(6, STACKS, "stacks")   /* the tree of call stacks */                                                         \
+	X(7, HEAP, "heap")       /* per-stack allocation counters */                                                   \
+	X(8, CPU, "cpu")         /* per-stack, per-thread CPU sample counts: the whole recording */                    \
+	X(9, SAMPLES, "samples") /* the newest CPU samples, each with its time */
+
+enum snap_section_id {
+#define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
+	SNAP_SECTIONS(SNAP_SECTION_ENUM)
+#undef SNAP_SECTION_ENUM
+};
+
+/* Program counters below SNAP_PC_SPECIAL_END are not addresses but say what stands in their place. */
+enum snap_special_pc {
+	SNAP_PC_NONE = 0,      /* never stored */
+	SNAP_PC_TRUNCATED = 1, /* root of a stack whose outer frames were not seen */
+	SNAP_PC_LOST = 2,      /* the stack could not be taken or stored */
+	SNAP_PC_RECORDER = 3,  /* the sample fell into perfprobe itself */
+	SNAP_PC_SPECIAL_END = 4096
+};
+
+enum snap_module_flags { SNAP_MODULE_MAIN = 1, SNAP_MODULE_VDSO = 2, SNAP_MODULE_ANON = 4 };
+enum snap_heap_mode { SNAP_HEAP_OFF = 0, SNAP_HEAP_SAMPLED = 1, SNAP_HEAP_FULL = 2 };
+enum snap_option_source { SNAP_OPTION_DEFAULT = 0, SNAP_OPTION_ENVIRONMENT = 1, SNAP_OPTION_RUNTIME = 2 };
+
+/* Limits a reader enforces before it believes a size. */
+enum {
+	SNAP_MAX_SECTIONS = 64,
+	SNAP_MAX_STRING = 1 << 16,
+	SNAP_MAX_BUILD_ID = 64,
+};
+#define SNAP_MAX_RAW_BYTES (UINT64_C(4) << 30)
+#define SNAP_MAX_STACKS    (UINT32_C(1) << 28) /* node ids fit 28 bits in the recorder's tables */
