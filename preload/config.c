@@ -1,0 +1,254 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "compiler.h"
+#include "say.h"
+#include "units.h"
+
+enum kind {
+	KIND_PATH,
+	KIND_WORD,
+	KIND_COUNT,
+	KIND_BYTES,
+	KIND_DURATION,
+	KIND_SWITCH,
+	KIND_LIMIT,
+	KIND_RATE,
+	KIND_CHOICE_CLOCK,
+	KIND_CHOICE_HEAP,
+	KIND_CHOICE_LEAKS,
+	KIND_CHOICE_FOLLOW,
+	KIND_CHOICE_UNWIND,
+};
+enum option_state { BUILT, LATER };
+
+struct option {
+	const char *name, *def, *help;
+	size_t offset;
+	enum kind kind;
+	enum option_state state;
+};
+
+static const struct option options[CONFIG_COUNT] = {
+#define OPTION(NAME, field, kind_, def_, value, state_, help_) \
+	{ #NAME, def_, help_, offsetof(struct config, field), KIND_##kind_, state_ },
+#include "options.def"
+#undef OPTION
+};
+
+struct word {
+	enum kind kind;
+	const char *text;
+	uint64_t value;
+};
+
+static const struct word words[] = {
+	{ KIND_SWITCH, "on", 1 },
+	{ KIND_SWITCH, "off", 0 },
+	{ KIND_CHOICE_CLOCK, "cpu", CLOCK_CPU },
+	{ KIND_CHOICE_CLOCK, "wall", CLOCK_WALL },
+	{ KIND_CHOICE_HEAP, "sampled", HEAP_SAMPLED },
+	{ KIND_CHOICE_HEAP, "full", HEAP_FULL },
+	{ KIND_CHOICE_HEAP, "off", HEAP_OFF },
+	{ KIND_CHOICE_LEAKS, "off", LEAKS_OFF },
+	{ KIND_CHOICE_LEAKS, "exit", LEAKS_EXIT },
+	{ KIND_CHOICE_FOLLOW, "fork", FOLLOW_FORK },
+	{ KIND_CHOICE_FOLLOW, "exec", FOLLOW_EXEC },
+	{ KIND_CHOICE_FOLLOW, "both", FOLLOW_BOTH },
+	{ KIND_CHOICE_FOLLOW, "none", FOLLOW_NONE },
+	{ KIND_CHOICE_UNWIND, "auto", UNWIND_AUTO },
+	{ KIND_CHOICE_UNWIND, "cfi", UNWIND_CFI },
+	{ KIND_CHOICE_UNWIND, "fp", UNWIND_FP },
+	{ KIND_CHOICE_UNWIND, "libunwind", UNWIND_LIBUNWIND },
+};
+
+static const char prefix[] = "PERFPROBE_";
+static unsigned complaints;
+
+static int parse_word(enum kind kind, const char *text, uint64_t *ret_value)
+{
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (words[i].kind == kind && strcmp(words[i].text, text) == 0) {
+			*ret_value = words[i].value;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+/* "50M/min", "1G/h", "100k/s": bytes per minute. */
+static int parse_rate(const char *text, uint64_t *ret_per_min)
+{
+	const char *slash = strchr(text, '/');
+	char bytes_text[32];
+	uint64_t bytes;
+	size_t len;
+
+	if (strcmp(text, "off") == 0) {
+		*ret_per_min = 0;
+		return 0;
+	}
+	len = slash ? (size_t)(slash - text) : 0;
+	if (len == 0 || len >= sizeof(bytes_text))
+		return -EINVAL;
+	memcpy(bytes_text, text, len);
+	bytes_text[len] = '\0';
+	if (units_parse_bytes(bytes_text, &bytes) < 0)
+		return -EINVAL;
+	if (strcmp(slash, "/min") == 0)
+		*ret_per_min = bytes;
+	else if (strcmp(slash, "/h") == 0)
+		*ret_per_min = bytes / 60;
+	else if (strcmp(slash, "/s") == 0)
+		*ret_per_min = bytes * 60;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int parse_limit(struct config *c, const char *text, uint64_t *ret_value)
+{
+	size_t len = strlen(text);
+	char digits[8];
+	uint64_t percent;
+
+	c->memory_is_percent = false;
+	if (strcmp(text, "off") == 0) {
+		*ret_value = 0;
+		return 0;
+	}
+	if (len < 2 || text[len - 1] != '%' || len > sizeof(digits))
+		return units_parse_bytes(text, ret_value);
+	memcpy(digits, text, len - 1);
+	digits[len - 1] = '\0';
+	if (units_parse_count(digits, &percent) < 0 || percent < 1 || percent > 100)
+		return -EINVAL;
+	c->memory_is_percent = true;
+	*ret_value = percent;
+	return 0;
+}
+
+static int parse_value(struct config *c, enum kind kind, const char *text, uint64_t *ret_value)
+{
+	switch (kind) {
+	case KIND_PATH:
+	case KIND_WORD:
+		if (strlen(text) >= PATH_MAX)
+			return -ERANGE;
+		*ret_value = *text != '\0' && strcmp(text, "off") != 0;
+		return 0;
+	case KIND_COUNT:
+		return units_parse_count(text, ret_value);
+	case KIND_BYTES:
+		return units_parse_bytes(text, ret_value);
+	case KIND_DURATION:
+		if (strcmp(text, "off") == 0) {
+			*ret_value = 0;
+			return 0;
+		}
+		return units_parse_duration(text, ret_value);
+	case KIND_LIMIT:
+		return parse_limit(c, text, ret_value);
+	case KIND_RATE:
+		return parse_rate(text, ret_value);
+	case KIND_SWITCH:
+	case KIND_CHOICE_CLOCK:
+	case KIND_CHOICE_HEAP:
+	case KIND_CHOICE_LEAKS:
+	case KIND_CHOICE_FOLLOW:
+	case KIND_CHOICE_UNWIND:
+		return parse_word(kind, text, ret_value);
+	}
+	return -EINVAL;
+}
+
+/* What parses but cannot work. Returns the reason, or NULL. */
+static const char *out_of_range(enum config_index index, uint64_t value)
+{
+	if (index == CONFIG_CPU && value > 10000)
+		return "more than 10000 samples per second";
+	if (index == CONFIG_HEAP_INTERVAL && (value < 1 || value > UINT64_C(1) << 40))
+		return "the interval must be 1 byte to 1T";
+	if (index == CONFIG_EVERY && value != 0 && value < 10 * NS_PER_MS)
+		return "the shortest interval is 10ms";
+	if (index == CONFIG_WINDOW && (value < NS_PER_S || value > 3600 * NS_PER_S))
+		return "the window must be 1s to 1h";
+	return NULL;
+}
+
+static void set_option(struct config *c, enum config_index index, const char *text)
+{
+	const struct option *o = &options[index];
+	const char *why;
+	uint64_t value = 0;
+	int rc = parse_value(c, o->kind, text, &value);
+
+	why = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value);
+	if (why) {
+		complaints++;
+		say("PERFPROBE_", o->name, "='", text, "' is not usable (", why, "); keeping ",
+		    *o->def ? o->def : "the default", NULL);
+		return;
+	}
+	memcpy((char *)c + o->offset, &value, sizeof(value));
+	c->text[index] = text;
+	c->source[index] = SNAP_OPTION_ENVIRONMENT;
+	if (o->state == LATER && strcmp(text, o->def) != 0) {
+		complaints++;
+		say("PERFPROBE_", o->name, " is not built yet: it is accepted and has no effect", NULL);
+	}
+}
+
+static void set_named(struct config *c, const char *name, size_t name_len, const char *text)
+{
+	char unknown[64];
+
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		if (strlen(options[i].name) == name_len && memcmp(options[i].name, name, name_len) == 0) {
+			set_option(c, (enum config_index)i, text);
+			return;
+		}
+	}
+	if (name_len == 3 && memcmp(name, "LIB", 3) == 0)
+		return; /* the launcher's own: where the library is */
+	if (name_len >= sizeof(unknown))
+		name_len = sizeof(unknown) - 1;
+	memcpy(unknown, name, name_len);
+	unknown[name_len] = '\0';
+	complaints++;
+	say("unknown variable PERFPROBE_", unknown, " (ignored)", NULL);
+}
+
+void config_parse(struct config *ret_config, char **env)
+{
+	struct config *c = ret_config;
+
+	memset(c, 0, sizeof(*c));
+	complaints = 0;
+	for (size_t i = 0; i < CONFIG_COUNT; i++) {
+		uint64_t value = 0;
+
+		(void)parse_value(c, options[i].kind, options[i].def, &value); /* the table's defaults: tested to parse */
+		memcpy((char *)c + options[i].offset, &value, sizeof(value));
+		c->text[i] = options[i].def;
+	}
+	for (; env && *env; env++) {
+		const char *equals = strchr(*env, '=');
+
+		if (strncmp(*env, prefix, sizeof(prefix) - 1) == 0 && equals)
+			set_named(c, *env + sizeof(prefix) - 1, (size_t)(equals - *env) - (sizeof(prefix) - 1), equals + 1);
+	}
+}
+
+const char *config_name(enum config_index index)
+{
+	return options[index].name;
+}
+
+unsigned config_complaints(void)
+{
+	return complaints;
+}

@@ -1,0 +1,55 @@
+/* A small lock for code that runs inside malloc hooks: a word, no allocation, no errno.
+ * Short critical sections only. Ranks, outermost first: snapshot > threads > allocs shard > stacks > modules.
+ * A holder always has its thread's GUARD_TABLE bit set, so the CPU sampler's handler never waits for its own thread. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "atomic.h"
+#include "os_linux.h"
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#else
+	__asm__ volatile("yield");
+#endif
+}
+
+struct lock {
+	_Atomic uint32_t word; /* 0 free, 1 held */
+};
+
+static inline bool lock_try(struct lock *l)
+{
+	uint32_t expected = 0;
+
+	/* acquire, pairs with the release in lock_leave: what the last holder wrote is visible */
+	return load_relaxed(&l->word) == 0 && cas_acq_rel(&l->word, &expected, 1);
+}
+
+/* At most `spins` attempts; for signal handlers, which must not wait for a preempted holder. */
+static inline bool lock_try_for(struct lock *l, unsigned spins)
+{
+	for (unsigned i = 0; i < spins; i++) {
+		if (lock_try(l))
+			return true;
+		cpu_relax();
+	}
+	return false;
+}
+
+static inline void lock_enter(struct lock *l)
+{
+	for (unsigned i = 0; !lock_try(l); i++) {
+		if (i < 64)
+			cpu_relax();
+		else
+			os_yield(); /* the holder was preempted: let it run */
+	}
+}
+
+static inline void lock_leave(struct lock *l)
+{
+	store_release(&l->word, 0); /* pairs with the acquire in lock_try */
+}

@@ -1,0 +1,23 @@
+/* Loss counters: everything the recorder could not record, by cause (losses.def). [any thread, signal handlers] */
+#pragma once
+#include <stdint.h>
+#include "atomic.h"
+#include "compiler.h"
+
+enum loss {
+#define LOSS(id, name, meaning) LOSS_##id,
+#include "losses.def"
+#undef LOSS
+	LOSS_COUNT
+};
+
+extern _Atomic uint64_t losses_count[LOSS_COUNT] HIDDEN;
+
+static inline void loss_add(enum loss which, uint64_t n)
+{
+	add_relaxed(&losses_count[which], n); /* a statistic: orders nothing */
+}
+
+const char *loss_name(enum loss which);
+/* In a forked child: its own losses start at none. */
+void losses_reset(void);

@@ -1,0 +1,264 @@
+#include "os_linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "units.h"
+
+/* System call conventions: x86-64 psABI appendix A.2.1; arm64: Linux Documentation/arm64. */
+#if defined(__x86_64__)
+long os_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = e;
+	register long r9 __asm__("r9") = f;
+	long ret;
+
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+#elif defined(__aarch64__)
+long os_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long x8 __asm__("x8") = nr;
+	register long x0 __asm__("x0") = a;
+	register long x1 __asm__("x1") = b;
+	register long x2 __asm__("x2") = c;
+	register long x3 __asm__("x3") = d;
+	register long x4 __asm__("x4") = e;
+	register long x5 __asm__("x5") = f;
+
+	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+	return x0;
+}
+#else
+#error "perfprobe's library is written for x86-64 and arm64"
+#endif
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts = { 0, 0 };
+
+	(void)clock_gettime(id, &ts); /* cannot fail for the clocks used here, so errno is not touched */
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t os_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t os_wall_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+uint64_t os_cpu_ns(void)
+{
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t os_thread_cpu_ns(pid_t tid)
+{
+	struct timespec ts = { 0, 0 };
+	/* The clock of a thread by its id: include/linux/posix-timers.h, CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED. */
+	long id = ((long)~tid) * 8 | 6;
+
+	if (os_call(SYS_clock_gettime, id, (long)&ts, 0, 0, 0, 0) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+pid_t os_pid(void)
+{
+	return (pid_t)os_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+pid_t os_tid(void)
+{
+	return (pid_t)os_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+void *os_map(size_t bytes)
+{
+	long at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			  -1, 0);
+
+	if (at < 0 && at > -4096)
+		return NULL;
+	/* A core dump of the host is about the host. Best effort. */
+	(void)os_call(SYS_madvise, at, (long)bytes, MADV_DONTDUMP, 0, 0, 0);
+	return (void *)at;
+}
+
+void os_unmap(void *at, size_t bytes)
+{
+	if (at)
+		(void)os_call(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0); /* our own mapping: cannot fail */
+}
+
+int os_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	return (int)os_call(SYS_openat, dir, (long)path, flags | O_CLOEXEC, (long)mode, 0, 0);
+}
+
+int os_open(const char *path, int flags, mode_t mode)
+{
+	return os_openat(AT_FDCWD, path, flags, mode);
+}
+
+void os_close(int fd)
+{
+	if (fd >= 0)
+		(void)os_call(SYS_close, fd, 0, 0, 0, 0, 0); /* nothing useful can be done about a failure */
+}
+
+ssize_t os_read(int fd, void *to, size_t bytes)
+{
+	long n;
+
+	do
+		n = os_call(SYS_read, fd, (long)to, (long)bytes, 0, 0, 0);
+	while (n == -EINTR);
+	return n;
+}
+
+int os_write_all(int fd, const void *data, size_t bytes)
+{
+	const char *at = data;
+
+	while (bytes > 0) {
+		long n = os_call(SYS_write, fd, (long)at, (long)bytes, 0, 0, 0);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		at += n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+int os_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset)
+{
+	const char *at = data;
+
+	while (bytes > 0) {
+		long n = os_call(SYS_pwrite64, fd, (long)at, (long)bytes, (long)offset, 0, 0);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		at += n;
+		offset += (uint64_t)n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+ssize_t os_read_file(const char *path, char *to, size_t size)
+{
+	size_t used = 0;
+	int fd = os_open(path, O_RDONLY, 0);
+
+	if (fd < 0)
+		return fd;
+	while (used + 1 < size) {
+		ssize_t n = os_read(fd, to + used, size - 1 - used);
+
+		if (n <= 0)
+			break;
+		used += (size_t)n;
+	}
+	os_close(fd);
+	to[used] = '\0';
+	return (ssize_t)used;
+}
+
+int os_fstat(int fd, struct stat *ret_stat)
+{
+	return (int)os_call(SYS_fstat, fd, (long)ret_stat, 0, 0, 0, 0);
+}
+
+int os_rename_new(int dir, const char *from, const char *to)
+{
+	enum { NOREPLACE = 1 }; /* RENAME_NOREPLACE, linux/fs.h */
+	int rc = (int)os_call(SYS_renameat2, dir, (long)from, dir, (long)to, NOREPLACE, 0);
+
+	if (rc == -EINVAL || rc == -ENOSYS) /* file systems and kernels without the flag */
+		rc = (int)os_call(SYS_renameat, dir, (long)from, dir, (long)to, 0, 0);
+	return rc;
+}
+
+int os_unlinkat(int dir, const char *path)
+{
+	return (int)os_call(SYS_unlinkat, dir, (long)path, 0, 0, 0, 0);
+}
+
+bool os_read_memory(const void *from, void *to, size_t bytes)
+{
+	struct iovec local = { to, bytes };
+	struct iovec remote = { (void *)(uintptr_t)from, bytes };
+
+	return os_call(SYS_process_vm_readv, os_pid(), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+}
+
+/* rt_sigprocmask reads the new set from user memory before it looks at `how`: EFAULT means not readable, EINVAL means
+ * it was read (kernel/signal.c, SYSCALL_DEFINE4(rt_sigprocmask)). */
+bool os_readable(const void *at)
+{
+	uintptr_t word = (uintptr_t)at & ~(uintptr_t)7;
+
+	return os_call(SYS_rt_sigprocmask, ~0L, (long)word, 0, 8, 0, 0) == -EINVAL;
+}
+
+void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns)
+{
+	struct timespec ts = { (time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S) };
+
+	(void)os_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&ts, 0, 0); /* callers test again */
+}
+
+void os_futex_wake(const void *word)
+{
+	(void)os_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, INT32_MAX, 0, 0, 0);
+}
+
+void os_yield(void)
+{
+	(void)os_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+int os_kill_thread(pid_t pid, pid_t tid, int sig)
+{
+	return (int)os_call(SYS_tgkill, pid, tid, sig, 0, 0, 0);
+}
+
+int os_move_up(int fd)
+{
+	struct rlimit limit = { 1024, 1024 };
+	long floor, moved;
+
+	if (fd < 0)
+		return fd;
+	(void)os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&limit, 0, 0); /* keeps the guess on failure */
+	floor = limit.rlim_cur > 4096 ? 2048 : (long)(limit.rlim_cur / 2);
+	moved = os_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, floor, 0, 0, 0);
+	if (moved < 0)
+		return fd; /* full up there: the low number has to do */
+	os_close(fd);
+	return (int)moved;
+}
