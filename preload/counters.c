@@ -1,0 +1,182 @@
+#include "counters.h"
+
+#include <stddef.h>
+
+#include "compiler.h"
+#include "os_linux.h"
+
+#ifdef NDEBUG
+enum { FIRST_SLOTS = 64 };
+#else
+enum { FIRST_SLOTS = 4 };
+#endif
+
+_Atomic uint32_t counters_epoch_now = 1; /* entries start in epoch 0: nothing was live before their first change */
+
+static size_t table_bytes(uint32_t slots)
+{
+	return sizeof(struct counter_table) + (size_t)slots * sizeof(struct counter);
+}
+
+static uint32_t slot_of(uint64_t key)
+{
+	return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32); /* Fibonacci hashing, Knuth 6.4 */
+}
+
+static struct counter *find(struct counter_table *t, uint64_t key)
+{
+	for (uint32_t i = slot_of(key);; i++) {
+		struct counter *c = &t->slot[i & t->mask];
+		uint64_t seen = load_relaxed(&c->key); /* relaxed: only the owner writes */
+
+		if (seen == key || seen == 0)
+			return c;
+	}
+}
+
+static void copy(struct counter *to, const struct counter *from)
+{
+	store_relaxed(&to->epoch, load_relaxed(&from->epoch));
+	store_relaxed(&to->alloc_count, load_relaxed(&from->alloc_count));
+	store_relaxed(&to->alloc_bytes, load_relaxed(&from->alloc_bytes));
+	store_relaxed(&to->free_count, load_relaxed(&from->free_count));
+	store_relaxed(&to->free_bytes, load_relaxed(&from->free_bytes));
+	store_relaxed(&to->temporary_count, load_relaxed(&from->temporary_count));
+	store_relaxed(&to->peak_count, load_relaxed(&from->peak_count));
+	store_relaxed(&to->peak_bytes, load_relaxed(&from->peak_bytes));
+	store_relaxed(&to->cpu_samples, load_relaxed(&from->cpu_samples));
+	store_relaxed(&to->key, load_relaxed(&from->key));
+}
+
+static struct counter_table *grow(struct counters *c, struct counter_table *old)
+{
+	uint32_t slots = old ? (old->mask + 1) * 2 : FIRST_SLOTS;
+	struct counter_table *t = os_map(table_bytes(slots));
+
+	if (!t)
+		return NULL;
+	t->mask = slots - 1;
+	t->older = old;
+	if (old) {
+		t->used = old->used;
+		for (uint32_t i = 0; i <= old->mask; i++) {
+			uint64_t key = load_relaxed(&old->slot[i].key);
+
+			if (key)
+				copy(find(t, key), &old->slot[i]);
+		}
+	}
+	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
+	return t;
+}
+
+struct counter *counters_at(struct counters *c, uint64_t key)
+{
+	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
+	struct counter *at;
+
+	if (LIKELY(t != NULL)) {
+		at = find(t, key);
+		if (LIKELY(load_relaxed(&at->key) == key))
+			return at;
+		if (t->used < (t->mask + 1) / 2) {
+			t->used++;
+			store_release(&at->key, key); /* pairs with readers' acquire: the zeros before it are in place */
+			return at;
+		}
+	}
+	t = grow(c, t);
+	if (!t)
+		return NULL;
+	at = find(t, key);
+	t->used++;
+	store_release(&at->key, key);
+	return at;
+}
+
+static void add(struct counter *to, const struct counter *from)
+{
+	int64_t count = (int64_t)(load_relaxed(&from->alloc_count) - load_relaxed(&from->free_count));
+	int64_t bytes = (int64_t)(load_relaxed(&from->alloc_bytes) - load_relaxed(&from->free_bytes));
+
+	counter_touch(to);
+	if (load_relaxed(&from->epoch) == load_relaxed(&to->epoch)) {
+		count = load_relaxed(&from->peak_count);
+		bytes = load_relaxed(&from->peak_bytes);
+	}
+	own_add(&to->peak_count, count);
+	own_add(&to->peak_bytes, bytes);
+	own_add(&to->alloc_count, load_relaxed(&from->alloc_count));
+	own_add(&to->alloc_bytes, load_relaxed(&from->alloc_bytes));
+	own_add(&to->free_count, load_relaxed(&from->free_count));
+	own_add(&to->free_bytes, load_relaxed(&from->free_bytes));
+	own_add(&to->temporary_count, load_relaxed(&from->temporary_count));
+}
+
+bool counters_merge(struct counters *to, const struct counters *from, uint32_t cpu_thread)
+{
+	struct counter_table *t = load_acquire(&from->now); /* pairs with grow: its owner ended or is this thread */
+	bool all = true;
+
+	for (uint32_t i = 0; t && i <= t->mask; i++) {
+		const struct counter *c = &t->slot[i];
+		uint64_t key = load_relaxed(&c->key), samples = load_relaxed(&c->cpu_samples);
+		struct counter *sum;
+
+		if (!key)
+			continue;
+		if (load_relaxed(&c->alloc_count) || load_relaxed(&c->free_count)) {
+			sum = counters_at(to, key);
+			if (sum)
+				add(sum, c);
+			all = all && sum;
+		}
+		if (samples) {
+			sum = counters_at(to, key | (uint64_t)cpu_thread << 32);
+			if (sum)
+				own_add(&sum->cpu_samples, samples);
+			all = all && sum;
+		}
+	}
+	return all;
+}
+
+void counters_restart(struct counters *c)
+{
+	struct counter_table *t = load_relaxed(&c->now);
+
+	for (uint32_t i = 0; t && i <= t->mask; i++) {
+		struct counter *at = &t->slot[i];
+
+		if (!load_relaxed(&at->key))
+			continue;
+		store_relaxed(&at->alloc_count, load_relaxed(&at->alloc_count) - load_relaxed(&at->free_count));
+		store_relaxed(&at->alloc_bytes, load_relaxed(&at->alloc_bytes) - load_relaxed(&at->free_bytes));
+		store_relaxed(&at->free_count, 0);
+		store_relaxed(&at->free_bytes, 0);
+		store_relaxed(&at->temporary_count, 0);
+		store_relaxed(&at->cpu_samples, 0);
+	}
+}
+
+void counters_free_old(struct counters *c)
+{
+	struct counter_table *t = load_relaxed(&c->now), *old;
+
+	if (!t)
+		return;
+	while ((old = t->older)) {
+		t->older = old->older;
+		os_unmap(old, table_bytes(old->mask + 1));
+	}
+}
+
+void counters_done(struct counters *c)
+{
+	struct counter_table *t = load_relaxed(&c->now);
+
+	counters_free_old(c);
+	store_relaxed(&c->now, NULL);
+	if (t)
+		os_unmap(t, table_bytes(t->mask + 1));
+}

@@ -1,0 +1,614 @@
+/*
+ * eh_frame.c - decode call frame information for one pc, on demand, without allocation.
+ *
+ * Only what a stack walk needs is followed: the CFA, rbp, and the return address. Other registers are ignored, except
+ * that a CFA based on one of them is kept as it is: it can be used in the innermost frame, whose registers are known.
+ */
+#include "eh_frame.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "compiler.h"
+
+/* Pointer encodings, LSB 5.0 10.5.1. */
+enum {
+	PE_ABSPTR = 0x00,
+	PE_ULEB = 0x01,
+	PE_UDATA2 = 0x02,
+	PE_UDATA4 = 0x03,
+	PE_UDATA8 = 0x04,
+	PE_SLEB = 0x09,
+	PE_SDATA2 = 0x0a,
+	PE_SDATA4 = 0x0b,
+	PE_SDATA8 = 0x0c,
+	PE_FORMAT = 0x0f,
+	PE_PCREL = 0x10,
+	PE_DATAREL = 0x30,
+	PE_RELATION = 0x70,
+	PE_INDIRECT = 0x80,
+	PE_OMIT = 0xff,
+};
+
+enum { MAX_OPS = 20000, MAX_REMEMBERED = 8 };
+
+/* A reader that never leaves [at, end); `bad` is sticky. */
+struct in {
+	const uint8_t *at, *end;
+	uintptr_t datarel;
+	bool bad;
+};
+
+static uint64_t in_fixed(struct in *in, unsigned bytes)
+{
+	uint64_t value = 0;
+
+	if (in->bad || (size_t)(in->end - in->at) < bytes) {
+		in->bad = true;
+		return 0;
+	}
+	memcpy(&value, in->at, bytes); /* little-endian machines only, as the layout header says */
+	in->at += bytes;
+	return value;
+}
+
+static uint64_t in_uleb(struct in *in)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint64_t byte = in_fixed(in, 1);
+
+		value |= (byte & 0x7f) << shift;
+		if (!(byte & 0x80))
+			return value;
+	}
+	in->bad = true;
+	return 0;
+}
+
+static int64_t in_sleb(struct in *in)
+{
+	uint64_t value = 0;
+
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint64_t byte = in_fixed(in, 1);
+
+		value |= (byte & 0x7f) << shift;
+		if (!(byte & 0x80)) {
+			if (byte & 0x40 && shift + 7 < 64)
+				value |= ~UINT64_C(0) << (shift + 7);
+			return (int64_t)value;
+		}
+	}
+	in->bad = true;
+	return 0;
+}
+
+/* A value in pointer encoding `enc`, without following PE_INDIRECT (only personalities use it, and they are skipped). */
+static uintptr_t in_encoded(struct in *in, uint8_t enc)
+{
+	uintptr_t base = 0, value;
+
+	if (enc == PE_OMIT)
+		return 0;
+	if ((enc & PE_RELATION) == PE_PCREL)
+		base = (uintptr_t)in->at;
+	else if ((enc & PE_RELATION) == PE_DATAREL)
+		base = in->datarel;
+	switch (enc & PE_FORMAT) {
+	case PE_ABSPTR:
+	case PE_UDATA8:
+	case PE_SDATA8:
+		value = (uintptr_t)in_fixed(in, 8);
+		break;
+	case PE_UDATA2:
+		value = (uintptr_t)in_fixed(in, 2);
+		break;
+	case PE_SDATA2:
+		value = (uintptr_t)(int64_t)(int16_t)in_fixed(in, 2);
+		break;
+	case PE_UDATA4:
+		value = (uintptr_t)in_fixed(in, 4);
+		break;
+	case PE_SDATA4:
+		value = (uintptr_t)(int64_t)(int32_t)in_fixed(in, 4);
+		break;
+	case PE_ULEB:
+		value = (uintptr_t)in_uleb(in);
+		break;
+	case PE_SLEB:
+		value = (uintptr_t)in_sleb(in);
+		break;
+	default:
+		in->bad = true;
+		return 0;
+	}
+	return value ? base + value : 0;
+}
+
+/* ---- finding the FDE ---------------------------------------------------------------------------------------------- */
+
+/* Address of the FDE that may cover pc, by the header's sorted table; 0 if there is none. */
+static uintptr_t find_fde(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	struct in in = { hdr, (const uint8_t *)hi, (uintptr_t)hdr, false };
+	uint8_t version, frame_enc, count_enc, table_enc;
+	uint64_t count, low = 0, high;
+	const uint8_t *table;
+
+	if ((uintptr_t)hdr < lo || (uintptr_t)hdr >= hi)
+		return 0;
+	version = (uint8_t)in_fixed(&in, 1);
+	frame_enc = (uint8_t)in_fixed(&in, 1);
+	count_enc = (uint8_t)in_fixed(&in, 1);
+	table_enc = (uint8_t)in_fixed(&in, 1);
+	(void)in_encoded(&in, frame_enc); /* start of .eh_frame: the table leads there directly */
+	count = in_encoded(&in, count_enc);
+	/* GNU ld and lld write exactly this table encoding: pairs of 32-bit offsets from the header. */
+	if (in.bad || version != 1 || table_enc != (PE_DATAREL | PE_SDATA4) || count == 0)
+		return 0;
+	table = in.at;
+	if (count > (uint64_t)(in.end - table) / 8)
+		return 0;
+	high = count;
+	while (high - low > 1) {
+		uint64_t mid = low + (high - low) / 2;
+		int32_t start;
+
+		memcpy(&start, table + mid * 8, 4);
+		if ((uintptr_t)hdr + (uintptr_t)(int64_t)start <= pc)
+			low = mid;
+		else
+			high = mid;
+	}
+	{
+		int32_t pair[2];
+
+		memcpy(pair, table + low * 8, 8);
+		if ((uintptr_t)hdr + (uintptr_t)(int64_t)pair[0] > pc)
+			return 0;
+		return (uintptr_t)hdr + (uintptr_t)(int64_t)pair[1];
+	}
+}
+
+struct cie {
+	uint64_t code_align;
+	int64_t data_align;
+	uint64_t ra_reg;
+	uint8_t fde_enc;
+	bool has_augmentation, is_signal;
+	struct in program;
+};
+
+/* Opens the entry at `at`: its body, and the CIE pointer field. False for terminators, 64-bit and broken entries. */
+static bool entry_open(uintptr_t at, uintptr_t lo, uintptr_t hi, struct in *ret_body, uint32_t *ret_id,
+		       uintptr_t *ret_id_at)
+{
+	struct in in = { (const uint8_t *)at, (const uint8_t *)hi, 0, false };
+	uint64_t length;
+
+	if (at < lo || at >= hi)
+		return false;
+	length = in_fixed(&in, 4);
+	if (in.bad || length < 4 || length >= 0xfffffff0u || length > (uint64_t)(in.end - in.at))
+		return false;
+	in.end = in.at + length;
+	*ret_id_at = (uintptr_t)in.at;
+	*ret_id = (uint32_t)in_fixed(&in, 4);
+	*ret_body = in;
+	return !in.bad;
+}
+
+static bool cie_parse(uintptr_t at, uintptr_t lo, uintptr_t hi, struct cie *ret_cie)
+{
+	const char *augmentation;
+	uintptr_t id_at;
+	uint32_t id;
+	struct in in;
+	uint8_t version;
+
+	memset(ret_cie, 0, sizeof(*ret_cie));
+	if (!entry_open(at, lo, hi, &in, &id, &id_at) || id != 0)
+		return false;
+	version = (uint8_t)in_fixed(&in, 1);
+	augmentation = (const char *)in.at;
+	while (in_fixed(&in, 1) != 0 && !in.bad)
+		continue;
+	if (in.bad || (version != 1 && version != 3))
+		return false;
+	ret_cie->code_align = in_uleb(&in);
+	ret_cie->data_align = in_sleb(&in);
+	ret_cie->ra_reg = version == 1 ? in_fixed(&in, 1) : in_uleb(&in);
+	ret_cie->fde_enc = PE_ABSPTR;
+	if (augmentation[0] == 'z') {
+		uint64_t bytes = in_uleb(&in);
+		const uint8_t *after;
+
+		if (in.bad || bytes > (uint64_t)(in.end - in.at))
+			return false;
+		after = in.at + bytes;
+		ret_cie->has_augmentation = true;
+		for (const char *a = augmentation + 1; *a; a++) {
+			if (*a == 'R')
+				ret_cie->fde_enc = (uint8_t)in_fixed(&in, 1);
+			else if (*a == 'P')
+				(void)in_encoded(&in, (uint8_t)in_fixed(&in, 1) & 0x7f);
+			else if (*a == 'L')
+				(void)in_fixed(&in, 1);
+			else if (*a == 'S')
+				ret_cie->is_signal = true;
+			else if (*a != 'B')
+				return false;
+		}
+		in.at = after;
+	} else if (augmentation[0]) {
+		return false;
+	}
+	ret_cie->program = in;
+	return !in.bad;
+}
+
+/* ---- running the program ------------------------------------------------------------------------------------------ */
+
+enum where { WHERE_SAME, WHERE_CFA, WHERE_RBP_MEM, WHERE_UNDEFINED, WHERE_OTHER };
+
+struct place {
+	uint8_t where; /* enum where */
+	int64_t off;
+};
+
+struct row {
+	uint8_t cfa_kind; /* RULE_REG, RULE_DEREF, RULE_PLT or RULE_NONE */
+	uint64_t cfa_reg;
+	int64_t cfa_off, cfa_add;
+	struct place rbp, ra;
+};
+
+struct machine {
+	struct row row, initial, remembered[MAX_REMEMBERED];
+	unsigned depth;
+	uintptr_t loc;
+	const struct cie *cie;
+	bool unsupported;
+};
+
+enum {
+	OP_DEREF = 0x06,
+	OP_AND = 0x1a,
+	OP_PLUS = 0x22,
+	OP_PLUS_UCONST = 0x23,
+	OP_SHL = 0x24,
+	OP_GE = 0x2a,
+	OP_LIT0 = 0x30,
+	OP_BREG0 = 0x70,
+};
+
+/* The CFA expressions that compilers and linkers emit; anything else is not supported. */
+static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
+{
+	static const uint8_t plt[] = { OP_BREG0 + DW_RSP, 8, OP_BREG0 + 16, 0, OP_LIT0 + 15, OP_AND,
+				       OP_LIT0 + 11, OP_GE, OP_LIT0 + 3, OP_SHL, OP_PLUS };
+	struct in in = { expr, expr + len, 0, false };
+	uint8_t op;
+
+	row->cfa_kind = RULE_NONE;
+	if (len == sizeof(plt) && memcmp(expr, plt, 6) == 0 && expr[7] == OP_GE && expr[8] == OP_LIT0 + 3 &&
+	    expr[9] == OP_SHL && expr[10] == OP_PLUS && (expr[6] == OP_LIT0 + 11 || expr[6] == OP_LIT0 + 10)) {
+		row->cfa_kind = RULE_PLT; /* lit10: PLTs with an endbr64 are 10 bytes to the push */
+		row->cfa_add = expr[6] - OP_LIT0;
+		return;
+	}
+	op = (uint8_t)in_fixed(&in, 1);
+	if (in.bad || op < OP_BREG0 || op >= OP_BREG0 + 16)
+		return;
+	row->cfa_reg = (uint64_t)(op - OP_BREG0);
+	row->cfa_off = in_sleb(&in);
+	row->cfa_add = 0;
+	if (in.bad)
+		return;
+	if (in.at == in.end) {
+		row->cfa_kind = RULE_REG;
+		return;
+	}
+	if (in_fixed(&in, 1) != OP_DEREF)
+		return;
+	if (in.at != in.end) {
+		if (in_fixed(&in, 1) != OP_PLUS_UCONST)
+			return;
+		row->cfa_add = (int64_t)in_uleb(&in);
+	}
+	if (!in.bad && in.at == in.end)
+		row->cfa_kind = RULE_DEREF;
+}
+
+static struct place *place_of(struct machine *m, uint64_t reg)
+{
+	if (reg == DW_RBP)
+		return &m->row.rbp;
+	if (reg == m->cie->ra_reg)
+		return &m->row.ra;
+	return NULL;
+}
+
+static void set_place(struct machine *m, uint64_t reg, enum where where, int64_t off)
+{
+	struct place *p = place_of(m, reg);
+
+	if (p) {
+		p->where = (uint8_t)where;
+		p->off = off;
+	}
+}
+
+/* "The register is saved at this expression": only rbp at rbp + off is known to occur for what is followed. */
+static void place_expression(struct machine *m, uint64_t reg, const uint8_t *expr, size_t len)
+{
+	struct in in = { expr, expr + len, 0, false };
+	uint64_t op = in_fixed(&in, 1);
+	int64_t off = in_sleb(&in);
+
+	if (!in.bad && in.at == in.end && op == OP_BREG0 + DW_RBP)
+		set_place(m, reg, WHERE_RBP_MEM, off);
+	else
+		set_place(m, reg, WHERE_OTHER, 0);
+}
+
+static void restore_place(struct machine *m, uint64_t reg)
+{
+	if (reg == DW_RBP)
+		m->row.rbp = m->initial.rbp;
+	else if (reg == m->cie->ra_reg)
+		m->row.ra = m->initial.ra;
+}
+
+/* Opcodes whose operands are all in the low numbers; DWARF 5 table 7.29. */
+static void step_extended(struct machine *m, struct in *in, uint8_t op)
+{
+	uint64_t reg, len;
+	const uint8_t *expr;
+
+	switch (op) {
+	case 0x00: /* nop */
+		break;
+	case 0x01: /* set_loc */
+		m->loc = in_encoded(in, m->cie->fde_enc);
+		break;
+	case 0x02: /* advance_loc1 */
+		m->loc += in_fixed(in, 1) * m->cie->code_align;
+		break;
+	case 0x03: /* advance_loc2 */
+		m->loc += in_fixed(in, 2) * m->cie->code_align;
+		break;
+	case 0x04: /* advance_loc4 */
+		m->loc += in_fixed(in, 4) * m->cie->code_align;
+		break;
+	case 0x05: /* offset_extended */
+		reg = in_uleb(in);
+		set_place(m, reg, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+		break;
+	case 0x06: /* restore_extended */
+		restore_place(m, in_uleb(in));
+		break;
+	case 0x07: /* undefined */
+		set_place(m, in_uleb(in), WHERE_UNDEFINED, 0);
+		break;
+	case 0x08: /* same_value */
+		set_place(m, in_uleb(in), WHERE_SAME, 0);
+		break;
+	case 0x09: /* register: moved to another register */
+		reg = in_uleb(in);
+		(void)in_uleb(in);
+		set_place(m, reg, WHERE_OTHER, 0);
+		break;
+	case 0x0a: /* remember_state */
+		if (m->depth == MAX_REMEMBERED)
+			m->unsupported = true;
+		else
+			m->remembered[m->depth++] = m->row;
+		break;
+	case 0x0b: /* restore_state */
+		if (m->depth == 0)
+			m->unsupported = true;
+		else
+			m->row = m->remembered[--m->depth];
+		break;
+	case 0x0c: /* def_cfa */
+		m->row.cfa_kind = RULE_REG;
+		m->row.cfa_reg = in_uleb(in);
+		m->row.cfa_off = (int64_t)in_uleb(in);
+		break;
+	case 0x0d: /* def_cfa_register */
+		m->row.cfa_reg = in_uleb(in);
+		break;
+	case 0x0e: /* def_cfa_offset */
+		m->row.cfa_off = (int64_t)in_uleb(in);
+		break;
+	case 0x0f: /* def_cfa_expression */
+		len = in_uleb(in);
+		expr = in->at;
+		if (in->bad || len > (uint64_t)(in->end - in->at)) {
+			in->bad = true;
+			break;
+		}
+		in->at += len;
+		cfa_expression(&m->row, expr, (size_t)len);
+		break;
+	case 0x10: /* expression */
+	case 0x16: /* val_expression */
+		reg = in_uleb(in);
+		len = in_uleb(in);
+		expr = in->at;
+		if (in->bad || len > (uint64_t)(in->end - in->at)) {
+			in->bad = true;
+			break;
+		}
+		in->at += len;
+		if (op == 0x10)
+			place_expression(m, reg, expr, (size_t)len);
+		else
+			set_place(m, reg, WHERE_OTHER, 0);
+		break;
+	case 0x11: /* offset_extended_sf */
+		reg = in_uleb(in);
+		set_place(m, reg, WHERE_CFA, in_sleb(in) * m->cie->data_align);
+		break;
+	case 0x12: /* def_cfa_sf */
+		m->row.cfa_kind = RULE_REG;
+		m->row.cfa_reg = in_uleb(in);
+		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		break;
+	case 0x13: /* def_cfa_offset_sf */
+		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		break;
+	case 0x14: /* val_offset */
+	case 0x15: /* val_offset_sf */
+		reg = in_uleb(in);
+		(void)in_uleb(in);
+		set_place(m, reg, WHERE_OTHER, 0);
+		break;
+	case 0x2e: /* GNU_args_size */
+		(void)in_uleb(in);
+		break;
+	default:
+		m->unsupported = true;
+		break;
+	}
+}
+
+/* Runs instructions until the location passes `pc` or the program ends. */
+static void run(struct machine *m, struct in *in, uintptr_t pc)
+{
+	for (unsigned steps = 0; in->at < in->end && !in->bad && !m->unsupported; steps++) {
+		uint8_t op = (uint8_t)in_fixed(in, 1);
+
+		if (steps == MAX_OPS) {
+			m->unsupported = true;
+			return;
+		}
+		switch (op >> 6) {
+		case 1: /* advance_loc */
+			m->loc += (op & 0x3f) * m->cie->code_align;
+			break;
+		case 2: /* offset */
+			set_place(m, op & 0x3f, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+			break;
+		case 3: /* restore */
+			restore_place(m, op & 0x3f);
+			break;
+		default:
+			step_extended(m, in, op);
+			break;
+		}
+		if (m->loc > pc)
+			return; /* the instruction only moved the location: the row before it is the answer */
+	}
+}
+
+static struct rule rule_of(const struct machine *m)
+{
+	const struct row *row = &m->row;
+	struct rule r = { .kind = RULE_NONE };
+
+	if (m->cie->is_signal) {
+		r.kind = RULE_SIGNAL;
+		return r;
+	}
+	if (row->ra.where == WHERE_UNDEFINED) {
+		r.kind = RULE_STOP;
+		return r;
+	}
+	if (row->ra.where != WHERE_CFA || row->ra.off != -8 || row->cfa_kind == RULE_NONE || row->cfa_reg >= DW_RA)
+		return r;
+	r.kind = row->cfa_kind;
+	r.reg = (uint8_t)row->cfa_reg;
+	r.off = (int32_t)row->cfa_off;
+	r.add = (int32_t)row->cfa_add;
+	if (r.off != row->cfa_off || r.add != row->cfa_add) {
+		r.kind = RULE_NONE;
+		return r;
+	}
+	switch (row->rbp.where) {
+	case WHERE_SAME:
+		r.rbp_kind = RBP_SAME;
+		break;
+	case WHERE_CFA:
+		r.rbp_kind = RBP_AT_CFA;
+		break;
+	case WHERE_RBP_MEM:
+		r.rbp_kind = RBP_AT_RBP;
+		break;
+	default:
+		r.rbp_kind = RBP_UNKNOWN;
+		break;
+	}
+	r.rbp_off = (int32_t)row->rbp.off;
+	if (r.rbp_off != row->rbp.off)
+		r.rbp_kind = RBP_UNKNOWN;
+	return r;
+}
+
+struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	const struct rule none = { .kind = RULE_NONE };
+	uintptr_t fde = find_fde(hdr, lo, hi, pc), id_at, start, size;
+	struct machine m;
+	struct cie cie;
+	struct in in;
+	uint32_t id;
+
+	if (!fde || !entry_open(fde, lo, hi, &in, &id, &id_at) || id == 0)
+		return none;
+	if (!cie_parse(id_at - id, lo, hi, &cie))
+		return none;
+	start = in_encoded(&in, cie.fde_enc);
+	size = in_encoded(&in, cie.fde_enc & PE_FORMAT);
+	if (in.bad || pc < start || pc - start >= size)
+		return none;
+	if (cie.has_augmentation) {
+		uint64_t bytes = in_uleb(&in);
+
+		if (in.bad || bytes > (uint64_t)(in.end - in.at))
+			return none;
+		in.at += bytes;
+	}
+	memset(&m, 0, sizeof(m));
+	m.cie = &cie;
+	m.loc = start;
+	m.row.ra.where = WHERE_OTHER;
+	run(&m, &cie.program, UINTPTR_MAX);
+	m.initial = m.row;
+	m.loc = start;
+	run(&m, &in, pc);
+	if (in.bad || cie.program.bad || m.unsupported)
+		return none;
+	return rule_of(&m);
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------ */
+
+uint64_t rule_pack(struct rule r)
+{
+	if (r.off < -(1 << 23) || r.off >= 1 << 23 || r.add < -(1 << 13) || r.add >= 1 << 13)
+		return RULE_NONE;
+	if (r.rbp_off % 8 != 0 || r.rbp_off < -(1 << 18) || r.rbp_off >= 1 << 18)
+		r.rbp_kind = RBP_UNKNOWN;
+	if (r.rbp_kind == RBP_UNKNOWN)
+		r.rbp_off = 0;
+	return (uint64_t)r.kind | (uint64_t)(r.reg & 15) << 3 | (uint64_t)r.rbp_kind << 7 |
+	       ((uint64_t)(uint32_t)r.off & 0xffffff) << 9 | ((uint64_t)(uint32_t)(r.rbp_off / 8) & 0xffff) << 33 |
+	       ((uint64_t)(uint32_t)r.add & 0x3fff) << 49;
+}
+
+struct rule rule_unpack(uint64_t bits)
+{
+	struct rule r;
+
+	r.kind = bits & 7;
+	r.reg = bits >> 3 & 15;
+	r.rbp_kind = bits >> 7 & 3;
+	r.off = (int32_t)(uint32_t)(bits >> 9 << 8) >> 8;
+	r.rbp_off = (int16_t)(uint16_t)(bits >> 33) * 8;
+	r.add = (int32_t)((uint32_t)(bits >> 49) << 18) >> 18;
+	return r;
+}

@@ -1,0 +1,44 @@
+/* Call frame information: .eh_frame_hdr and .eh_frame -> the rule that undoes one frame at one pc.
+ * Sources    System V x86-64 psABI 3.6-3.7; LSB 5.0 core, chapter "Exception Frames"; DWARF 5 section 6.4.
+ * Context    [hook] and signal handlers: pure, bounded steps, reads only inside [lo, hi) of the module.
+ * Errors     what cannot be expressed as a rule is RULE_NONE; nothing is guessed. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rule_kind {
+	RULE_NONE,   /* no information, or more than a rule can say */
+	RULE_REG,    /* CFA = reg + off */
+	RULE_DEREF,  /* CFA = *(reg + off) + add */
+	RULE_PLT,    /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0): binutils' PLT entries */
+	RULE_STOP,   /* the return address is undefined: outermost frame */
+	RULE_SIGNAL, /* a signal trampoline: the interrupted registers are in the ucontext at rsp */
+	RULE_FP,     /* frame-pointer chain: CFA = rbp + 16, rbp at CFA - 16 */
+};
+
+enum rbp_kind {
+	RBP_SAME,
+	RBP_AT_CFA,   /* rbp = *(CFA + rbp_off) */
+	RBP_AT_RBP,   /* rbp = *(rbp + rbp_off): stacks realigned by GCC */
+	RBP_UNKNOWN,
+};
+
+/* The return address is at CFA - 8 for every kind but STOP, SIGNAL and NONE. */
+struct rule {
+	uint8_t kind;     /* enum rule_kind */
+	uint8_t reg;      /* DWARF number of the CFA's base register */
+	uint8_t rbp_kind; /* enum rbp_kind */
+	int32_t off;      /* within +-2^23 */
+	int32_t rbp_off;  /* multiple of 8 within +-2^18 */
+	int32_t add;      /* within +-2^14 */
+};
+
+/* DWARF register numbers, psABI figure 3.36. */
+enum { DW_RBX = 3, DW_RBP = 6, DW_RSP = 7, DW_RA = 16, DW_REGS = 17 };
+
+/* Rule for `pc` of the module whose PT_GNU_EH_FRAME segment starts at `hdr` and whose mapping is [lo, hi). */
+struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);
+
+/* 63-bit packing, for the cache. A rule whose numbers do not fit packs as RULE_NONE. */
+uint64_t rule_pack(struct rule r);
+struct rule rule_unpack(uint64_t bits);

@@ -1,0 +1,42 @@
+/*
+ * "Is this thread already inside the profiler?" Two bits, because the answers differ:
+ *   GUARD_ALLOC  held over a whole allocator hook INCLUDING the real call: nested malloc (dlsym, a calloc built on
+ *                malloc, an allocator's own start-up) is not an event.
+ *   GUARD_TABLE  held only while the recorder's tables change: a CPU sample that lands there is put aside
+ *                (sampler.c). Not held over the real call, or time spent in the allocator would vanish from profiles.
+ * initial-exec TLS: one thread-register load; a dynamic TLS first touch may call malloc.
+ */
+#pragma once
+#include <signal.h>
+#include <stdbool.h>
+#include "atomic.h"
+#include "compiler.h"
+
+enum { GUARD_ALLOC = 1, GUARD_TABLE = 2 };
+
+struct thread;
+
+/* What a thread keeps in TLS; the rest is in its struct thread. */
+struct tls {
+	volatile sig_atomic_t guard;
+	struct thread *thread; /* NULL: not attached yet, or past its end */
+	bool ended;            /* the thread's end was recorded: late events go to the shared record */
+	bool in_create;        /* inside pthread_create: its locks are held, start no thread */
+};
+extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
+
+/* True if the bit was clear and is set now. */
+static inline bool guard_enter(struct tls *t, int bit)
+{
+	if (t->guard & bit)
+		return false;
+	t->guard |= bit; /* not atomic, and need not be: a handler leaves the bits as it found them */
+	signal_fence();
+	return true;
+}
+
+static inline void guard_leave(struct tls *t, int bit)
+{
+	signal_fence();
+	t->guard &= ~bit;
+}

@@ -1,0 +1,264 @@
+/*
+ * recorder.c - what happens at an allocation and at a free.
+ *
+ * full mode     each block is stored with weight 1.
+ * sampled mode  a countdown of bytes per thread; the block that takes it below zero is stored with the weight 1/p and
+ *               the countdown is drawn anew (poisson.h). A free first asks a one-byte filter.
+ * peak          each thread adds its live bytes to the process's total when they moved by more than 1/1024 of the peak;
+ *               between, it remembers its own highest value, so that a single-threaded program's peak is exact. When
+ *               the total passes the last mark by 1/64, the epoch moves on and each counter keeps what was live
+ *               (counters.h): "live at the peak" per stack, without touching the stacks that did not change.
+ */
+#include "recorder.h"
+
+#include "compiler.h"
+#include "losses.h"
+#include "os_linux.h"
+#include "poisson.h"
+#include "samples.h"
+#include "threads.h"
+#include "unwind.h"
+#include "units.h"
+
+static enum config_heap mode = HEAP_OFF;
+static uint64_t interval = 1;
+static uint64_t seed;
+static uint64_t start_ns;
+static _Atomic uint32_t tenths;
+static _Atomic uint64_t threads_seeded;
+
+static _Atomic int64_t live_total;
+static _Atomic int64_t peak_high;  /* highest total seen */
+static _Atomic int64_t peak_mark;  /* the total at which the epoch last moved */
+static _Atomic uint64_t peak_ns;
+static _Atomic int64_t pending_limit; /* peak / 1024 */
+
+void recorder_init(const struct config *config)
+{
+	mode = (enum config_heap)config->heap;
+	interval = config->heap_interval;
+	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
+	start_ns = os_now_ns();
+}
+
+void recorder_tick(uint64_t now_ns)
+{
+	store_relaxed(&tenths, (uint32_t)((now_ns - start_ns) / (NS_PER_S / 10)));
+}
+
+/* ---- totals and peak ---------------------------------------------------------------------------------------------- */
+
+static void atomic_raise(_Atomic int64_t *to, int64_t value)
+{
+	int64_t seen = load_relaxed(to);
+
+	while (seen < value && !cas_relaxed(to, &seen, value))
+		continue;
+}
+
+static NOINLINE void pending_flush(struct thread *th)
+{
+	int64_t before = add_relaxed(&live_total, th->pending);
+	int64_t high = before + th->pending_high;
+	int64_t mark = load_relaxed(&peak_mark);
+
+	th->pending = th->pending_high = 0;
+	if (high <= load_relaxed(&peak_high))
+		return;
+	atomic_raise(&peak_high, high);
+	store_relaxed(&peak_ns, os_now_ns());
+	store_relaxed(&pending_limit, high / 1024);
+	if (high > mark + mark / 64 && cas_relaxed(&peak_mark, &mark, high))
+		add_relaxed(&counters_epoch_now, 1);
+}
+
+static void live_changed(struct thread *th, int64_t delta)
+{
+	int64_t limit = load_relaxed(&pending_limit);
+
+	th->pending += delta;
+	if (th->pending > th->pending_high)
+		th->pending_high = th->pending;
+	if (UNLIKELY(th->pending > limit || th->pending < -limit))
+		pending_flush(th);
+}
+
+struct recorder_totals recorder_totals(void)
+{
+	struct recorder_totals totals;
+	int64_t high = load_relaxed(&peak_high), live = load_relaxed(&live_total);
+
+	/* What single threads still hold back, read while they run: within 1/1024 of the peak each. */
+	for (struct thread *th = threads_first(); th; th = th->next)
+		if (load_relaxed(&th->use) != THREAD_FREE && live + th->pending_high > high)
+			high = live + th->pending_high;
+	totals.peak_bytes = high > 0 ? (uint64_t)high : 0;
+	totals.peak_ns = load_relaxed(&peak_ns);
+	return totals;
+}
+
+void recorder_fork_child(void)
+{
+	store_relaxed(&peak_high, load_relaxed(&live_total));
+	store_relaxed(&peak_mark, load_relaxed(&live_total));
+	store_relaxed(&peak_ns, os_now_ns());
+	add_relaxed(&counters_epoch_now, 1);
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t scaled_count(const struct block *b)
+{
+	return mode == HEAP_FULL ? 1 : (uint64_t)((double)b->weight * RECORDER_COUNT_SCALE + 0.5);
+}
+
+static uint64_t scaled_bytes(const struct block *b)
+{
+	return mode == HEAP_FULL ? b->bytes : (uint64_t)((double)b->weight * (double)b->bytes + 0.5);
+}
+
+static void count_alloc(struct thread *th, const struct block *b)
+{
+	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
+
+	if (!c) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	counter_touch(c);
+	own_add(&c->alloc_count, scaled_count(b));
+	own_add(&c->alloc_bytes, scaled_bytes(b));
+	live_changed(th, (int64_t)scaled_bytes(b));
+}
+
+static void count_free(struct thread *th, const struct block *b, bool temporary)
+{
+	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
+
+	if (!c) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	counter_touch(c);
+	own_add(&c->free_count, scaled_count(b));
+	own_add(&c->free_bytes, scaled_bytes(b));
+	if (temporary)
+		own_add(&c->temporary_count, scaled_count(b));
+	live_changed(th, -(int64_t)scaled_bytes(b));
+}
+
+/* Guarded part of an event: tables may change. */
+static void table_leave(struct tls *t, struct thread *th)
+{
+	guard_leave(t, GUARD_TABLE);
+	if (UNLIKELY(th->deferred_depth))
+		samples_flush(t, th);
+}
+
+static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size, const void *frame)
+{
+	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
+	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .weight = 1 }, was;
+	bool replaced;
+	size_t depth;
+
+	if (mode == HEAP_SAMPLED)
+		block.weight = (float)poisson_weight(size, interval);
+	depth = unwind_walk(&start, th->heap_pcs, ARRAY_LEN(th->heap_pcs));
+	if (!guard_enter(t, GUARD_TABLE))
+		return;
+	block.stack = stacks_intern(&th->heap_memo, th->heap_pcs, depth, false);
+	if (allocs_put(address, &block, &was, &replaced)) {
+		if (replaced) {
+			loss_add(LOSS_HEAP_REUSED, 1);
+			count_free(th, &was, false);
+		}
+		count_alloc(th, &block);
+	} else {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+	}
+	th->last_alloc = address;
+	th->last_seq = th->alloc_seq;
+	table_leave(t, th);
+}
+
+/* First use of a thread's countdown. */
+static NOINLINE void seed_thread(struct thread *th)
+{
+	uint64_t n = add_relaxed(&threads_seeded, 1);
+
+	th->random = seed + n * UINT64_C(0xd1342543de82ef95);
+	th->countdown = poisson_gap(&th->random, interval);
+}
+
+void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame)
+{
+	struct thread *th;
+
+	if (mode == HEAP_OFF)
+		return;
+	th = threads_enter(t);
+	if (UNLIKELY(!th)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	th->alloc_seq++;
+	if (mode == HEAP_SAMPLED) {
+		if (UNLIKELY(th->random == 0))
+			seed_thread(th);
+		th->countdown -= (int64_t)size + 1;
+		if (LIKELY(th->countdown > 0)) {
+			threads_leave(t, th);
+			return;
+		}
+		th->countdown = poisson_gap(&th->random, interval);
+	}
+	store_block(t, th, address, size, frame);
+	threads_leave(t, th);
+}
+
+bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
+{
+	bool found;
+
+	if (mode == HEAP_OFF || (mode == HEAP_SAMPLED && LIKELY(!allocs_maybe(address))))
+		return false;
+	if (!guard_enter(t, GUARD_TABLE))
+		return false;
+	found = allocs_take(address, ret_block);
+	guard_leave(t, GUARD_TABLE);
+	if (t->thread && UNLIKELY(t->thread->deferred_depth))
+		samples_flush(t, t->thread);
+	return found;
+}
+
+void recorder_freed(struct tls *t, const void *address, const struct block *block)
+{
+	struct thread *th = threads_enter(t);
+
+	if (!th) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	if (guard_enter(t, GUARD_TABLE)) {
+		bool temporary = th->last_alloc == address && th->last_seq == th->alloc_seq;
+
+		count_free(th, block, temporary);
+		table_leave(t, th);
+	}
+	threads_leave(t, th);
+}
+
+void recorder_restore(struct tls *t, const void *address, const struct block *block)
+{
+	struct block was;
+	bool replaced;
+
+	if (!guard_enter(t, GUARD_TABLE))
+		return;
+	if (!allocs_put(address, block, &was, &replaced))
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+	guard_leave(t, GUARD_TABLE);
+	if (t->thread && UNLIKELY(t->thread->deferred_depth))
+		samples_flush(t, t->thread);
+}

@@ -1,0 +1,33 @@
+/* Heap events -> stacks, live blocks, counters. Hooks call this and nothing else.
+ * Context    [hook], with GUARD_ALLOC held by the caller. errno is not touched; no allocation but mmap.
+ * Errors     none are returned: losses.h. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "allocs.h"
+#include "config.h"
+#include "guard.h"
+
+enum { RECORDER_COUNT_SCALE = 65536 }; /* unit of counts in sampled mode: 1/65536 */
+
+void recorder_init(const struct config *config); /* [init] */
+
+/* `address` is a new block of `size` bytes. `frame`: __builtin_frame_address(0) of the hook the program called. */
+void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame);
+/* Takes the block out before the real allocator may hand the address out again; false if it is not followed. */
+bool recorder_take(struct tls *t, const void *address, struct block *ret_block);
+/* The block is gone. After recorder_take(). */
+void recorder_freed(struct tls *t, const void *address, const struct block *block);
+/* The real realloc failed: the block is still alive. After recorder_take(), instead of recorder_freed(). */
+void recorder_restore(struct tls *t, const void *address, const struct block *block);
+
+/* Tenths of a second since start: moved on by the helper and the sampler, read for a block's age. */
+void recorder_tick(uint64_t now_ns);
+
+struct recorder_totals {
+	uint64_t peak_bytes, peak_ns;
+};
+struct recorder_totals recorder_totals(void);
+/* In a forked child: the peak starts from what is live. */
+void recorder_fork_child(void);

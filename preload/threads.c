@@ -1,0 +1,303 @@
+#include "threads.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "compiler.h"
+#include "losses.h"
+#include "os_linux.h"
+#include "say.h"
+
+_Thread_local struct tls tls_self;
+
+static _Atomic(struct thread *) all;
+static _Atomic uint32_t record_count;
+static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, touched as they are used */
+static uint64_t ring_entries_wanted;
+
+/* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
+static struct lock counters_lock;
+static struct counters ended;
+
+/* For events of threads past their end: one struct, one lock. */
+static struct lock late_lock;
+static struct thread *late;
+
+void threads_init(uint64_t ring_entries)
+{
+	ring_entries_wanted = ring_entries;
+}
+
+static struct thread_record *record_table(void)
+{
+	/* acquire, pairs with the CAS below */
+	struct thread_record *t = load_acquire(&records), *mine;
+
+	if (t)
+		return t;
+	mine = os_map(THREADS_MAX_RECORDS * sizeof(*mine));
+	if (!mine)
+		return NULL;
+	memcpy(mine[0].name, "(more threads)", 15);
+	if (cas_acq_rel(&records, &t, mine)) {
+		store_release(&record_count, 1); /* record 0 is the shared one */
+		return mine;
+	}
+	os_unmap(mine, THREADS_MAX_RECORDS * sizeof(*mine));
+	return t;
+}
+
+static uint32_t record_new(pid_t tid)
+{
+	struct thread_record *table = record_table();
+	uint32_t i;
+
+	if (!table) {
+		loss_add(LOSS_THREADS_FAILED, 1);
+		return 0;
+	}
+	i = load_relaxed(&record_count);
+	do {
+		if (i >= THREADS_MAX_RECORDS) {
+			loss_add(LOSS_THREADS_FOLDED, 1);
+			return 0;
+		}
+	} while (!cas_acq_rel(&record_count, &i, i + 1)); /* a reader that sees i + 1 may see zeros: an unnamed thread */
+	table[i].tid = tid;
+	table[i].start_ns = os_now_ns();
+	return i;
+}
+
+static void ring_make(struct thread *th)
+{
+	uint64_t entries = 256;
+
+	if (!ring_entries_wanted || th->ring)
+		return;
+	while (entries < ring_entries_wanted && entries < 1 << 20)
+		entries *= 2;
+	th->ring = os_map(entries * sizeof(*th->ring)); /* none: samples are counted by stack all the same */
+	th->ring_mask = (uint32_t)entries - 1;
+}
+
+static struct thread *thread_new(void)
+{
+	struct thread *th = load_acquire(&all), *head;
+
+	for (; th; th = th->next) {
+		uint32_t expected = THREAD_FREE;
+
+		if (load_relaxed(&th->use) == THREAD_FREE && cas_acq_rel(&th->use, &expected, THREAD_LIVE))
+			return th;
+	}
+	th = os_map(sizeof(*th));
+	if (!th)
+		return NULL;
+	store_relaxed(&th->use, THREAD_LIVE);
+	store_relaxed(&th->perf_fd, -1);
+	th->timer_id = -1;
+	head = load_relaxed(&all);
+	do
+		th->next = head;
+	while (!cas_acq_rel(&all, &head, th)); /* release: pairs with the acquire of threads_first */
+	return th;
+}
+
+struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
+{
+	struct thread *th = thread_new();
+
+	if (!th) {
+		loss_add(LOSS_THREADS_FAILED, 1);
+		return NULL;
+	}
+	th->tid = os_tid();
+	th->record = record_new(th->tid);
+	th->stack_lo = stack_lo;
+	th->stack_hi = stack_hi;
+	th->countdown = 0; /* 0: drawn before the first charge, or the first block would always be a sample */
+	th->random = 0;
+	th->last_alloc = NULL;
+	th->pending = th->pending_high = 0;
+	th->heap_memo.depth = th->cpu_memo.depth = 0;
+	th->deferred_depth = 0;
+	th->sampled = false;
+	ring_make(th);
+	t->thread = th;
+	return th;
+}
+
+static void record_end(struct thread *th)
+{
+	struct thread_record *r = &load_acquire(&records)[th->record];
+
+	if (th->record == 0)
+		return;
+	(void)os_call(SYS_prctl, PR_GET_NAME, (long)r->name, 0, 0, 0, 0); /* 16 bytes; keeps zeros on failure */
+	r->cpu_ns = os_thread_cpu_ns(th->tid);
+	r->end_ns = os_now_ns();
+}
+
+/* counters_lock held; the owner is gone, or calls this. */
+static void merge_ended(struct thread *th)
+{
+	if (!counters_merge(&ended, &th->counters, th->record))
+		loss_add(LOSS_THREADS_FAILED, 1);
+	counters_done(&th->counters);
+	th->tid = 0;
+	store_release(&th->use, THREAD_FREE); /* pairs with the CAS in thread_new */
+}
+
+void threads_end(struct tls *t)
+{
+	struct thread *th = t->thread;
+
+	t->ended = true;
+	t->thread = NULL;
+	signal_fence();
+	if (!th)
+		return;
+	record_end(th);
+	if (lock_try(&counters_lock)) {
+		merge_ended(th);
+		lock_leave(&counters_lock);
+	} else {
+		store_release(&th->use, THREAD_ENDED); /* a snapshot is reading: it merges when it is done */
+	}
+}
+
+struct thread *threads_enter(struct tls *t)
+{
+	if (LIKELY(t->thread != NULL))
+		return t->thread;
+	if (!t->ended)
+		return threads_attach(t, 0, 0);
+	lock_enter(&late_lock);
+	if (!late) {
+		struct tls none = { .guard = GUARD_TABLE };
+
+		late = threads_attach(&none, 0, 0);
+		if (late) {
+			late->record = 0;
+			late->tid = 0;
+		}
+	}
+	if (!late)
+		lock_leave(&late_lock);
+	return late;
+}
+
+void threads_leave(struct tls *t, struct thread *th)
+{
+	if (UNLIKELY(th == late && t->thread != th))
+		lock_leave(&late_lock);
+}
+
+struct thread *threads_first(void)
+{
+	return load_acquire(&all); /* pairs with the CAS in thread_new */
+}
+
+struct thread *threads_find(pid_t tid)
+{
+	struct thread *th = threads_first();
+
+	while (th && !(load_acquire(&th->use) == THREAD_LIVE && th->tid == tid))
+		th = th->next;
+	return th;
+}
+
+uint32_t threads_record_count(void)
+{
+	return load_acquire(&record_count);
+}
+
+/* "/proc/self/task/TID/comm" -> name. */
+static void read_name(pid_t tid, char *ret_name)
+{
+	char path[64] = "/proc/self/task/", digits[21], text[THREAD_NAME_BYTES + 2];
+	ssize_t n;
+
+	strcat(path, say_number(digits, (uint64_t)tid));
+	strcat(path, "/comm");
+	n = os_read_file(path, text, sizeof(text));
+	if (n <= 0)
+		return;
+	if (text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	memcpy(ret_name, text, THREAD_NAME_BYTES - 1);
+	ret_name[THREAD_NAME_BYTES - 1] = '\0';
+}
+
+struct thread_record threads_record(uint32_t i)
+{
+	struct thread_record *table = load_acquire(&records);
+	struct thread_record r = { 0 };
+
+	if (table && i < THREADS_MAX_RECORDS)
+		r = table[i];
+	if (r.tid && !r.end_ns) {
+		read_name(r.tid, r.name);
+		r.cpu_ns = os_thread_cpu_ns(r.tid);
+	}
+	return r;
+}
+
+const struct counters *threads_lock_counters(void)
+{
+	lock_enter(&counters_lock);
+	return &ended;
+}
+
+void threads_unlock_counters(void)
+{
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		if (load_acquire(&th->use) == THREAD_ENDED) /* pairs with the release in threads_end */
+			merge_ended(th);
+		else
+			counters_free_old(&th->counters);
+	}
+	lock_leave(&counters_lock);
+}
+
+void threads_fork_prepare(void)
+{
+	lock_enter(&late_lock);
+}
+
+void threads_fork_parent(void)
+{
+	lock_leave(&late_lock);
+}
+
+void threads_fork_child(struct tls *t)
+{
+	struct thread_record *table = load_acquire(&records);
+
+	lock_leave(&late_lock);
+	/* The lock may have been held by a snapshot in a thread that does not exist here. It only read. */
+	store_release(&counters_lock.word, 0);
+	if (table)
+		memset(table + 1, 0, (load_relaxed(&record_count) - 1) * sizeof(*table));
+	store_release(&record_count, table ? 1 : 0);
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		store_relaxed(&th->ring_head, 0);
+		if (load_relaxed(&th->use) == THREAD_FREE)
+			continue;
+		th->record = 0;
+		th->sampled = false;
+		if (th != t->thread && th != late)
+			merge_ended(th);
+	}
+	counters_restart(&ended);
+	if (late)
+		counters_restart(&late->counters);
+	if (t->thread) {
+		counters_restart(&t->thread->counters);
+		t->thread->tid = os_tid();
+		t->thread->record = record_new(t->thread->tid);
+		t->thread->deferred_depth = 0;
+	}
+}

@@ -1,0 +1,98 @@
+/* What the recorder keeps for each thread, and the list of threads that were seen.
+ * Context    [hook] unless said otherwise.
+ * Ownership  a struct thread belongs to one live thread; it is never unmapped, and is used again after its thread ended
+ *            and its counters were merged. Records (tid, name, times) are kept for the snapshot; beyond
+ *            THREADS_MAX_RECORDS threads share record 0. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "counters.h"
+#include "guard.h"
+#include "lock.h"
+#include "stacks.h"
+
+enum { THREADS_MAX_RECORDS = 4096, THREAD_NAME_BYTES = 16 };
+
+struct thread_record {
+	pid_t tid;
+	char name[THREAD_NAME_BYTES]; /* at its end; a live thread's is asked for */
+	uint64_t start_ns, end_ns;    /* end 0: alive */
+	uint64_t cpu_ns;              /* at its end */
+};
+
+/* One CPU sample with its time, in a thread's ring. */
+struct sample {
+	uint64_t time_ns;
+	uint32_t stack;
+	uint16_t record, weight;
+};
+
+enum thread_use { THREAD_FREE, THREAD_LIVE, THREAD_ENDED /* counters not merged yet */ };
+
+struct thread {
+	struct thread *next; /* list of all; written before publication */
+	_Atomic uint32_t use;
+	pid_t tid;
+	uint32_t record;
+	uintptr_t stack_lo, stack_hi;
+
+	/* recorder.c */
+	int64_t countdown; /* bytes to the next heap sample */
+	uint64_t random;
+	uint64_t alloc_seq, last_seq;
+	const void *last_alloc;
+	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
+	struct counters counters;
+	struct stack_memo heap_memo;
+	uintptr_t heap_pcs[STACKS_MAX_DEPTH];
+
+	/* samples.c */
+	struct sample *ring;
+	uint32_t ring_mask;
+	_Atomic uint64_t ring_head; /* samples ever written; the slot is head & mask */
+	struct stack_memo cpu_memo;
+	uintptr_t cpu_pcs[STACKS_MAX_DEPTH];
+	uint32_t deferred_depth; /* of deferred_pcs: a sample that fell into the recorder; 0 = none */
+	uint16_t deferred_weight;
+	uint64_t deferred_ns;
+	uintptr_t deferred_pcs[STACKS_MAX_DEPTH];
+
+	/* sampler.c */
+	_Atomic int perf_fd; /* -1: none */
+	uint64_t perf_id;
+	int timer_id;        /* kernel timer; -1: none */
+	bool sampled;        /* an engine was armed for this thread */
+};
+
+/* Entries of each thread's ring of timed samples; rounded up to a power of two. Before the first attach. [init] */
+void threads_init(uint64_t ring_entries);
+
+/* A struct thread for the calling thread, now in t->thread. NULL without memory (counted). */
+struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi);
+/* The calling thread ends: its counters join those of ended threads. Sampling is off for it already. */
+void threads_end(struct tls *t);
+
+/* The calling thread's struct thread; for one past its end the shared one, locked until threads_leave(). May be NULL. */
+struct thread *threads_enter(struct tls *t);
+void threads_leave(struct tls *t, struct thread *th);
+
+/* All, in no order; stays valid. [any thread] */
+struct thread *threads_first(void);
+/* The one whose owner has this tid, or NULL. */
+struct thread *threads_find(pid_t tid);
+
+uint32_t threads_record_count(void);
+/* Copy of record `i`, with the present name and CPU time of a live thread. [any thread; system calls] */
+struct thread_record threads_record(uint32_t i);
+
+/* Counters of ended threads, and the right to read all counters: taken by the snapshot. [any thread but hooks] */
+const struct counters *threads_lock_counters(void);
+/* Merges what ended meanwhile and gives back memory that no reader can be in. */
+void threads_unlock_counters(void);
+
+/* Around fork(): prepare in the parent, then done in the parent; child in the child, where only the caller lives on. */
+void threads_fork_prepare(void);
+void threads_fork_parent(void);
+void threads_fork_child(struct tls *t);

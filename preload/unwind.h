@@ -1,0 +1,36 @@
+/* Call stacks of the running thread, for hooks and signal handlers alike.
+ * Context    [hook] and signal handlers: no allocation, no lock, no loader call but _dl_find_object (lock-free and
+ *            async-signal-safe by glibc's documentation); reads only readable words of the stack it walks.
+ * Output     addresses inside the executing instruction, innermost first (return addresses minus 1). When the outermost
+ *            frame was not reached the last entry is SNAP_PC_TRUNCATED. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "config.h"
+
+/* Where the walk starts and what it may read. */
+struct unwind_start {
+	uintptr_t pc, sp, fp;
+	bool pc_is_exact;            /* an interrupted instruction, not a return address */
+	const uintptr_t *regs;       /* all registers by DWARF number, or NULL: only sp and fp are known */
+	uintptr_t stack_lo, stack_hi; /* the thread's stack; other memory is probed page by page before it is read */
+};
+
+/* Chooses the engine. Returns its name ("cfi", "fp", "libunwind"); *ret_why says why when it is not what was asked. [init] */
+const char *unwind_init(enum config_unwind wanted, const char **ret_why);
+/* Frames of the stack at `start` in pcs[0..max), at least 1 and at most `max` (>= 2). */
+size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max);
+/* Forget every cached rule: code was unmapped. [any thread, not in a handler] */
+void unwind_forget(void);
+
+/* The start for a function called by the program: `frame` is its __builtin_frame_address(0). */
+static inline struct unwind_start unwind_from_frame(const void *frame, uintptr_t stack_lo, uintptr_t stack_hi)
+{
+	const uintptr_t *f = frame; /* [0] the caller's rbp, [1] the return address: psABI figure 3.3 */
+
+	return (struct unwind_start){ .pc = f[1], .sp = (uintptr_t)(f + 2), .fp = f[0], .pc_is_exact = false,
+				      .regs = NULL, .stack_lo = stack_lo, .stack_hi = stack_hi };
+}
+/* The start for an interrupted thread; `ucontext` is a signal handler's third argument. `regs_room` holds 17 words. */
+struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo, uintptr_t stack_hi);
