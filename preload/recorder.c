@@ -83,6 +83,13 @@ static void live_changed(struct thread *th, int64_t delta)
 		pending_flush(th);
 }
 
+void recorder_thread_end(struct tls *t)
+{
+	if (t->thread)
+		pending_flush(t->thread);
+	threads_end(t);
+}
+
 struct recorder_totals recorder_totals(void)
 {
 	struct recorder_totals totals;

@@ -22,6 +22,9 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 /* The real realloc failed: the block is still alive. After recorder_take(), instead of recorder_freed(). */
 void recorder_restore(struct tls *t, const void *address, const struct block *block);
 
+/* The calling thread ends: what it held back is added up, its counters join those of ended threads. */
+void recorder_thread_end(struct tls *t);
+
 /* Tenths of a second since start: moved on by the helper and the sampler, read for a block's age. */
 void recorder_tick(uint64_t now_ns);
 

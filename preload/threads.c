@@ -176,13 +176,9 @@ struct thread *threads_enter(struct tls *t)
 		return threads_attach(t, 0, 0);
 	lock_enter(&late_lock);
 	if (!late) {
-		struct tls none = { .guard = GUARD_TABLE };
-
-		late = threads_attach(&none, 0, 0);
-		if (late) {
+		late = thread_new();
+		if (late)
 			late->record = 0;
-			late->tid = 0;
-		}
 	}
 	if (!late)
 		lock_leave(&late_lock);

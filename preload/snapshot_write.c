@@ -1,0 +1,658 @@
+/*
+ * snapshot_write.c - gather, encode, compress, rename.
+ *
+ * Sections are encoded through one small buffer into a zstd stream and written as they go; sizes and checksums go into
+ * the index at the end, with the header, by pwrite. What other threads count meanwhile may or may not be in: a stack's
+ * frees are never shown above its allocations.
+ */
+#include "snapshot_write.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/syscall.h>
+#define ZSTD_STATIC_LINKING_ONLY
+#include <zstd.h>
+
+#include "compiler.h"
+#include "losses.h"
+#include "modules.h"
+#include "os_linux.h"
+#include "recorder.h"
+#include "say.h"
+#include "snapshot_codec.h"
+#include "threads.h"
+
+enum { LEVEL = 3, RAW_BYTES = 16 << 10, OUT_BYTES = 64 << 10, CMDLINE_BYTES = 4096, SECTIONS = 9 };
+
+/* What a stack's counters add up to over all threads. */
+struct heap_sum {
+	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
+	int64_t peak_count, peak_bytes;
+};
+
+struct cpu_row {
+	uint64_t key; /* stack << 32 | thread record: sorts by both */
+	uint64_t samples;
+};
+
+struct writer {
+	const struct snapshot_about *about;
+	int fd, rc;
+	uint64_t offset;
+	struct snap_section index[SECTIONS];
+	uint32_t sections;
+	uint64_t raw_bytes;  /* of the section under way */
+	uint32_t crc;
+	ZSTD_CCtx *zstd;
+	uint8_t *raw, *out;  /* RAW_BYTES, OUT_BYTES */
+	struct put put;      /* into raw */
+	/* gathered */
+	uint32_t stacks;
+	struct heap_sum *heap; /* by stack id, 0..stacks */
+	struct cpu_row *cpu;
+	size_t cpu_rows;
+	struct sample *samples;
+	size_t sample_count;
+};
+
+/* ---- output ------------------------------------------------------------------------------------------------------- */
+
+static void write_out(struct writer *w, const void *data, size_t bytes)
+{
+	if (w->rc < 0 || bytes == 0)
+		return;
+	w->crc = crc32c(w->crc, data, bytes);
+	w->rc = os_pwrite_all(w->fd, data, bytes, w->offset);
+	w->offset += bytes;
+}
+
+static void compress(struct writer *w, ZSTD_EndDirective end)
+{
+	ZSTD_inBuffer in = { w->raw, (size_t)(w->put.at - w->raw), 0 };
+	size_t left;
+
+	w->raw_bytes += in.size;
+	do {
+		ZSTD_outBuffer out = { w->out, OUT_BYTES, 0 };
+
+		left = ZSTD_compressStream2(w->zstd, &out, &in, end);
+		if (ZSTD_isError(left)) {
+			w->rc = w->rc < 0 ? w->rc : -EIO;
+			break;
+		}
+		write_out(w, w->out, out.pos);
+	} while (w->rc == 0 && (in.pos < in.size || (end == ZSTD_e_end && left > 0)));
+	w->put.at = w->raw;
+}
+
+/* Room for one item of at most `bytes` in the buffer. */
+static struct put *room(struct writer *w, size_t bytes)
+{
+	if ((size_t)(w->put.end - w->put.at) < bytes)
+		compress(w, ZSTD_e_continue);
+	return &w->put;
+}
+
+static void number(struct writer *w, uint64_t value)
+{
+	put_varint(room(w, PUT_VARINT_MAX), value);
+}
+
+static void bytes_string(struct writer *w, const void *text, size_t len)
+{
+	if (len > RAW_BYTES / 2)
+		len = RAW_BYTES / 2;
+	put_string(room(w, len + PUT_VARINT_MAX), text, len);
+}
+
+static void string(struct writer *w, const char *text)
+{
+	bytes_string(w, text, strlen(text));
+}
+
+static void section_begin(struct writer *w, enum snap_section_id id)
+{
+	struct snap_section *s = &w->index[w->sections];
+
+	memset(s, 0, sizeof(*s));
+	s->id = id;
+	s->codec = SNAP_CODEC_ZSTD;
+	s->offset = w->offset;
+	w->raw_bytes = 0;
+	w->crc = 0;
+	w->put = (struct put){ w->raw, w->raw + RAW_BYTES, false };
+	if (ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))
+		w->rc = -EIO;
+}
+
+static void section_end(struct writer *w)
+{
+	struct snap_section *s = &w->index[w->sections++];
+
+	compress(w, ZSTD_e_end);
+	s->stored_bytes = w->offset - s->offset;
+	s->raw_bytes = w->raw_bytes;
+	s->crc = w->crc;
+}
+
+/* ---- gathering ---------------------------------------------------------------------------------------------------- */
+
+static void add_counter(struct writer *w, const struct counter *c, uint32_t record)
+{
+	uint64_t key = load_acquire(&c->key); /* pairs with the release in counters_at */
+	uint32_t stack = (uint32_t)key - 1;
+	uint64_t samples = load_relaxed(&c->cpu_samples);
+	struct heap_sum *h;
+	int64_t peak_count, peak_bytes;
+
+	if (!key || stack > w->stacks)
+		return; /* free, or newer than this snapshot */
+	h = &w->heap[stack];
+	if (load_relaxed(&c->epoch) == load_relaxed(&counters_epoch_now)) {
+		peak_count = load_relaxed(&c->peak_count);
+		peak_bytes = load_relaxed(&c->peak_bytes);
+	} else {
+		peak_count = (int64_t)(load_relaxed(&c->alloc_count) - load_relaxed(&c->free_count));
+		peak_bytes = (int64_t)(load_relaxed(&c->alloc_bytes) - load_relaxed(&c->free_bytes));
+	}
+	h->peak_count += peak_count;
+	h->peak_bytes += peak_bytes;
+	/* Frees first: an allocation counted meanwhile then only makes live larger, never negative. */
+	h->free_count += load_relaxed(&c->free_count);
+	h->free_bytes += load_relaxed(&c->free_bytes);
+	h->temporary_count += load_relaxed(&c->temporary_count);
+	h->alloc_count += load_relaxed(&c->alloc_count);
+	h->alloc_bytes += load_relaxed(&c->alloc_bytes);
+	if (samples) {
+		uint32_t thread = key >> 32 ? (uint32_t)(key >> 32) : record;
+
+		if (w->cpu)
+			w->cpu[w->cpu_rows] = (struct cpu_row){ (uint64_t)stack << 32 | thread, samples };
+		w->cpu_rows++;
+	}
+}
+
+static void add_counters(struct writer *w, const struct counters *c, uint32_t record)
+{
+	struct counter_table *t = load_acquire(&c->now); /* pairs with the release in counters.c grow() */
+
+	for (uint32_t i = 0; t && i <= t->mask; i++)
+		add_counter(w, &t->slot[i], record);
+}
+
+static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns)
+{
+	uint64_t head = load_acquire(&th->ring_head); /* pairs with the release in samples_record */
+	uint64_t size = (uint64_t)th->ring_mask + 1;
+
+	/* The owner may overwrite the oldest entry while it is read: leave it out. */
+	for (uint64_t i = head >= size ? head - size + 1 : 0; i < head; i++) {
+		struct sample s = th->ring[i & th->ring_mask];
+
+		if (s.time_ns >= oldest_ns && s.stack <= w->stacks)
+			w->samples[w->sample_count++] = s;
+	}
+}
+
+static size_t table_used(const struct counters *c)
+{
+	struct counter_table *t = load_acquire(&c->now);
+
+	return t ? (size_t)t->mask + 1 : 0;
+}
+
+/* Heap sort: no recursion, no allocation (qsort allocates). `less` compares entries i and j. Knuth 5.2.3 H. */
+static void sort_cpu(struct cpu_row *rows, size_t n)
+{
+	for (size_t pass = n / 2 + n; pass > 1 && n > 1; pass--) {
+		bool building = pass > n;
+		size_t root = building ? pass - n - 1 : 0, last = building ? n : pass - 1;
+		struct cpu_row moving;
+
+		if (!building) {
+			struct cpu_row top = rows[0];
+
+			rows[0] = rows[last];
+			rows[last] = top;
+		}
+		moving = rows[root];
+		for (size_t child; (child = 2 * root + 1) < last; root = child) {
+			if (child + 1 < last && rows[child + 1].key > rows[child].key)
+				child++;
+			if (rows[child].key <= moving.key)
+				break;
+			rows[root] = rows[child];
+		}
+		rows[root] = moving;
+	}
+}
+
+static void sort_samples(struct sample *rows, size_t n)
+{
+	for (size_t pass = n / 2 + n; pass > 1 && n > 1; pass--) {
+		bool building = pass > n;
+		size_t root = building ? pass - n - 1 : 0, last = building ? n : pass - 1;
+		struct sample moving;
+
+		if (!building) {
+			struct sample top = rows[0];
+
+			rows[0] = rows[last];
+			rows[last] = top;
+		}
+		moving = rows[root];
+		for (size_t child; (child = 2 * root + 1) < last; root = child) {
+			if (child + 1 < last && rows[child + 1].time_ns > rows[child].time_ns)
+				child++;
+			if (rows[child].time_ns <= moving.time_ns)
+				break;
+			rows[root] = rows[child];
+		}
+		rows[root] = moving;
+	}
+}
+
+/* Equal neighbours become one: threads that share record 0. */
+static size_t merge_rows(struct cpu_row *rows, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (kept && rows[kept - 1].key == rows[i].key)
+			rows[kept - 1].samples += rows[i].samples;
+		else
+			rows[kept++] = rows[i];
+	}
+	return kept;
+}
+
+static size_t heap_bytes(const struct writer *w)
+{
+	return ((size_t)w->stacks + 1) * sizeof(struct heap_sum);
+}
+
+static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_room)
+{
+	uint64_t now = os_now_ns(), window = w->about->config->window;
+	const struct counters *ended = threads_lock_counters();
+	size_t cpu_room = table_used(ended) + 64, sample_room = 0;
+
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
+		if (th->ring)
+			sample_room += (size_t)th->ring_mask + 1;
+	}
+	w->stacks = stacks_count();
+	w->heap = os_map(heap_bytes(w));
+	w->cpu = os_map(cpu_room * sizeof(*w->cpu));
+	w->samples = os_map((sample_room + 1) * sizeof(*w->samples));
+	*ret_cpu_room = cpu_room;
+	*ret_sample_room = sample_room + 1;
+	if (w->heap && w->cpu && w->samples) {
+		add_counters(w, ended, 0);
+		for (struct thread *th = threads_first(); th; th = th->next) {
+			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
+				add_counters(w, &th->counters, th->record);
+			if (th->ring)
+				add_ring(w, th, now > window ? now - window : 0);
+		}
+	}
+	threads_unlock_counters();
+	if (!w->heap || !w->cpu || !w->samples)
+		return -ENOMEM;
+	sort_cpu(w->cpu, w->cpu_rows);
+	w->cpu_rows = merge_rows(w->cpu, w->cpu_rows);
+	sort_samples(w->samples, w->sample_count);
+	return 0;
+}
+
+/* ---- sections ----------------------------------------------------------------------------------------------------- */
+
+static void comm_of(char *ret_comm, size_t size)
+{
+	ssize_t n = os_read_file("/proc/self/comm", ret_comm, size);
+
+	if (n <= 0)
+		memcpy(ret_comm, "unknown", 8);
+	else if (ret_comm[n - 1] == '\n')
+		ret_comm[n - 1] = '\0';
+}
+
+static void write_info(struct writer *w)
+{
+	const struct snapshot_about *a = w->about;
+	char comm[32], text[CMDLINE_BYTES];
+	struct utsname uts;
+	ssize_t n;
+
+	comm_of(comm, sizeof(comm));
+	section_begin(w, SNAP_INFO);
+	number(w, (uint64_t)os_pid());
+	number(w, (uint64_t)os_call(SYS_getppid, 0, 0, 0, 0, 0, 0));
+	number(w, a->sequence);
+	string(w, comm);
+	n = os_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)text, sizeof(text), 0, 0);
+	bytes_string(w, text, n > 0 ? (size_t)n : 0);
+	n = os_read_file("/proc/self/cmdline", text, sizeof(text));
+	bytes_string(w, text, n > 0 ? (size_t)n : 0);
+	string(w, a->reason);
+	number(w, a->start_ns);
+	number(w, a->start_wall_ns);
+	number(w, os_now_ns());
+	number(w, os_wall_ns());
+	number(w, os_cpu_ns());
+	number(w, a->config->cpu_hz);
+	number(w, a->period_ns);
+	number(w, a->config->clock == CLOCK_WALL);
+	string(w, a->engine_cpu);
+	string(w, a->engine_cpu_why);
+	string(w, a->engine_heap);
+	string(w, a->engine_unwind);
+	number(w, 4096);
+	number(w, (uint64_t)__builtin_popcountll(0) + 0);
+	memset(&uts, 0, sizeof(uts));
+	(void)os_call(SYS_uname, (long)&uts, 0, 0, 0, 0, 0);
+	string(w, uts.release);
+	string(w, uts.machine);
+	string(w, PERFPROBE_VERSION);
+	section_end(w);
+}
+
+static void write_options(struct writer *w)
+{
+	const struct config *c = w->about->config;
+
+	section_begin(w, SNAP_OPTIONS);
+	number(w, CONFIG_COUNT);
+	for (unsigned i = 0; i < CONFIG_COUNT; i++) {
+		string(w, config_name((enum config_index)i));
+		string(w, c->text[i]);
+		number(w, c->source[i]);
+	}
+	section_end(w);
+}
+
+static void write_losses(struct writer *w)
+{
+	section_begin(w, SNAP_LOSSES);
+	number(w, LOSS_COUNT);
+	for (unsigned i = 0; i < LOSS_COUNT; i++) {
+		string(w, loss_name((enum loss)i));
+		number(w, load_relaxed(&losses_count[i]));
+	}
+	section_end(w);
+}
+
+static void write_modules(struct writer *w)
+{
+	uint32_t n = modules_count();
+
+	section_begin(w, SNAP_MODULES);
+	number(w, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct module *m = modules_at(i);
+
+		number(w, m->start);
+		number(w, m->end);
+		number(w, m->bias);
+		number(w, m->flags);
+		number(w, m->load_ns);
+		number(w, m->unload_ns);
+		string(w, m->path);
+		bytes_string(w, m->build_id, m->build_id_bytes);
+	}
+	section_end(w);
+}
+
+static void write_threads(struct writer *w)
+{
+	uint32_t n = threads_record_count();
+
+	section_begin(w, SNAP_THREADS);
+	number(w, n);
+	for (uint32_t i = 0; i < n; i++) {
+		struct thread_record r = threads_record(i);
+
+		number(w, (uint64_t)r.tid);
+		bytes_string(w, r.name, strnlen(r.name, sizeof(r.name)));
+		number(w, r.start_ns);
+		number(w, r.end_ns);
+		number(w, r.cpu_ns);
+	}
+	section_end(w);
+}
+
+static void write_stacks(struct writer *w)
+{
+	uintptr_t last = 0;
+
+	section_begin(w, SNAP_STACKS);
+	number(w, w->stacks);
+	for (uint32_t id = 1; id <= w->stacks; id++) {
+		struct put *p = room(w, 2 * PUT_VARINT_MAX);
+		uintptr_t pc = stacks_pc(id);
+
+		put_varint(p, id - stacks_parent(id));
+		put_signed(p, (int64_t)(pc - last));
+		last = pc;
+	}
+	section_end(w);
+}
+
+static bool heap_row_used(const struct heap_sum *h)
+{
+	return h->alloc_count || h->free_count;
+}
+
+static uint64_t not_negative(int64_t value)
+{
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+	if (value > limit) {
+		loss_add(LOSS_SNAPSHOT_TORN, 1);
+		return limit;
+	}
+	return value;
+}
+
+static void write_heap(struct writer *w)
+{
+	const struct config *c = w->about->config;
+	struct recorder_totals totals = recorder_totals();
+	uint64_t rows = 0;
+	uint32_t last = 0;
+
+	section_begin(w, SNAP_HEAP);
+	for (uint32_t id = 0; id <= w->stacks; id++)
+		rows += heap_row_used(&w->heap[id]);
+	number(w, c->heap == HEAP_FULL ? SNAP_HEAP_FULL : c->heap == HEAP_SAMPLED ? SNAP_HEAP_SAMPLED : SNAP_HEAP_OFF);
+	number(w, c->heap == HEAP_SAMPLED ? c->heap_interval : 0);
+	number(w, c->heap == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1);
+	number(w, totals.peak_bytes);
+	number(w, totals.peak_ns);
+	number(w, rows);
+	for (uint32_t id = 0; id <= w->stacks; id++) {
+		const struct heap_sum *h = &w->heap[id];
+		struct put *p;
+
+		if (!heap_row_used(h))
+			continue;
+		p = room(w, 8 * PUT_VARINT_MAX);
+		put_varint(p, id - last);
+		last = id;
+		put_varint(p, h->alloc_count);
+		put_varint(p, h->alloc_bytes);
+		put_varint(p, at_most(h->free_count, h->alloc_count));
+		put_varint(p, at_most(h->free_bytes, h->alloc_bytes));
+		put_varint(p, not_negative(h->peak_count));
+		put_varint(p, not_negative(h->peak_bytes));
+		put_varint(p, at_most(h->temporary_count, h->alloc_count));
+	}
+	section_end(w);
+}
+
+static void write_cpu(struct writer *w)
+{
+	uint32_t last = 0;
+
+	section_begin(w, SNAP_CPU);
+	number(w, w->cpu_rows);
+	for (size_t i = 0; i < w->cpu_rows; i++) {
+		struct put *p = room(w, 3 * PUT_VARINT_MAX);
+		uint32_t stack = (uint32_t)(w->cpu[i].key >> 32);
+
+		put_varint(p, stack - last);
+		last = stack;
+		put_varint(p, (uint32_t)w->cpu[i].key);
+		put_varint(p, w->cpu[i].samples);
+	}
+	section_end(w);
+}
+
+static void write_samples(struct writer *w)
+{
+	uint64_t last = 0;
+
+	section_begin(w, SNAP_SAMPLES);
+	number(w, w->sample_count);
+	for (size_t i = 0; i < w->sample_count; i++) {
+		struct put *p = room(w, 4 * PUT_VARINT_MAX);
+
+		put_varint(p, w->samples[i].time_ns - last);
+		last = w->samples[i].time_ns;
+		put_varint(p, w->samples[i].record);
+		put_varint(p, w->samples[i].stack);
+		put_varint(p, w->samples[i].weight);
+	}
+	section_end(w);
+}
+
+static void write_head(struct writer *w)
+{
+	struct {
+		struct snap_header header;
+		struct snap_section index[SECTIONS];
+	} head;
+
+	memset(&head, 0, sizeof(head));
+	memcpy(head.header.magic, SNAP_MAGIC, SNAP_MAGIC_BYTES);
+	head.header.major = SNAP_MAJOR;
+	head.header.minor = SNAP_MINOR;
+	head.header.header_bytes = sizeof(head.header);
+	head.header.section_count = w->sections;
+	head.header.entry_bytes = sizeof(head.index[0]);
+	head.header.file_bytes = w->offset;
+	memcpy(head.index, w->index, sizeof(head.index));
+	head.header.head_crc = crc32c(0, &head, sizeof(head));
+	if (w->rc == 0)
+		w->rc = os_pwrite_all(w->fd, &head, sizeof(head), 0);
+}
+
+static void write_sections(struct writer *w)
+{
+	static void (*const sections[SECTIONS])(struct writer *) = {
+		write_info,   write_options, write_losses, write_modules, write_threads,
+		write_stacks, write_heap,    write_cpu,    write_samples,
+	};
+
+	w->offset = sizeof(struct snap_header) + SECTIONS * sizeof(struct snap_section);
+	for (unsigned i = 0; i < SECTIONS && w->rc == 0; i++)
+		sections[i](w);
+	write_head(w);
+}
+
+/* Buffers and the compressor's state in one mapping; 0 or -ENOMEM. */
+static int write_to(const struct snapshot_about *about, int fd)
+{
+	size_t state = (ZSTD_estimateCStreamSize(LEVEL) + 63) & ~(size_t)63;
+	size_t bytes = state + RAW_BYTES + OUT_BYTES + sizeof(struct writer);
+	size_t cpu_room = 0, sample_room = 0;
+	uint8_t *memory = os_map(bytes);
+	struct writer *w;
+	int rc;
+
+	if (!memory)
+		return -ENOMEM;
+	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
+	w->about = about;
+	w->fd = fd;
+	w->raw = memory + state;
+	w->out = w->raw + RAW_BYTES;
+	w->zstd = ZSTD_initStaticCStream(memory, state);
+	if (!w->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL)))
+		w->rc = -ENOMEM;
+	(void)modules_scan();
+	if (w->rc == 0)
+		w->rc = gather(w, &cpu_room, &sample_room);
+	if (w->rc == 0)
+		write_sections(w);
+	rc = w->rc;
+	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
+	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
+	os_unmap(w->samples, sample_room * sizeof(*w->samples));
+	os_unmap(memory, bytes);
+	return rc;
+}
+
+/* ---- names -------------------------------------------------------------------------------------------------------- */
+
+static void append(char *name, size_t size, const char *text)
+{
+	size_t used = strlen(name), len = strlen(text);
+
+	if (len > size - 1 - used)
+		len = size - 1 - used;
+	memcpy(name + used, text, len);
+	name[used + len] = '\0';
+}
+
+/* COMM.PID.SEQ.REASON; characters that shells and file systems trip over become '_'. */
+static void make_name(char *name, size_t size, const struct snapshot_about *a)
+{
+	char digits[24];
+
+	comm_of(name, 20);
+	for (char *c = name; *c; c++)
+		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+		      strchr("_-+:@", *c)))
+			*c = '_';
+	append(name, size, ".");
+	append(name, size, say_number(digits, (uint64_t)os_pid()));
+	append(name, size, a->sequence < 10 ? ".000" : a->sequence < 100 ? ".00" : a->sequence < 1000 ? ".0" : ".");
+	append(name, size, say_number(digits, a->sequence));
+	append(name, size, ".");
+	append(name, size, a->reason);
+}
+
+int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path, size_t path_size)
+{
+	char name[128], tmp[136] = ".";
+	int fd, rc;
+
+	make_name(name, sizeof(name), about);
+	append(tmp, sizeof(tmp), name);
+	append(tmp, sizeof(tmp), ".tmp");
+	append(name, sizeof(name), ".snap");
+	fd = os_openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fd;
+	rc = write_to(about, fd);
+	os_close(fd);
+	if (rc == 0)
+		rc = os_rename_new(dir_fd, tmp, name);
+	if (rc < 0) {
+		(void)os_unlinkat(dir_fd, tmp); /* best effort: rc already names the failure */
+		return rc;
+	}
+	ret_path[0] = '\0';
+	append(ret_path, path_size, dir_path);
+	append(ret_path, path_size, "/");
+	append(ret_path, path_size, name);
+	return 0;
+}
