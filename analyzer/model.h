@@ -1,0 +1,90 @@
+/* A snapshot in memory: validated, immutable after snapshot_read(). Times, addresses and counts are the file's
+ * (docs/snapshot-format.md); nothing here knows symbols.
+ * Ownership  the model owns everything its pointers lead to; model_free() frees it.
+ * Context    hosted programs, any thread (read-only). */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "snapshot_layout.h"
+
+struct model_option {
+	const char *name, *value; /* name without the PERFPROBE_ prefix */
+	enum snap_option_source source;
+};
+
+struct model_loss {
+	const char *name; /* "cpu.dropped" */
+	uint64_t count;
+};
+
+struct model_module {
+	uint64_t start, end, bias; /* run-time address = file address + bias; end exclusive */
+	uint64_t load_ns, unload_ns; /* unload 0: still loaded */
+	uint32_t flags;            /* enum snap_module_flags */
+	const char *path;          /* bytes as recorded; "[vdso]", "[anon]" */
+	uint8_t build_id[SNAP_MAX_BUILD_ID];
+	uint32_t build_id_bytes;   /* 0: none */
+};
+
+struct model_thread {
+	uint64_t tid; /* 0: "(more threads)", the shared record */
+	const char *name;
+	uint64_t start_ns, end_ns, cpu_ns; /* end 0: alive at the end */
+};
+
+/* Node i of the tree stands at nodes[i - 1]; ids run from 1, id 0 is the empty stack. */
+struct model_node {
+	uint32_t parent; /* smaller id, or 0 */
+	uint64_t pc;     /* inside the executing instruction, or below SNAP_PC_SPECIAL_END: enum snap_special_pc */
+};
+
+/* Estimates in sampled mode, exact in full mode. Counts may be fractions there. */
+struct model_heap_row {
+	uint32_t stack;
+	double alloc_count, free_count, peak_count, temporary_count;
+	uint64_t alloc_bytes, free_bytes, peak_bytes;
+};
+
+struct model_cpu_row {
+	uint32_t stack, thread; /* thread: index into threads */
+	uint64_t samples;
+};
+
+struct model_sample {
+	uint64_t time_ns;
+	uint32_t thread, stack, weight;
+};
+
+struct model {
+	uint16_t major, minor;
+	uint64_t pid, ppid, sequence;
+	const char *comm, *exe, *reason;
+	const char *cmdline; /* arguments separated by single blanks */
+	uint64_t start_ns, start_wall_ns, end_ns, end_wall_ns, process_cpu_ns;
+	uint64_t cpu_hz, cpu_period_ns;
+	bool clock_is_wall;
+	const char *engine_cpu, *engine_cpu_why, *engine_heap, *engine_unwind;
+	uint64_t page_bytes, cpus;
+	const char *kernel, *machine, *recorder_version;
+
+	enum snap_heap_mode heap_mode;
+	uint64_t heap_interval_bytes; /* 0 in full mode */
+	uint64_t heap_peak_bytes, heap_peak_ns;
+
+	struct model_option *options;
+	struct model_loss *losses;
+	struct model_module *modules;
+	struct model_thread *threads;
+	struct model_node *nodes;
+	struct model_heap_row *heap;   /* sorted by stack */
+	struct model_cpu_row *cpu;     /* sorted by stack, then thread */
+	struct model_sample *samples;  /* sorted by time; contained in cpu */
+	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
+
+	void *memory; /* private to model.c */
+};
+
+void model_free(struct model *m);
+/* Asserts every invariant named above; for tests and fuzzing. */
+void model_check(const struct model *m);
