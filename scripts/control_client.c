@@ -94,7 +94,7 @@ static void list_one(FILE *out, pid_t pid, int *count)
 {
 	char line[512], path[64];
 	bool mapped;
-	uid_t uid;
+	uid_t uid = 0;
 
 	if (owner_of(pid, &uid) < 0 || (geteuid() != 0 && uid != geteuid()))
 		return;
@@ -160,7 +160,7 @@ static int connect_to(pid_t pid, struct err *err)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct timeval limit = { .tv_sec = ANSWER_SECONDS };
-	uid_t uid;
+	uid_t uid = 0;
 	int fd, rc = owner_of(pid, &uid);
 
 	if (rc < 0)

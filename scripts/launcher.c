@@ -250,7 +250,7 @@ static int command_request(int argc, char **argv, struct err *err)
 {
 	const char *request = argv[0];
 	struct cli_args args;
-	pid_t pid;
+	pid_t pid = 0;
 	int rc = plain_args(argc, argv, 1, "PID", &args, err);
 
 	if (rc != 0)
@@ -273,7 +273,7 @@ static int command_set(int argc, char **argv, struct err *err)
 	const char *assignment, *equals;
 	struct buf request = { 0 };
 	struct cli_args args;
-	pid_t pid;
+	pid_t pid = 0;
 	int rc = plain_args(argc, argv, 2, "PID NAME=VALUE", &args, err);
 
 	if (rc != 0)
