@@ -258,6 +258,15 @@ static void say_unanswered(const struct result *r, const struct err *lookup)
 		        (unsigned long long)m->failures[worst], (unsigned long long)m->attempts);
 }
 
+/* Nothing came back, and always for the same reason: say_unanswered() leaves nothing for a table to tell. */
+static bool one_sentence_says_all(const struct result *r)
+{
+	for (enum failure i = 0; i < FAILURE_COUNT; i++)
+		if (r->metrics.attempts && r->metrics.failures[i] == r->metrics.attempts)
+			return true;
+	return false;
+}
+
 static int report(const struct options *o, const struct result *r, struct output *outputs, size_t count)
 {
 	CLEANUP(buf_done) struct buf json = { 0 };
@@ -276,7 +285,8 @@ static int report(const struct options *o, const struct result *r, struct output
 			code = EXIT_FAILED;
 		}
 	}
-	(void)fwrite(o->json ? json.data : text.data, 1, o->json ? json.len : text.len, stdout);
+	if (o->json || !one_sentence_says_all(r))
+		(void)fwrite(o->json ? json.data : text.data, 1, o->json ? json.len : text.len, stdout);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return say("cannot write the result to the standard output");
 	return code;
