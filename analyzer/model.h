@@ -19,12 +19,12 @@ struct model_loss {
 };
 
 struct model_module {
-	uint64_t start, end, bias; /* run-time address = file address + bias; end exclusive */
+	uint64_t start, end, bias;   /* run-time address = file address + bias; end exclusive */
 	uint64_t load_ns, unload_ns; /* unload 0: still loaded */
-	uint32_t flags;            /* enum snap_module_flags */
-	const char *path;          /* bytes as recorded; "[vdso]", "[anon]" */
+	uint32_t flags;              /* enum snap_module_flags */
+	const char *path;            /* bytes as recorded; "[vdso]", "[anon]" */
 	uint8_t build_id[SNAP_MAX_BUILD_ID];
-	uint32_t build_id_bytes;   /* 0: none */
+	uint32_t build_id_bytes; /* 0: none */
 };
 
 struct model_thread {
@@ -77,9 +77,9 @@ struct model {
 	struct model_module *modules;
 	struct model_thread *threads;
 	struct model_node *nodes;
-	struct model_heap_row *heap;   /* sorted by stack */
-	struct model_cpu_row *cpu;     /* sorted by stack, then thread */
-	struct model_sample *samples;  /* sorted by time; contained in cpu */
+	struct model_heap_row *heap;  /* sorted by stack */
+	struct model_cpu_row *cpu;    /* sorted by stack, then thread */
+	struct model_sample *samples; /* sorted by time; contained in cpu */
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

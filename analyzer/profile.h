@@ -13,39 +13,40 @@ struct model;
 struct symbolizer;
 
 /* One table: name on the command line, unit of `value`, what it says. */
-#define PROFILE_METRICS(X)                                                             \
-	X(CPU, "cpu", "samples", "CPU time")                                           \
-	X(WALL, "wall", "samples", "wall-clock time")                                  \
-	X(LIVE, "live", "bytes", "live bytes")                                         \
-	X(LIVE_COUNT, "live-count", "allocations", "live blocks")                      \
-	X(ALLOC, "alloc", "bytes", "bytes allocated")                                  \
-	X(ALLOC_COUNT, "alloc-count", "allocations", "allocations")                    \
-	X(PEAK, "peak", "bytes", "bytes live at the peak")                             \
-	X(TEMPORARY, "temporary", "allocations", "temporary allocations")              \
+#define PROFILE_METRICS(X)                                                \
+	X(CPU, "cpu", "samples", "CPU time")                              \
+	X(WALL, "wall", "samples", "wall-clock time")                     \
+	X(LIVE, "live", "bytes", "live bytes")                            \
+	X(LIVE_COUNT, "live-count", "allocations", "live blocks")         \
+	X(ALLOC, "alloc", "bytes", "bytes allocated")                     \
+	X(ALLOC_COUNT, "alloc-count", "allocations", "allocations")       \
+	X(PEAK, "peak", "bytes", "bytes live at the peak")                \
+	X(TEMPORARY, "temporary", "allocations", "temporary allocations") \
 	X(LEAKED, "leaked", "bytes", "bytes not freed")
 
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,
 	PROFILE_METRICS(PROFILE_METRIC_ENUM)
 #undef PROFILE_METRIC_ENUM
-	METRIC_COUNT
+	        METRIC_COUNT
 };
 
 struct profile_frame {
-	const char *function; /* demangled; "libfoo.so+0x1234" without symbols; "[truncated]", "[lost]", "[perfprobe]" */
-	const char *module;   /* path; "" for special frames */
-	const char *file;     /* source file; NULL if unknown */
-	uint32_t line;        /* from 1; 0 = unknown */
-	uint64_t offset;      /* address in the module's file (run-time address minus bias) */
-	bool inlined;         /* its code stands inside the next outer frame's function */
+	const char
+	        *function;  /* demangled; "libfoo.so+0x1234" without symbols; "[truncated]", "[lost]", "[perfprobe]" */
+	const char *module; /* path; "" for special frames */
+	const char *file;   /* source file; NULL if unknown */
+	uint32_t line;      /* from 1; 0 = unknown */
+	uint64_t offset;    /* address in the module's file (run-time address minus bias) */
+	bool inlined;       /* its code stands inside the next outer frame's function */
 };
 
 #define PROFILE_NO_THREAD UINT32_MAX
 
 struct profile_stack {
-	uint64_t value;        /* in the metric's unit; never 0 */
-	uint64_t count;        /* blocks for heap metrics, samples for cpu and wall */
-	uint32_t thread;       /* index into threads; PROFILE_NO_THREAD for heap metrics */
+	uint64_t value;  /* in the metric's unit; never 0 */
+	uint64_t count;  /* blocks for heap metrics, samples for cpu and wall */
+	uint32_t thread; /* index into threads; PROFILE_NO_THREAD for heap metrics */
 	uint32_t depth;
 	const uint32_t *frames; /* indices into profile.frames, innermost (leaf) first */
 };
@@ -64,14 +65,14 @@ struct profile_sample {
 
 struct profile {
 	enum profile_metric metric;
-	uint64_t period_ns; /* CPU or wall time of one sample; 0 for heap metrics */
-	uint64_t total;     /* sum of the stacks' values */
+	uint64_t period_ns;           /* CPU or wall time of one sample; 0 for heap metrics */
+	uint64_t total;               /* sum of the stacks' values */
 	struct profile_stack *stacks; /* largest value first, ties by frames: the order is the same in every run */
 	struct profile_frame *frames; /* distinct: equal frames have one index */
 	struct profile_thread *threads;
 	struct profile_sample *samples; /* sorted by time; empty for heap metrics */
 	size_t stack_count, frame_count, thread_count, sample_count;
-	uint64_t lost;      /* everything the recorder counted as lost that makes this metric's total too small */
+	uint64_t lost; /* everything the recorder counted as lost that makes this metric's total too small */
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;
 	const char *comm, *cmdline;
@@ -88,5 +89,5 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 /* Stacks of equal frames (and thread) are one. 0 or -errno (-ENODATA: the snapshot has nothing of that metric, and the
  * sentence says which option records it). The caller frees *ret_profile with profile_free(). */
 int profile_build(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
-		  struct profile **ret_profile, struct err *err) MUST_USE;
+                  struct profile **ret_profile, struct err *err) MUST_USE;
 void profile_free(struct profile *p);

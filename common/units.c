@@ -8,7 +8,7 @@ char *units_print_duration(char *out, size_t size, uint64_t ns)
 {
 	if (ns < NS_PER_US)
 		(void)snprintf(out, size, "%u ns", (unsigned)ns);
-	else if (ns < NS_PER_MS)
+	else if (ns < 999500) /* from here on three digits round to 1e+03 */
 		(void)snprintf(out, size, "%.3g us", (double)ns / 1e3);
 	else if (ns < NS_PER_S)
 		(void)snprintf(out, size, "%.2f ms", (double)ns / 1e6);

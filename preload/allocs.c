@@ -231,7 +231,7 @@ uint64_t allocs_check(void)
 				continue;
 			used++;
 			assert(find(s, address, hash_of(address)) == &s->slot[j]); /* I1 */
-			assert(allocs_maybe((const void *)address));                /* I3 */
+			assert(allocs_maybe((const void *)address));               /* I3 */
 		}
 		assert(used == s->used);
 		assert(!s->slot || (uint64_t)s->used * 4 <= ((uint64_t)s->mask + 1) * 3); /* I2 */

@@ -231,7 +231,8 @@ void config_parse(struct config *ret_config, char **env)
 	for (size_t i = 0; i < CONFIG_COUNT; i++) {
 		uint64_t value = 0;
 
-		(void)parse_value(c, options[i].kind, options[i].def, &value); /* the table's defaults: tested to parse */
+		(void)parse_value(c, options[i].kind, options[i].def,
+		                  &value); /* the table's defaults: tested to parse */
 		memcpy((char *)c + options[i].offset, &value, sizeof(value));
 		c->text[i] = options[i].def;
 	}
@@ -239,7 +240,8 @@ void config_parse(struct config *ret_config, char **env)
 		const char *equals = strchr(*env, '=');
 
 		if (strncmp(*env, prefix, sizeof(prefix) - 1) == 0 && equals)
-			set_named(c, *env + sizeof(prefix) - 1, (size_t)(equals - *env) - (sizeof(prefix) - 1), equals + 1);
+			set_named(c, *env + sizeof(prefix) - 1, (size_t)(equals - *env) - (sizeof(prefix) - 1),
+			          equals + 1);
 	}
 }
 

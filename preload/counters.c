@@ -81,7 +81,8 @@ struct counter *counters_at(struct counters *c, uint64_t key)
 			return at;
 		if (t->used < (t->mask + 1) / 2) {
 			t->used++;
-			store_release(&at->key, key); /* pairs with readers' acquire: the zeros before it are in place */
+			store_release(&at->key,
+			              key); /* pairs with readers' acquire: the zeros before it are in place */
 			return at;
 		}
 	}

@@ -7,7 +7,8 @@
 #include "atomic.h"
 
 struct counter {
-	_Atomic uint64_t key; /* 0 = free slot; else stack id + 1, in the low 32 bits; retired CPU rows add the thread above */
+	_Atomic uint64_t
+	        key; /* 0 = free slot; else stack id + 1, in the low 32 bits; retired CPU rows add the thread above */
 	_Atomic uint32_t epoch; /* of peak_*; older than counters_epoch(): what is live now was live then */
 	uint32_t unused;
 	_Atomic uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;

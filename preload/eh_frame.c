@@ -183,7 +183,7 @@ struct cie {
 
 /* Opens the entry at `at`: its body, and the CIE pointer field. False for terminators, 64-bit and broken entries. */
 static bool entry_open(uintptr_t at, uintptr_t lo, uintptr_t hi, struct in *ret_body, uint32_t *ret_id,
-		       uintptr_t *ret_id_at)
+                       uintptr_t *ret_id_at)
 {
 	struct in in = { (const uint8_t *)at, (const uint8_t *)hi, 0, false };
 	uint64_t length;
@@ -287,8 +287,8 @@ enum {
 /* The CFA expressions that compilers and linkers emit; anything else is not supported. */
 static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 {
-	static const uint8_t plt[] = { OP_BREG0 + DW_RSP, 8, OP_BREG0 + 16, 0, OP_LIT0 + 15, OP_AND,
-				       OP_LIT0 + 11, OP_GE, OP_LIT0 + 3, OP_SHL, OP_PLUS };
+	static const uint8_t plt[] = { OP_BREG0 + DW_RSP, 8,     OP_BREG0 + 16, 0,      OP_LIT0 + 15, OP_AND,
+		                       OP_LIT0 + 11,      OP_GE, OP_LIT0 + 3,   OP_SHL, OP_PLUS };
 	struct in in = { expr, expr + len, 0, false };
 	uint8_t op;
 

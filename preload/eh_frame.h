@@ -18,8 +18,8 @@ enum rule_kind {
 
 enum rbp_kind {
 	RBP_SAME,
-	RBP_AT_CFA,   /* rbp = *(CFA + rbp_off) */
-	RBP_AT_RBP,   /* rbp = *(rbp + rbp_off): stacks realigned by GCC */
+	RBP_AT_CFA, /* rbp = *(CFA + rbp_off) */
+	RBP_AT_RBP, /* rbp = *(rbp + rbp_off): stacks realigned by GCC */
 	RBP_UNKNOWN,
 };
 

@@ -9,6 +9,7 @@
 #pragma once
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include "atomic.h"
 #include "compiler.h"
 
@@ -21,7 +22,8 @@ struct tls {
 	volatile sig_atomic_t guard;
 	struct thread *thread; /* NULL: not attached yet, or past its end */
 	bool ended;            /* the thread's end was recorded: late events go to the shared record */
-	bool in_create;        /* inside pthread_create: its locks are held, start no thread */
+	bool fork_guard;       /* GUARD_TABLE was entered for a fork under way */
+	uint64_t fork_mask;    /* signal mask before that fork */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

@@ -39,7 +39,9 @@ static const char *parse_hex(const char *s, uint64_t *ret_value)
 	uint64_t value = 0;
 
 	for (;; s++) {
-		unsigned digit = *s >= '0' && *s <= '9' ? (unsigned)(*s - '0') : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10) : 16;
+		unsigned digit = *s >= '0' && *s <= '9'   ? (unsigned)(*s - '0')
+		                 : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a' + 10)
+		                                          : 16;
 
 		if (digit == 16)
 			break;
@@ -131,8 +133,9 @@ static bool read_elf(struct module *m)
 	uintptr_t low = UINTPTR_MAX, high = 0;
 	Elf64_Ehdr ehdr;
 
-	if (!os_read_memory((const void *)m->start, &ehdr, sizeof(ehdr)) || memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 ||
-	    ehdr.e_ident[EI_CLASS] != ELFCLASS64 || ehdr.e_phentsize != sizeof(Elf64_Phdr) || ehdr.e_phnum > MAX_PHDRS)
+	if (!os_read_memory((const void *)m->start, &ehdr, sizeof(ehdr)) ||
+	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG) != 0 || ehdr.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    ehdr.e_phentsize != sizeof(Elf64_Phdr) || ehdr.e_phnum > MAX_PHDRS)
 		return false;
 	if (!os_read_memory((const void *)(m->start + ehdr.e_phoff), phdrs, ehdr.e_phnum * sizeof(Elf64_Phdr)))
 		return false;
@@ -203,7 +206,8 @@ static void scan_text(const char *s, uint64_t now_ns)
 	struct line l;
 
 	while ((s = parse_line(s, &l))) {
-		bool file = l.path_len > 0 && (l.path[0] == '/' || memcmp(l.path, "[vdso]", l.path_len < 6 ? l.path_len : 6) == 0);
+		bool file = l.path_len > 0 &&
+		            (l.path[0] == '/' || memcmp(l.path, "[vdso]", l.path_len < 6 ? l.path_len : 6) == 0);
 
 		if (file && l.offset == 0) {
 			note_file(&l, first, now_ns);

@@ -11,7 +11,7 @@ struct module {
 	uintptr_t bias;       /* run-time address minus the address in the file */
 	uint32_t flags;       /* enum snap_module_flags */
 	uint64_t load_ns, unload_ns;
-	const char *path;     /* arena memory, for good */
+	const char *path; /* arena memory, for good */
 	uint8_t build_id[SNAP_MAX_BUILD_ID];
 	uint32_t build_id_bytes;
 	uint64_t inode;

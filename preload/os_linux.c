@@ -23,9 +23,9 @@ long os_call(long nr, long a, long b, long c, long d, long e, long f)
 	long ret;
 
 	__asm__ volatile("syscall"
-			 : "=a"(ret)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
+	                 : "=a"(ret)
+	                 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	                 : "rcx", "r11", "memory");
 	return ret;
 }
 #elif defined(__aarch64__)
@@ -93,7 +93,7 @@ pid_t os_tid(void)
 void *os_map(size_t bytes)
 {
 	long at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-			  -1, 0);
+	                  -1, 0);
 
 	if (at < 0 && at > -4096)
 		return NULL;
@@ -229,7 +229,8 @@ void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns)
 {
 	struct timespec ts = { (time_t)(timeout_ns / NS_PER_S), (long)(timeout_ns % NS_PER_S) };
 
-	(void)os_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&ts, 0, 0); /* callers test again */
+	(void)os_call(SYS_futex, (long)word, FUTEX_WAIT_PRIVATE, (long)expected, (long)&ts, 0,
+	              0); /* callers test again */
 }
 
 void os_futex_wake(const void *word)

@@ -13,11 +13,11 @@ struct stat;
 
 long os_call(long nr, long a, long b, long c, long d, long e, long f);
 
-uint64_t os_now_ns(void);      /* CLOCK_MONOTONIC, by the vDSO */
-uint64_t os_wall_ns(void);     /* CLOCK_REALTIME */
-uint64_t os_cpu_ns(void);      /* CPU time of the process */
+uint64_t os_now_ns(void);             /* CLOCK_MONOTONIC, by the vDSO */
+uint64_t os_wall_ns(void);            /* CLOCK_REALTIME */
+uint64_t os_cpu_ns(void);             /* CPU time of the process */
 uint64_t os_thread_cpu_ns(pid_t tid); /* CPU time of a thread of this process; 0 if it is gone */
-pid_t os_pid(void);            /* asks the kernel: right in a vfork child too */
+pid_t os_pid(void);                   /* asks the kernel: right in a vfork child too */
 pid_t os_tid(void);
 
 /* Private zeroed memory in whole pages, kept out of core dumps; NULL when there is none. Never returned to malloc. */
@@ -27,13 +27,13 @@ void os_unmap(void *at, size_t bytes);
 int os_open(const char *path, int flags, mode_t mode);
 int os_openat(int dir, const char *path, int flags, mode_t mode);
 void os_close(int fd);
-ssize_t os_read(int fd, void *to, size_t bytes);                /* retried on EINTR */
-int os_write_all(int fd, const void *data, size_t bytes);       /* 0 or -errno; short writes continued */
+ssize_t os_read(int fd, void *to, size_t bytes);          /* retried on EINTR */
+int os_write_all(int fd, const void *data, size_t bytes); /* 0 or -errno; short writes continued */
 int os_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset);
 /* Whole file or as much as fits; NUL-terminated. Returns the length or -errno. */
 ssize_t os_read_file(const char *path, char *to, size_t size);
 int os_fstat(int fd, struct stat *ret_stat);
-int os_rename_new(int dir, const char *from, const char *to);   /* -EEXIST rather than replace */
+int os_rename_new(int dir, const char *from, const char *to); /* -EEXIST rather than replace */
 int os_unlinkat(int dir, const char *path);
 /* Copies from this process's own memory; false where any byte is not readable. Never faults. */
 bool os_read_memory(const void *from, void *to, size_t bytes);
@@ -44,6 +44,10 @@ void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns);
 void os_futex_wake(const void *word);
 void os_yield(void);
 int os_kill_thread(pid_t pid, pid_t tid, int sig);
+
+/* Runs fn(arg) in a new thread that libc does not know, with every signal blocked (os_thread.c). 0 or -errno. fn must not
+ * call what looks at its libc thread, allocates or locks. Its memory is never given back: one thread a process. */
+int os_thread_start(void (*fn)(void *), void *arg);
 
 /* Descriptor moved up so that programs that use select() or count on low numbers see none of ours. Takes `fd` over. */
 int os_move_up(int fd);

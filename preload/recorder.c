@@ -23,13 +23,14 @@
 static enum config_heap mode = HEAP_OFF;
 static uint64_t interval = 1;
 static uint64_t seed;
+static bool seed_given;
 static uint64_t start_ns;
 static _Atomic uint32_t tenths;
 static _Atomic uint64_t threads_seeded;
 
 static _Atomic int64_t live_total;
-static _Atomic int64_t peak_high;  /* highest total seen */
-static _Atomic int64_t peak_mark;  /* the total at which the epoch last moved */
+static _Atomic int64_t peak_high; /* highest total seen */
+static _Atomic int64_t peak_mark; /* the total at which the epoch last moved */
 static _Atomic uint64_t peak_ns;
 static _Atomic int64_t pending_limit; /* peak / 1024 */
 
@@ -37,6 +38,7 @@ void recorder_init(const struct config *config)
 {
 	mode = (enum config_heap)config->heap;
 	interval = config->heap_interval;
+	seed_given = config->seed != 0;
 	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
 	start_ns = os_now_ns();
 }
@@ -106,6 +108,8 @@ struct recorder_totals recorder_totals(void)
 
 void recorder_fork_child(void)
 {
+	if (!seed_given)
+		seed ^= (uint64_t)os_pid() << 32;
 	store_relaxed(&peak_high, load_relaxed(&live_total));
 	store_relaxed(&peak_mark, load_relaxed(&live_total));
 	store_relaxed(&peak_ns, os_now_ns());
@@ -172,8 +176,10 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 	if (mode == HEAP_SAMPLED)
 		block.weight = (float)poisson_weight(size, interval);
 	depth = unwind_walk(&start, th->heap_pcs, ARRAY_LEN(th->heap_pcs));
-	if (!guard_enter(t, GUARD_TABLE))
+	if (!guard_enter(t, GUARD_TABLE)) {
+		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
 		return;
+	}
 	block.stack = stacks_intern(&th->heap_memo, th->heap_pcs, depth, false);
 	if (allocs_put(address, &block, &was, &replaced)) {
 		if (replaced) {

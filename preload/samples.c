@@ -6,7 +6,7 @@
 #include "threads.h"
 
 void samples_record(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight,
-		    bool in_handler)
+                    bool in_handler)
 {
 	uint32_t stack = stacks_intern(&th->cpu_memo, pcs, depth, in_handler);
 	struct counter *c = counters_at(&th->counters, counters_key(stack));

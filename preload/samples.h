@@ -11,7 +11,7 @@ struct tls;
 
 /* Counts pcs[0..depth) for the thread. The caller holds GUARD_TABLE. */
 void samples_record(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight,
-		    bool in_handler);
+                    bool in_handler);
 /* The recorder's tables are in use by this very thread: keep the sample until it leaves them. One at a time. */
 void samples_defer(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight);
 /* Records what was put aside. Owner, without GUARD_TABLE. */

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/utsname.h>
 #include <sys/syscall.h>
 #define ZSTD_STATIC_LINKING_ONLY
@@ -44,11 +45,11 @@ struct writer {
 	uint64_t offset;
 	struct snap_section index[SECTIONS];
 	uint32_t sections;
-	uint64_t raw_bytes;  /* of the section under way */
+	uint64_t raw_bytes; /* of the section under way */
 	uint32_t crc;
 	ZSTD_CCtx *zstd;
-	uint8_t *raw, *out;  /* RAW_BYTES, OUT_BYTES */
-	struct put put;      /* into raw */
+	uint8_t *raw, *out; /* RAW_BYTES, OUT_BYTES */
+	struct put put;     /* into raw */
 	/* gathered */
 	uint32_t stacks;
 	struct heap_sum *heap; /* by stack id, 0..stacks */
@@ -321,6 +322,18 @@ static void comm_of(char *ret_comm, size_t size)
 		ret_comm[n - 1] = '\0';
 }
 
+/* CPUs that this process may run on; 0 if the kernel does not say. */
+static uint64_t cpus_allowed(void)
+{
+	uint64_t mask[128]; /* 8192 CPUs */
+	long bytes = os_call(SYS_sched_getaffinity, 0, sizeof(mask), (long)mask, 0, 0, 0);
+	uint64_t n = 0;
+
+	for (long i = 0; i < bytes / (long)sizeof(mask[0]); i++)
+		n += (uint64_t)__builtin_popcountll(mask[i]);
+	return n;
+}
+
 static void write_info(struct writer *w)
 {
 	const struct snapshot_about *a = w->about;
@@ -351,8 +364,8 @@ static void write_info(struct writer *w)
 	string(w, a->engine_cpu_why);
 	string(w, a->engine_heap);
 	string(w, a->engine_unwind);
-	number(w, 4096);
-	number(w, (uint64_t)__builtin_popcountll(0) + 0);
+	number(w, getauxval(AT_PAGESZ)); /* reads a table: no lock */
+	number(w, cpus_allowed());
 	memset(&uts, 0, sizeof(uts));
 	(void)os_call(SYS_uname, (long)&uts, 0, 0, 0, 0, 0);
 	string(w, uts.release);
@@ -630,7 +643,8 @@ static void make_name(char *name, size_t size, const struct snapshot_about *a)
 	append(name, size, a->reason);
 }
 
-int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path, size_t path_size)
+int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path,
+                   size_t path_size)
 {
 	char name[128], tmp[136] = ".";
 	int fd, rc;

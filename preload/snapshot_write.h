@@ -10,12 +10,13 @@
 /* Why and by whom; everything else is read from the recorder's modules. */
 struct snapshot_about {
 	const struct config *config;
-	const char *reason;          /* of snapshot-format.md */
+	const char *reason; /* of snapshot-format.md */
 	const char *engine_cpu, *engine_cpu_why, *engine_heap, *engine_unwind;
 	uint64_t start_ns, start_wall_ns;
-	uint64_t period_ns;          /* CPU time a sample stands for; 0 = CPU sampling is off */
+	uint64_t period_ns; /* CPU time a sample stands for; 0 = CPU sampling is off */
 	uint32_t sequence;
 };
 
 /* Writes COMM.PID.SEQ.REASON.snap in the directory; ret_path gets its full name. `dir_fd` is open, `dir_path` its name. */
-int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path, size_t path_size);
+int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path,
+                   size_t path_size);

@@ -16,6 +16,7 @@ static _Atomic(struct thread *) all;
 static _Atomic uint32_t record_count;
 static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, touched as they are used */
 static uint64_t ring_entries_wanted;
+static _Atomic bool adopted; /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
@@ -64,7 +65,8 @@ static uint32_t record_new(pid_t tid)
 			loss_add(LOSS_THREADS_FOLDED, 1);
 			return 0;
 		}
-	} while (!cas_acq_rel(&record_count, &i, i + 1)); /* a reader that sees i + 1 may see zeros: an unnamed thread */
+	} while (
+	        !cas_acq_rel(&record_count, &i, i + 1)); /* a reader that sees i + 1 may see zeros: an unnamed thread */
 	table[i].tid = tid;
 	table[i].start_ns = os_now_ns();
 	return i;
@@ -105,7 +107,7 @@ static struct thread *thread_new(void)
 	return th;
 }
 
-struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
+static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack_hi)
 {
 	struct thread *th = thread_new();
 
@@ -113,8 +115,8 @@ struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack
 		loss_add(LOSS_THREADS_FAILED, 1);
 		return NULL;
 	}
-	th->tid = os_tid();
-	th->record = record_new(th->tid);
+	th->tid = tid;
+	th->record = record_new(tid);
 	th->stack_lo = stack_lo;
 	th->stack_hi = stack_hi;
 	th->countdown = 0; /* 0: drawn before the first charge, or the first block would always be a sample */
@@ -125,8 +127,24 @@ struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack
 	th->deferred_depth = 0;
 	th->sampled = false;
 	ring_make(th);
+	return th;
+}
+
+struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
+{
+	pid_t tid = os_tid();
+	struct thread *th = load_relaxed(&adopted) ? threads_find(tid) : NULL; /* relaxed: written before main() */
+
+	if (!th)
+		th = thread_make(tid, stack_lo, stack_hi);
 	t->thread = th;
 	return th;
+}
+
+struct thread *threads_adopt(pid_t tid)
+{
+	store_relaxed(&adopted, true);
+	return thread_make(tid, 0, 0);
 }
 
 static void record_end(struct thread *th)
@@ -295,5 +313,6 @@ void threads_fork_child(struct tls *t)
 		t->thread->tid = os_tid();
 		t->thread->record = record_new(t->thread->tid);
 		t->thread->deferred_depth = 0;
+		t->thread->random = 0; /* children of one parent must not draw the same blocks */
 	}
 }

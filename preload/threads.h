@@ -62,8 +62,12 @@ struct thread {
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;
-	int timer_id;        /* kernel timer; -1: none */
-	bool sampled;        /* an engine was armed for this thread */
+	int timer_id;         /* kernel timer; -1: none */
+	bool sampled;         /* an engine was armed for this thread */
+	bool first_sample;    /* the next sample is the first: its period was random */
+	bool perf_first;      /* the event still has its random first period */
+	uint64_t cpu_seen_ns; /* CPU time of the thread at the last sample */
+	int64_t cpu_due_ns;   /* CPU time not yet paid for by samples, less than half a period either way */
 };
 
 /* Entries of each thread's ring of timed samples; rounded up to a power of two. Before the first attach. [init] */
@@ -71,6 +75,9 @@ void threads_init(uint64_t ring_entries);
 
 /* A struct thread for the calling thread, now in t->thread. NULL without memory (counted). */
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi);
+/* A struct thread for a thread that existed before us; it finds it by its tid when it first needs one. NULL without
+ * memory (counted). [init] */
+struct thread *threads_adopt(pid_t tid);
 /* The calling thread ends: its counters join those of ended threads. Sampling is off for it already. */
 void threads_end(struct tls *t);
 

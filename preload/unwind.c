@@ -69,7 +69,8 @@ static struct rule rule_at(uintptr_t pc)
 
 void unwind_forget(void)
 {
-	add_relaxed(&generation, 1); /* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
+	add_relaxed(&generation,
+	            1); /* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
 }
 
 struct walk {
@@ -204,8 +205,13 @@ static enum step step(struct walk *w, const struct unwind_start *start)
 
 size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 {
-	struct walk w = { .pc = start->pc, .sp = start->sp, .fp = start->fp, .exact = start->pc_is_exact,
-			  .fp_known = true, .regs = start->regs, .probed_page = 0 };
+	struct walk w = { .pc = start->pc,
+		          .sp = start->sp,
+		          .fp = start->fp,
+		          .exact = start->pc_is_exact,
+		          .fp_known = true,
+		          .regs = start->regs,
+		          .probed_page = 0 };
 	size_t n = 0;
 
 	if (engine == UNWIND_LIBUNWIND)
@@ -228,18 +234,24 @@ size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 	return n;
 }
 
-struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo, uintptr_t stack_hi)
+struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,
+                                       uintptr_t stack_hi)
 {
 	/* gregs in DWARF order. */
 	static const uint8_t order[DW_REGS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
-						REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
-						REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP };
+		                                REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+		                                REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP };
 	const ucontext_t *uc = ucontext;
 
 	for (unsigned i = 0; i < DW_REGS; i++)
 		regs_room[i] = (uintptr_t)uc->uc_mcontext.gregs[order[i]];
-	return (struct unwind_start){ .pc = regs_room[DW_RA], .sp = regs_room[DW_RSP], .fp = regs_room[DW_RBP],
-				      .pc_is_exact = true, .regs = regs_room, .stack_lo = stack_lo, .stack_hi = stack_hi };
+	return (struct unwind_start){ .pc = regs_room[DW_RA],
+		                      .sp = regs_room[DW_RSP],
+		                      .fp = regs_room[DW_RBP],
+		                      .pc_is_exact = true,
+		                      .regs = regs_room,
+		                      .stack_lo = stack_lo,
+		                      .stack_hi = stack_hi };
 }
 
 const char *unwind_init(enum config_unwind wanted, const char **ret_why)

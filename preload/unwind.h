@@ -12,8 +12,8 @@
 /* Where the walk starts and what it may read. */
 struct unwind_start {
 	uintptr_t pc, sp, fp;
-	bool pc_is_exact;            /* an interrupted instruction, not a return address */
-	const uintptr_t *regs;       /* all registers by DWARF number, or NULL: only sp and fp are known */
+	bool pc_is_exact;             /* an interrupted instruction, not a return address */
+	const uintptr_t *regs;        /* all registers by DWARF number, or NULL: only sp and fp are known */
 	uintptr_t stack_lo, stack_hi; /* the thread's stack; other memory is probed page by page before it is read */
 };
 
@@ -29,8 +29,14 @@ static inline struct unwind_start unwind_from_frame(const void *frame, uintptr_t
 {
 	const uintptr_t *f = frame; /* [0] the caller's rbp, [1] the return address: psABI figure 3.3 */
 
-	return (struct unwind_start){ .pc = f[1], .sp = (uintptr_t)(f + 2), .fp = f[0], .pc_is_exact = false,
-				      .regs = NULL, .stack_lo = stack_lo, .stack_hi = stack_hi };
+	return (struct unwind_start){ .pc = f[1],
+		                      .sp = (uintptr_t)(f + 2),
+		                      .fp = f[0],
+		                      .pc_is_exact = false,
+		                      .regs = NULL,
+		                      .stack_lo = stack_lo,
+		                      .stack_hi = stack_hi };
 }
 /* The start for an interrupted thread; `ucontext` is a signal handler's third argument. `regs_room` holds 17 words. */
-struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo, uintptr_t stack_hi);
+struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,
+                                       uintptr_t stack_hi);

@@ -1,0 +1,88 @@
+#include "model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "model_memory.h"
+
+struct model *model_new(void)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	struct arena *a = calloc(1, sizeof(*a));
+
+	if (!m || !a) {
+		free(m);
+		free(a);
+		return NULL;
+	}
+	m->memory = a;
+	m->comm = m->exe = m->reason = m->cmdline = "";
+	m->engine_cpu = m->engine_cpu_why = m->engine_heap = m->engine_unwind = "";
+	m->kernel = m->machine = m->recorder_version = "";
+	return m;
+}
+
+struct arena *model_arena(struct model *m)
+{
+	return m->memory;
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	arena_done(m->memory);
+	free(m->memory);
+	free(m);
+}
+
+static void check_heap(const struct model *m)
+{
+	for (size_t i = 0; i < m->heap_count; i++) {
+		const struct model_heap_row *r = &m->heap[i];
+
+		assert(r->stack <= m->node_count);
+		assert(i == 0 || m->heap[i - 1].stack < r->stack);
+		assert(r->free_bytes <= r->alloc_bytes && r->free_count <= r->alloc_count);
+		(void)r; /* with NDEBUG */
+	}
+}
+
+static void check_cpu(const struct model *m)
+{
+	for (size_t i = 0; i < m->cpu_count; i++) {
+		const struct model_cpu_row *r = &m->cpu[i];
+
+		assert(r->stack <= m->node_count && r->thread < m->thread_count);
+		assert(i == 0 || m->cpu[i - 1].stack < r->stack ||
+		       (m->cpu[i - 1].stack == r->stack && m->cpu[i - 1].thread < r->thread));
+		(void)r;
+	}
+	for (size_t i = 0; i < m->sample_count; i++) {
+		const struct model_sample *s = &m->samples[i];
+
+		assert(s->stack <= m->node_count && s->thread < m->thread_count);
+		assert(i == 0 || m->samples[i - 1].time_ns <= s->time_ns);
+		(void)s;
+	}
+}
+
+void model_check(const struct model *m)
+{
+	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
+	assert(m->engine_heap && m->engine_unwind && m->kernel && m->machine && m->recorder_version);
+	assert(m->end_ns >= m->start_ns);
+	for (size_t i = 0; i < m->option_count; i++)
+		assert(m->options[i].name && m->options[i].value);
+	for (size_t i = 0; i < m->loss_count; i++)
+		assert(m->losses[i].name);
+	for (size_t i = 0; i < m->module_count; i++)
+		assert(m->modules[i].start <= m->modules[i].end && m->modules[i].path &&
+		       m->modules[i].build_id_bytes <= SNAP_MAX_BUILD_ID);
+	for (size_t i = 0; i < m->thread_count; i++)
+		assert(m->threads[i].name);
+	for (size_t i = 0; i < m->node_count; i++)
+		assert(m->nodes[i].parent <= i && m->nodes[i].pc != SNAP_PC_NONE);
+	check_heap(m);
+	check_cpu(m);
+}

@@ -1,0 +1,384 @@
+/*
+ * profile.c - one metric of a model as stacks of named frames.
+ *
+ * Every node of the stack tree that some row needs is named once; a row's stack is then its chain of nodes, each of which
+ * stands for one frame or, where calls were inlined, for several.
+ */
+#include "profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "profile_make.h"
+#include "symbolize.h"
+
+static const struct {
+	const char *name, *unit, *text;
+} metrics[METRIC_COUNT] = {
+#define PROFILE_METRIC_ROW(id, name, unit, text) { name, unit, text },
+	PROFILE_METRICS(PROFILE_METRIC_ROW)
+#undef PROFILE_METRIC_ROW
+};
+
+/* The causes that make a total too small; what else is counted as lost only blurs stacks. */
+static const char *const cpu_losses[] = { "cpu.dropped", "cpu.deferred_full" };
+static const char *const heap_losses[] = { "heap.table_full" };
+
+const char *profile_metric_name(enum profile_metric metric)
+{
+	return metrics[metric].name;
+}
+
+const char *profile_metric_unit(enum profile_metric metric)
+{
+	return metrics[metric].unit;
+}
+
+const char *profile_metric_text(enum profile_metric metric)
+{
+	return metrics[metric].text;
+}
+
+int profile_metric_parse(const char *text, enum profile_metric *ret_metric, struct err *err)
+{
+	for (unsigned i = 0; i < METRIC_COUNT; i++) {
+		if (strcmp(metrics[i].name, text) == 0) {
+			*ret_metric = (enum profile_metric)i;
+			return 0;
+		}
+	}
+	return err_set(err, -EINVAL,
+	               "unknown metric '%s'; there are "
+#define PROFILE_METRIC_LIST(id, name, unit, about) name " "
+	               PROFILE_METRICS(PROFILE_METRIC_LIST)
+#undef PROFILE_METRIC_LIST
+	                       ,
+	               text);
+}
+
+/* The frames that one node of the tree stands for: list[first .. first + count), innermost first. */
+struct span {
+	uint32_t first, count;
+};
+
+struct build {
+	const struct model *m;
+	struct symbolizer *symbols;
+	struct profile_maker mk;
+	enum profile_metric metric;
+	struct span *spans; /* by node id; [0] is the empty stack */
+	bool *used;
+	uint32_t *list;
+	size_t list_count, list_cap;
+	uint32_t *stack; /* the row under way */
+	size_t stack_cap;
+};
+
+static bool is_cpu(enum profile_metric metric)
+{
+	return metric == METRIC_CPU || metric == METRIC_WALL;
+}
+
+struct amount {
+	uint64_t bytes;
+	double count;
+};
+
+static struct amount heap_amount(const struct model_heap_row *r, enum profile_metric metric)
+{
+	switch (metric) {
+	case METRIC_ALLOC:
+	case METRIC_ALLOC_COUNT:
+		return (struct amount){ r->alloc_bytes, r->alloc_count };
+	case METRIC_PEAK:
+		return (struct amount){ r->peak_bytes, r->peak_count };
+	case METRIC_TEMPORARY:
+		return (struct amount){ 0, r->temporary_count };
+	case METRIC_LIVE:
+	case METRIC_LIVE_COUNT:
+	case METRIC_LEAKED:
+	case METRIC_CPU:
+	case METRIC_WALL:
+	case METRIC_COUNT:
+		break;
+	}
+	return (struct amount){ r->alloc_bytes - r->free_bytes, r->alloc_count - r->free_count };
+}
+
+static bool has_amount(struct amount a)
+{
+	return a.bytes > 0 || a.count > 0;
+}
+
+static int add_to_list(struct build *b, uint32_t frame)
+{
+	if (b->list_count == b->list_cap) {
+		size_t cap = b->list_cap ? b->list_cap * 2 : 1024;
+		uint32_t *list = realloc(b->list, cap * sizeof(*list));
+
+		if (!list || cap > UINT32_MAX) {
+			b->list = list ? list : b->list;
+			return -ENOMEM;
+		}
+		b->list = list;
+		b->list_cap = cap;
+	}
+	b->list[b->list_count++] = frame;
+	return 0;
+}
+
+static int name_node(struct build *b, uint32_t id, uint64_t pc)
+{
+	const struct symbol_frame *frames;
+	size_t n;
+	int rc = symbolizer_frames(b->symbols, pc, &frames, &n);
+
+	if (rc < 0)
+		return rc;
+	b->spans[id] = (struct span){ (uint32_t)b->list_count, (uint32_t)n };
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		const struct symbol_frame *f = &frames[i];
+		struct profile_frame out = { f->function, f->module, f->file, f->line, f->offset, f->inlined };
+		int64_t number = profile_maker_frame(&b->mk, &out);
+
+		rc = number < 0 ? (int)number : add_to_list(b, (uint32_t)number);
+	}
+	return rc;
+}
+
+static int name_unknown(struct build *b)
+{
+	static const struct profile_frame unknown = { "[unknown]", "", NULL, 0, 0, false };
+	int64_t number = profile_maker_frame(&b->mk, &unknown);
+
+	if (number < 0)
+		return (int)number;
+	b->spans[0] = (struct span){ (uint32_t)b->list_count, 1 };
+	return add_to_list(b, (uint32_t)number);
+}
+
+static int name_nodes(struct build *b)
+{
+	const struct model *m = b->m;
+	int rc = 0;
+
+	if (is_cpu(b->metric)) {
+		for (size_t i = 0; i < m->cpu_count; i++)
+			b->used[m->cpu[i].stack] |= m->cpu[i].samples > 0;
+	} else {
+		for (size_t i = 0; i < m->heap_count; i++)
+			b->used[m->heap[i].stack] |= has_amount(heap_amount(&m->heap[i], b->metric));
+	}
+	for (size_t id = m->node_count; id > 0; id--)
+		if (b->used[id])
+			b->used[m->nodes[id - 1].parent] = true;
+	if (b->used[0]) /* an outermost frame's parent, or a row without a stack */
+		rc = name_unknown(b);
+	for (size_t id = 1; id <= m->node_count && rc == 0; id++)
+		if (b->used[id])
+			rc = name_node(b, (uint32_t)id, m->nodes[id - 1].pc);
+	return rc;
+}
+
+/* The frames of a stack into b->stack, leaf first. Their number, or -errno. */
+static int64_t gather_frames(struct build *b, uint32_t id)
+{
+	size_t n = 0;
+
+	do {
+		struct span s = b->spans[id];
+
+		if (n + s.count > b->stack_cap) {
+			size_t cap = (n + s.count) * 2;
+			uint32_t *stack = realloc(b->stack, cap * sizeof(*stack));
+
+			if (!stack)
+				return -ENOMEM;
+			b->stack = stack;
+			b->stack_cap = cap;
+		}
+		memcpy(b->stack + n, b->list + s.first, s.count * sizeof(*b->stack));
+		n += s.count;
+		if (n > UINT32_MAX / 2)
+			return -E2BIG;
+		id = id ? b->m->nodes[id - 1].parent : 0;
+	} while (id);
+	return (int64_t)n;
+}
+
+static int64_t add_row(struct build *b, uint32_t stack, uint32_t thread, struct amount a)
+{
+	int64_t depth = gather_frames(b, stack);
+
+	if (depth < 0)
+		return depth;
+	return profile_maker_add(&b->mk, b->stack, (uint32_t)depth, thread, a.bytes, a.count);
+}
+
+static int add_heap(struct build *b)
+{
+	for (size_t i = 0; i < b->m->heap_count; i++) {
+		const struct model_heap_row *r = &b->m->heap[i];
+		struct amount a = heap_amount(r, b->metric);
+
+		if (has_amount(a)) {
+			int64_t number = add_row(b, r->stack, PROFILE_NO_THREAD, a);
+
+			if (number < 0)
+				return (int)number;
+		}
+	}
+	return 0;
+}
+
+/* Samples with a time refer to the stacks that the counts have made. */
+static int add_samples(struct build *b)
+{
+	for (size_t i = 0; i < b->m->sample_count; i++) {
+		const struct model_sample *s = &b->m->samples[i];
+		struct profile_sample out = { s->time_ns, s->thread, 0, s->weight };
+		int64_t number;
+		int rc;
+
+		if (!b->used[s->stack])
+			continue; /* not contained in the counts: a torn write, or no snapshot of ours */
+		number = add_row(b, s->stack, s->thread, (struct amount){ 0, 0 });
+		if (number < 0)
+			return (int)number;
+		out.stack = (uint32_t)number;
+		rc = profile_maker_sample(&b->mk, out);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int add_cpu(struct build *b)
+{
+	for (size_t i = 0; i < b->m->cpu_count; i++) {
+		const struct model_cpu_row *r = &b->m->cpu[i];
+		int64_t number;
+
+		if (r->samples == 0)
+			continue;
+		number = add_row(b, r->stack, r->thread, (struct amount){ 0, (double)r->samples });
+		if (number < 0)
+			return (int)number;
+	}
+	return add_samples(b);
+}
+
+static uint64_t count_lost(const struct model *m, const char *const *names, size_t n)
+{
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < m->loss_count; i++)
+		for (size_t k = 0; k < n; k++)
+			if (strcmp(m->losses[i].name, names[k]) == 0 &&
+			    __builtin_add_overflow(lost, m->losses[i].count, &lost))
+				return UINT64_MAX;
+	return lost;
+}
+
+static int add_about(struct build *b)
+{
+	const struct model *m = b->m;
+	struct profile *p = b->mk.profile;
+	struct profile_thread *threads = calloc(m->thread_count + 1, sizeof(*threads));
+	int rc;
+
+	if (!threads)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->thread_count; i++) {
+		const struct model_thread *t = &m->threads[i];
+
+		threads[i] = (struct profile_thread){ t->tid, t->name, t->start_ns, t->end_ns };
+	}
+	rc = profile_maker_threads(&b->mk, threads, m->thread_count);
+	free(threads);
+	if (rc < 0)
+		return rc;
+	if (is_cpu(b->metric)) {
+		p->period_ns = m->cpu_period_ns;
+		p->lost = count_lost(m, cpu_losses, ARRAY_LEN(cpu_losses));
+	} else {
+		p->lost = count_lost(m, heap_losses, ARRAY_LEN(heap_losses));
+	}
+	p->pid = m->pid;
+	p->start_ns = m->start_ns;
+	p->end_ns = m->end_ns;
+	p->start_wall_ns = m->start_wall_ns;
+	p->comm = profile_maker_text(&b->mk, m->comm);
+	p->cmdline = profile_maker_text(&b->mk, m->cmdline);
+	return p->comm && p->cmdline ? 0 : -ENOMEM;
+}
+
+static int check_recorded(const struct model *m, enum profile_metric metric, struct err *err)
+{
+	if (is_cpu(metric)) {
+		if (m->cpu_hz == 0 && m->cpu_count == 0)
+			return err_set(err, -ENODATA, "recorded without CPU samples (PERFPROBE_CPU=99 records them)");
+		if (metric == METRIC_WALL && !m->clock_is_wall)
+			return err_set(err, -ENODATA,
+			               "recorded CPU time, not wall-clock time (PERFPROBE_CLOCK=wall records it; "
+			               "--metric cpu shows what there is)");
+		if (metric == METRIC_CPU && m->clock_is_wall)
+			return err_set(err, -ENODATA,
+			               "recorded wall-clock time, not CPU time (--metric wall shows it)");
+		return 0;
+	}
+	if (m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)
+		return err_set(err, -ENODATA, "recorded without the heap (PERFPROBE_HEAP=sampled or full records it)");
+	return 0;
+}
+
+static int build_all(struct build *b)
+{
+	size_t n = b->m->node_count + 1;
+	int rc = profile_maker_init(&b->mk, b->metric);
+
+	if (rc < 0)
+		return rc;
+	b->spans = calloc(n, sizeof(*b->spans));
+	b->used = calloc(n, sizeof(*b->used));
+	if (!b->spans || !b->used)
+		return -ENOMEM;
+	rc = add_about(b);
+	if (rc == 0)
+		rc = name_nodes(b);
+	if (rc == 0)
+		rc = is_cpu(b->metric) ? add_cpu(b) : add_heap(b);
+	return rc;
+}
+
+int profile_build(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
+                  struct profile **ret_profile, struct err *err)
+{
+	struct build b = { .m = model, .symbols = symbols, .metric = metric };
+	int rc = check_recorded(model, metric, err);
+
+	if (rc < 0)
+		return rc;
+	rc = build_all(&b);
+	if (rc == 0)
+		rc = profile_maker_finish(&b.mk, ret_profile);
+	profile_maker_done(&b.mk);
+	free(b.spans);
+	free(b.used);
+	free(b.list);
+	free(b.stack);
+	if (rc == -E2BIG)
+		return err_set(err, rc, "its stacks have more frames than can be shown");
+	return rc < 0 ? err_set(err, rc, "out of memory") : 0;
+}
+
+void profile_free(struct profile *p)
+{
+	if (!p)
+		return;
+	arena_done(p->memory);
+	free(p->memory);
+	free(p);
+}

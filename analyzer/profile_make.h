@@ -1,0 +1,40 @@
+/* How a profile comes into being: frames and stacks are added in any order, equal ones become one, and finishing sorts.
+ * Used by profile_build() and by what makes profiles out of profiles. Errors: -ENOMEM, -E2BIG. One thread at a time. */
+#pragma once
+#include "arena.h"
+#include "intern.h"
+#include "profile.h"
+
+struct maker_stack {
+	uint64_t bytes;
+	double count;
+};
+
+struct profile_maker {
+	struct profile *profile;
+	struct arena *arena; /* the profile's */
+	struct arena scratch;
+	struct intern strings, frames, stacks;
+	struct maker_stack *sums; /* by stack number */
+	size_t sum_cap;
+	struct profile_sample *samples;
+	size_t sample_count, sample_cap;
+	uint64_t refs; /* frames of all stacks added, one by one */
+};
+
+int profile_maker_init(struct profile_maker *mk, enum profile_metric metric) MUST_USE;
+/* Number of an equal frame, or -ENOMEM. Strings are copied. */
+int64_t profile_maker_frame(struct profile_maker *mk, const struct profile_frame *frame) MUST_USE;
+/* Adds to the stack frames[0..depth), leaf first. `value` counts for metrics in bytes; `count` for all. The stack's number
+ * (for samples), or -errno. */
+int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint32_t depth, uint32_t thread,
+                          uint64_t bytes, double count) MUST_USE;
+/* In order of time; `stack` is a number that profile_maker_add() gave. */
+int profile_maker_sample(struct profile_maker *mk, struct profile_sample sample) MUST_USE;
+int profile_maker_threads(struct profile_maker *mk, const struct profile_thread *threads, size_t count) MUST_USE;
+/* A copy that lives as long as the profile; NULL when memory runs out. */
+const char *profile_maker_text(struct profile_maker *mk, const char *text);
+/* Sorts, drops stacks of value 0, and hands the profile over. */
+int profile_maker_finish(struct profile_maker *mk, struct profile **ret_profile) MUST_USE;
+/* Frees what was not handed over. */
+void profile_maker_done(struct profile_maker *mk);

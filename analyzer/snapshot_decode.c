@@ -1,0 +1,451 @@
+/*
+ * snapshot_decode.c - sections to tables.
+ *
+ * A table is allocated only when the section's remaining bytes could hold its rows at their smallest, so memory is at
+ * most a fixed multiple of the bytes read. Sums that views form (bytes, samples) are proved here to fit 63 bits.
+ */
+#include "snapshot_decode.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "model_memory.h"
+#include "snapshot_codec.h"
+
+struct decode {
+	struct cursor c;
+	struct model *m;
+	struct err *err;
+};
+
+static int cut_short(struct decode *d)
+{
+	return err_set(d->err, -EPROTO, "is cut short or holds a number or string out of bounds");
+}
+
+static int no_memory(struct decode *d)
+{
+	return err_set(d->err, -ENOMEM, "out of memory");
+}
+
+/* NUL bytes inside become blanks, NULs at the end go: what comes out is a C string. NULL when memory runs out. */
+static const char *text(struct decode *d, size_t *ret_len)
+{
+	size_t len = 0;
+	const uint8_t *bytes = cursor_string(&d->c, SNAP_MAX_STRING, &len);
+	char *copy;
+
+	while (len > 0 && bytes[len - 1] == '\0')
+		len--;
+	copy = arena_text(model_arena(d->m), (const char *)bytes, len);
+	for (size_t i = 0; copy && i < len; i++)
+		if (copy[i] == '\0')
+			copy[i] = ' ';
+	if (ret_len)
+		*ret_len = len;
+	return copy;
+}
+
+static bool read_text(struct decode *d, const char **field)
+{
+	const char *copy = text(d, NULL);
+
+	if (copy)
+		*field = copy;
+	return copy != NULL;
+}
+
+/* Reads a table's length and makes room. `least` is the smallest row in bytes. */
+static int table(struct decode *d, const char *rows, size_t least, size_t row_bytes, uint64_t most, size_t *ret_count,
+                 void **ret_table)
+{
+	uint64_t n = cursor_varint(&d->c);
+	uint64_t left = (uint64_t)(d->c.end - d->c.at);
+	void *memory;
+
+	if (d->c.bad)
+		return cut_short(d);
+	if (n > most || n > left / least)
+		return err_set(d->err, -EPROTO, "%llu %s claimed in %llu bytes", (unsigned long long)n, rows,
+		               (unsigned long long)left);
+	memory = arena_array(model_arena(d->m), (size_t)n, row_bytes);
+	if (!memory)
+		return no_memory(d);
+	*ret_table = memory;
+	*ret_count = (size_t)n;
+	return 0;
+}
+
+static bool info_strings(struct decode *d, const char **const *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!read_text(d, fields[i]))
+			return false;
+	return true;
+}
+
+static int decode_info(struct decode *d)
+{
+	struct model *m = d->m;
+	const char **who[] = { &m->comm, &m->exe, &m->cmdline, &m->reason };
+	const char **engines[] = { &m->engine_cpu, &m->engine_cpu_why, &m->engine_heap, &m->engine_unwind };
+	const char **host[] = { &m->kernel, &m->machine, &m->recorder_version };
+	uint64_t clock;
+
+	m->pid = cursor_varint(&d->c);
+	m->ppid = cursor_varint(&d->c);
+	m->sequence = cursor_varint(&d->c);
+	if (!info_strings(d, who, ARRAY_LEN(who)))
+		return no_memory(d);
+	m->start_ns = cursor_varint(&d->c);
+	m->start_wall_ns = cursor_varint(&d->c);
+	m->end_ns = cursor_varint(&d->c);
+	m->end_wall_ns = cursor_varint(&d->c);
+	m->process_cpu_ns = cursor_varint(&d->c);
+	m->cpu_hz = cursor_varint(&d->c);
+	m->cpu_period_ns = cursor_varint(&d->c);
+	clock = cursor_varint(&d->c);
+	m->clock_is_wall = clock == 1;
+	if (!info_strings(d, engines, ARRAY_LEN(engines)))
+		return no_memory(d);
+	m->page_bytes = cursor_varint(&d->c);
+	m->cpus = cursor_varint(&d->c);
+	if (!info_strings(d, host, ARRAY_LEN(host)))
+		return no_memory(d);
+	if (d->c.bad)
+		return cut_short(d);
+	if (clock > 1)
+		return err_set(d->err, -EPROTO, "unknown clock %llu", (unsigned long long)clock);
+	if (m->end_ns < m->start_ns)
+		return err_set(d->err, -EPROTO, "ends before it starts");
+	return 0;
+}
+
+static int decode_options(struct decode *d)
+{
+	void *rows;
+	size_t n;
+	int rc = table(d, "options", 3, sizeof(struct model_option), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		struct model_option *o = (struct model_option *)rows + i;
+		uint64_t source;
+
+		if (!read_text(d, &o->name) || !read_text(d, &o->value))
+			return no_memory(d);
+		source = cursor_varint(&d->c);
+		if (d->c.bad)
+			return cut_short(d);
+		if (source > SNAP_OPTION_RUNTIME)
+			return err_set(d->err, -EPROTO, "option %zu has the unknown source %llu", i + 1,
+			               (unsigned long long)source);
+		o->source = (enum snap_option_source)source;
+	}
+	d->m->options = rows;
+	d->m->option_count = n;
+	return 0;
+}
+
+static int decode_losses(struct decode *d)
+{
+	void *rows;
+	size_t n;
+	int rc = table(d, "losses", 2, sizeof(struct model_loss), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		struct model_loss *l = (struct model_loss *)rows + i;
+
+		if (!read_text(d, &l->name))
+			return no_memory(d);
+		l->count = cursor_varint(&d->c);
+		if (d->c.bad)
+			return cut_short(d);
+	}
+	d->m->losses = rows;
+	d->m->loss_count = n;
+	return 0;
+}
+
+static int decode_module(struct decode *d, struct model_module *mod, size_t number)
+{
+	const uint8_t *id;
+	size_t id_bytes;
+	uint64_t flags;
+
+	mod->start = cursor_varint(&d->c);
+	mod->end = cursor_varint(&d->c);
+	mod->bias = cursor_varint(&d->c);
+	flags = cursor_varint(&d->c);
+	mod->flags = (uint32_t)flags;
+	mod->load_ns = cursor_varint(&d->c);
+	mod->unload_ns = cursor_varint(&d->c);
+	if (!read_text(d, &mod->path))
+		return no_memory(d);
+	id = cursor_string(&d->c, SNAP_MAX_BUILD_ID, &id_bytes);
+	if (d->c.bad)
+		return cut_short(d);
+	if (mod->start > mod->end)
+		return err_set(d->err, -EPROTO, "module %zu ends before it starts", number);
+	memcpy(mod->build_id, id, id_bytes);
+	mod->build_id_bytes = (uint32_t)id_bytes;
+	return 0;
+}
+
+static int decode_modules(struct decode *d)
+{
+	void *rows;
+	size_t n;
+	int rc = table(d, "modules", 8, sizeof(struct model_module), UINT32_MAX, &n, &rows);
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = decode_module(d, (struct model_module *)rows + i, i + 1);
+	if (rc < 0)
+		return rc;
+	d->m->modules = rows;
+	d->m->module_count = n;
+	return 0;
+}
+
+static int decode_threads(struct decode *d)
+{
+	void *rows;
+	size_t n;
+	int rc = table(d, "threads", 5, sizeof(struct model_thread), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
+		struct model_thread *t = (struct model_thread *)rows + i;
+
+		t->tid = cursor_varint(&d->c);
+		if (!read_text(d, &t->name))
+			return no_memory(d);
+		t->start_ns = cursor_varint(&d->c);
+		t->end_ns = cursor_varint(&d->c);
+		t->cpu_ns = cursor_varint(&d->c);
+		if (d->c.bad)
+			return cut_short(d);
+	}
+	d->m->threads = rows;
+	d->m->thread_count = n;
+	return 0;
+}
+
+static int decode_stacks(struct decode *d)
+{
+	struct model_node *nodes;
+	void *rows;
+	size_t n;
+	uint64_t pc = 0;
+	int rc = table(d, "nodes", 2, sizeof(struct model_node), SNAP_MAX_STACKS, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	nodes = rows;
+	for (size_t id = 1; id <= n; id++) {
+		uint64_t up = cursor_varint(&d->c);
+
+		pc += (uint64_t)cursor_signed(&d->c);
+		if (d->c.bad)
+			return cut_short(d);
+		if (up == 0 || up > id)
+			return err_set(d->err, -EPROTO, "node %zu names a parent %llu before it", id,
+			               (unsigned long long)up);
+		if (pc == SNAP_PC_NONE)
+			return err_set(d->err, -EPROTO, "node %zu has no address", id);
+		nodes[id - 1] = (struct model_node){ (uint32_t)(id - up), pc };
+	}
+	d->m->nodes = nodes;
+	d->m->node_count = n;
+	return 0;
+}
+
+/* The next stack id of a sorted table; UINT64_MAX if it is out of bounds (the sentence is set). */
+static uint64_t next_stack(struct decode *d, uint64_t last, size_t row)
+{
+	uint64_t step = cursor_varint(&d->c);
+
+	if (step > d->m->node_count - last) { /* last <= node_count always */
+		(void)err_set(d->err, -EPROTO, "row %zu names stack %llu of %zu", row + 1,
+		              (unsigned long long)(last + step), d->m->node_count);
+		return UINT64_MAX;
+	}
+	return last + step;
+}
+
+struct heap_counts {
+	uint64_t alloc, freed, peak, temporary;
+};
+
+static int decode_heap_row(struct decode *d, struct model_heap_row *r, uint64_t scale, uint64_t *sum, size_t row)
+{
+	struct heap_counts n;
+	double unit = (double)scale;
+
+	n.alloc = cursor_varint(&d->c);
+	r->alloc_bytes = cursor_varint(&d->c);
+	n.freed = cursor_varint(&d->c);
+	r->free_bytes = cursor_varint(&d->c);
+	n.peak = cursor_varint(&d->c);
+	r->peak_bytes = cursor_varint(&d->c);
+	n.temporary = cursor_varint(&d->c);
+	if (d->c.bad)
+		return cut_short(d);
+	if (n.freed > n.alloc || r->free_bytes > r->alloc_bytes)
+		return err_set(d->err, -EPROTO, "row %zu frees more than it allocated", row + 1);
+	if (r->alloc_bytes > INT64_MAX - sum[0] || n.alloc > INT64_MAX - sum[1] || r->peak_bytes > INT64_MAX - sum[2] ||
+	    n.peak > INT64_MAX - sum[3] || n.temporary > INT64_MAX - sum[4])
+		return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", row + 1);
+	sum[0] += r->alloc_bytes;
+	sum[1] += n.alloc;
+	sum[2] += r->peak_bytes;
+	sum[3] += n.peak;
+	sum[4] += n.temporary;
+	r->alloc_count = (double)n.alloc / unit;
+	r->free_count = (double)n.freed / unit;
+	r->peak_count = (double)n.peak / unit;
+	r->temporary_count = (double)n.temporary / unit;
+	return 0;
+}
+
+static int decode_heap(struct decode *d)
+{
+	struct model *m = d->m;
+	struct model_heap_row *heap;
+	uint64_t mode = cursor_varint(&d->c), scale, last = 0, sum[5] = { 0 };
+	void *rows;
+	size_t n;
+	int rc;
+
+	m->heap_interval_bytes = cursor_varint(&d->c);
+	scale = cursor_varint(&d->c);
+	m->heap_peak_bytes = cursor_varint(&d->c);
+	m->heap_peak_ns = cursor_varint(&d->c);
+	rc = table(d, "rows", 8, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
+	if (rc < 0)
+		return rc;
+	if (mode > SNAP_HEAP_FULL || scale == 0)
+		return err_set(d->err, -EPROTO, "unknown mode %llu or count scale %llu", (unsigned long long)mode,
+		               (unsigned long long)scale);
+	heap = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t stack = next_stack(d, last, i);
+
+		if (stack == UINT64_MAX)
+			return -EPROTO;
+		if (i > 0 && stack == last)
+			return err_set(d->err, -EPROTO, "row %zu repeats stack %llu", i + 1, (unsigned long long)stack);
+		last = stack;
+		heap[i].stack = (uint32_t)stack;
+		rc = decode_heap_row(d, &heap[i], scale, sum, i);
+		if (rc < 0)
+			return rc;
+	}
+	m->heap_mode = (enum snap_heap_mode)mode;
+	m->heap = heap;
+	m->heap_count = n;
+	return 0;
+}
+
+static int bad_thread(struct decode *d, size_t row, uint64_t thread)
+{
+	return err_set(d->err, -EPROTO, "row %zu names thread %llu of %zu", row + 1, (unsigned long long)thread,
+	               d->m->thread_count);
+}
+
+static int decode_cpu(struct decode *d)
+{
+	struct model_cpu_row *cpu;
+	uint64_t last = 0, sum = 0;
+	void *rows;
+	size_t n;
+	int rc = table(d, "rows", 3, sizeof(struct model_cpu_row), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	cpu = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t stack = next_stack(d, last, i), thread, samples;
+
+		if (stack == UINT64_MAX)
+			return -EPROTO;
+		thread = cursor_varint(&d->c);
+		samples = cursor_varint(&d->c);
+		if (d->c.bad)
+			return cut_short(d);
+		if (thread >= d->m->thread_count)
+			return bad_thread(d, i, thread);
+		if (i > 0 && stack == last && thread <= cpu[i - 1].thread)
+			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
+		if (samples > INT64_MAX - sum)
+			return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", i + 1);
+		sum += samples;
+		last = stack;
+		cpu[i] = (struct model_cpu_row){ (uint32_t)stack, (uint32_t)thread, samples };
+	}
+	d->m->cpu = cpu;
+	d->m->cpu_count = n;
+	return 0;
+}
+
+static int decode_samples(struct decode *d)
+{
+	struct model_sample *samples;
+	uint64_t time = 0;
+	void *rows;
+	size_t n;
+	int rc = table(d, "samples", 4, sizeof(struct model_sample), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	samples = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t step = cursor_varint(&d->c);
+		uint64_t thread = cursor_varint(&d->c);
+		uint64_t stack = cursor_varint(&d->c);
+		uint64_t weight = cursor_varint(&d->c);
+
+		if (d->c.bad || weight > UINT32_MAX || __builtin_add_overflow(time, step, &time))
+			return cut_short(d);
+		if (thread >= d->m->thread_count)
+			return bad_thread(d, i, thread);
+		if (stack > d->m->node_count)
+			return err_set(d->err, -EPROTO, "row %zu names stack %llu of %zu", i + 1,
+			               (unsigned long long)stack, d->m->node_count);
+		samples[i] = (struct model_sample){ time, (uint32_t)thread, (uint32_t)stack, (uint32_t)weight };
+	}
+	d->m->samples = samples;
+	d->m->sample_count = n;
+	return 0;
+}
+
+int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model *m, struct err *err)
+{
+	struct decode d = { { raw, raw + bytes, false }, m, err };
+
+	switch ((enum snap_section_id)id) {
+	case SNAP_INFO:
+		return decode_info(&d);
+	case SNAP_OPTIONS:
+		return decode_options(&d);
+	case SNAP_LOSSES:
+		return decode_losses(&d);
+	case SNAP_MODULES:
+		return decode_modules(&d);
+	case SNAP_THREADS:
+		return decode_threads(&d);
+	case SNAP_STACKS:
+		return decode_stacks(&d);
+	case SNAP_HEAP:
+		return decode_heap(&d);
+	case SNAP_CPU:
+		return decode_cpu(&d);
+	case SNAP_SAMPLES:
+		return decode_samples(&d);
+	}
+	return err_set(err, -EPROTO, "unknown section");
+}

@@ -1,0 +1,211 @@
+/*
+ * dump.c - where profiles go.
+ *
+ * No descriptor is kept between dumps: programs that close all of theirs would hand its number to a socket. The directory
+ * is opened by name each time; where it cannot be written, /tmp/perfprobe-UID is used, which must be a real directory
+ * of this user's that nobody else may write.
+ */
+#include "dump.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "compiler.h"
+#include "lock.h"
+#include "losses.h"
+#include "os_linux.h"
+#include "sampler.h"
+#include "say.h"
+#include "snapshot_write.h"
+#include "units.h"
+
+enum { MAX_SEQUENCE_TRIES = 1000 };
+
+static const struct config *config;
+static char dir[PATH_MAX];
+static const char *unwind_engine = "";
+static uint64_t start_ns, start_wall_ns;
+static uint32_t sequence;
+static struct lock dump_lock; /* one dump at a time; guards what is above and `said` */
+static bool said_fallback;
+static int said_rc;
+
+static void append(char *to, size_t size, const char *text)
+{
+	size_t used = strlen(to), len = strlen(text);
+
+	if (len > size - 1 - used)
+		len = size - 1 - used;
+	memcpy(to + used, text, len);
+	to[used + len] = '\0';
+}
+
+void dump_init(const struct config *with)
+{
+	const char *given = with->text[CONFIG_DIR];
+
+	config = with;
+	dir[0] = '\0';
+	if (given[0] != '/') {
+		if (os_call(SYS_getcwd, (long)dir, sizeof(dir) - 1, 0, 0, 0, 0) < 0 || dir[0] != '/')
+			memcpy(dir, "/", 2);
+		if (given[0] && !(given[0] == '.' && !given[1])) {
+			append(dir, sizeof(dir), "/");
+			append(dir, sizeof(dir), given);
+		}
+	} else {
+		append(dir, sizeof(dir), given);
+	}
+	dump_set_start();
+}
+
+void dump_set_unwind_engine(const char *name)
+{
+	unwind_engine = name;
+}
+
+void dump_set_start(void)
+{
+	start_ns = os_now_ns();
+	start_wall_ns = os_wall_ns();
+}
+
+/* ---- directories -------------------------------------------------------------------------------------------------- */
+
+static int open_dir(const char *path, int flags)
+{
+	int fd = os_open(path, O_RDONLY | O_DIRECTORY | flags, 0);
+
+	if (fd != -ENOENT)
+		return fd;
+	fd = (int)os_call(SYS_mkdirat, AT_FDCWD, (long)path, 0700, 0, 0, 0);
+	return fd < 0 ? fd : os_open(path, O_RDONLY | O_DIRECTORY | flags, 0);
+}
+
+/* May this process create files there? */
+static int test_write(int fd)
+{
+	int rc = (int)os_call(SYS_faccessat2, fd, (long)".", 2 /* W_OK */, AT_EACCESS, 0, 0);
+
+	return rc == -ENOSYS ? 0 : rc; /* Linux before 5.8: the write itself will tell */
+}
+
+static int open_fallback(char *path, size_t size)
+{
+	char digits[24];
+	struct stat st;
+	uint32_t uid = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+	int fd;
+
+	path[0] = '\0';
+	append(path, size, "/tmp/perfprobe-");
+	append(path, size, say_number(digits, uid));
+	fd = open_dir(path, O_NOFOLLOW);
+	if (fd < 0)
+		return fd;
+	if (os_fstat(fd, &st) < 0 || st.st_uid != uid || st.st_mode & 022) {
+		os_close(fd);
+		return -EPERM; /* somebody else's, or open to others */
+	}
+	return fd;
+}
+
+/* The directory that can be written; its name in `path`. Descriptor or -errno. */
+static int choose_dir(char *path, size_t size)
+{
+	int rc, fd = open_dir(dir, 0), other;
+
+	path[0] = '\0';
+	append(path, size, dir);
+	rc = fd < 0 ? fd : test_write(fd);
+	if (rc == 0)
+		return fd;
+	if (fd >= 0)
+		os_close(fd);
+	other = open_fallback(path, size);
+	if (other < 0) {
+		append(path, size, "");
+		return rc;
+	}
+	if (!said_fallback && config->source[CONFIG_DIR] != SNAP_OPTION_DEFAULT)
+		say("cannot write to ", dir, " (", say_errno(rc), "): profiles go to ", path, NULL);
+	said_fallback = true;
+	return other;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+
+static int write_numbered(const char *reason, char *ret_path, size_t path_size)
+{
+	const struct sampler_engine *cpu = sampler_engine();
+	struct snapshot_about about = {
+		.config = config,
+		.reason = reason,
+		.engine_cpu = cpu->name,
+		.engine_cpu_why = cpu->why,
+		.engine_heap = config->heap == HEAP_FULL      ? "full"
+		               : config->heap == HEAP_SAMPLED ? "sampled"
+		                                              : "off",
+		.engine_unwind = unwind_engine,
+		.start_ns = start_ns,
+		.start_wall_ns = start_wall_ns,
+		.period_ns = cpu->period_ns,
+	};
+	char path[PATH_MAX];
+	int fd = choose_dir(path, sizeof(path)), rc = fd;
+
+	if (fd < 0)
+		return fd;
+	for (int i = 0; i < MAX_SEQUENCE_TRIES; i++) {
+		about.sequence = ++sequence;
+		rc = snapshot_write(&about, fd, path, ret_path, path_size);
+		if (rc != -EEXIST) /* left by an earlier process of the same number */
+			break;
+	}
+	os_close(fd);
+	return rc;
+}
+
+static bool lock_within(struct lock *l, uint64_t patience_ns)
+{
+	uint64_t deadline = os_now_ns() + patience_ns;
+
+	while (!lock_try(l)) {
+		if (os_now_ns() >= deadline)
+			return false;
+		os_yield();
+	}
+	return true;
+}
+
+int dump_write(const char *reason, uint64_t patience_ns)
+{
+	char path[PATH_MAX];
+	int rc;
+
+	if (!lock_within(&dump_lock, patience_ns))
+		return -EBUSY;
+	rc = write_numbered(reason, path, sizeof(path));
+	if (rc < 0) {
+		loss_add(LOSS_SNAPSHOT_FAILED, 1);
+		if (rc != said_rc)
+			say("no profile was written to ", dir, ": ", say_errno(rc), NULL);
+		said_rc = rc;
+	} else if (config->verbose) {
+		say("wrote ", path, NULL);
+	}
+	lock_leave(&dump_lock);
+	return rc;
+}
+
+void dump_fork_child(void)
+{
+	store_release(&dump_lock.word, 0); /* its holder does not exist here */
+	sequence = 0;
+	said_fallback = false;
+	said_rc = 0;
+	dump_set_start();
+}

@@ -1,0 +1,256 @@
+/*
+ * hook_alloc.c - the allocation functions: guard, real call, one event to the recorder.
+ *
+ * Order      An address is forgotten BEFORE the allocator may hand it out again: once real.free(p) has returned, another
+ *            thread can get p from malloc and record it; forgetting afterwards would delete that thread's live block.
+ *            realloc frees inside: the block is taken out first, and put back if the real call failed.
+ * Nesting    GUARD_ALLOC is held over the real call: what an allocator allocates for itself is not an event.
+ * errno      the recorder makes system calls without libc; what the real function left in errno stays.
+ * C++        operator new and delete of libstdc++ call malloc and free by name, so they arrive here.
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler.h"
+#include "losses.h"
+#include "real.h"
+#include "recorder.h"
+#include "start.h"
+#include "state.h"
+
+/* C23; glibc 2.36 does not declare them. */
+EXPORT void free_sized(void *ptr, size_t size);
+EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size);
+
+/* The stack of an event begins in the caller of the hook: its frame address, kept by -fno-omit-frame-pointer. */
+#define HOOK_FRAME() __builtin_frame_address(0)
+
+/* May this call be an event? Then GUARD_ALLOC is held and hook_leave() must follow. */
+static ALWAYS_INLINE bool hook_enter(struct tls *t)
+{
+	if (UNLIKELY(state_get() < STATE_STOPPED) && !start_recorder())
+		return false;
+	if (UNLIKELY(!guard_enter(t, GUARD_ALLOC))) {
+		loss_add(LOSS_HEAP_NESTED, 1);
+		return false;
+	}
+	return true;
+}
+
+static ALWAYS_INLINE void hook_leave(struct tls *t)
+{
+	guard_leave(t, GUARD_ALLOC);
+}
+
+/* The end of every hook that allocates. `outer` is what hook_enter() answered. */
+static ALWAYS_INLINE void *allocated(struct tls *t, bool outer, void *block, size_t size, const void *frame)
+{
+	if (outer) {
+		if (LIKELY(block != NULL) && state_get() == STATE_RUNNING)
+			recorder_alloc(t, block, size, frame);
+		hook_leave(t);
+	}
+	return block;
+}
+
+static bool times_overflow(size_t n, size_t size, size_t *ret_bytes)
+{
+	return __builtin_mul_overflow(n, size, ret_bytes);
+}
+
+EXPORT void *malloc(size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer;
+
+	if (UNLIKELY(!real_ready()))
+		return bootstrap_alloc(0, size);
+	outer = hook_enter(t);
+	return allocated(t, outer, real.malloc(size), size, HOOK_FRAME());
+}
+
+EXPORT void *calloc(size_t n, size_t size)
+{
+	struct tls *t = &tls_self;
+	size_t bytes;
+	bool outer;
+
+	if (UNLIKELY(!real_ready()))
+		return times_overflow(n, size, &bytes) ? NULL : bootstrap_alloc(0, bytes);
+	if (UNLIKELY(times_overflow(n, size, &bytes)))
+		return real.calloc(n, size); /* it knows how to fail */
+	outer = hook_enter(t);
+	return allocated(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
+}
+
+static void forget_and_free(void *ptr)
+{
+	struct tls *t = &tls_self;
+	struct block block;
+	bool known;
+
+	if (!hook_enter(t)) {
+		real.free(ptr);
+		return;
+	}
+	known = recorder_take(t, ptr, &block);
+	real.free(ptr);
+	if (known)
+		recorder_freed(t, ptr, &block);
+	hook_leave(t);
+}
+
+EXPORT void free(void *ptr)
+{
+	if (!ptr || UNLIKELY(!real_ready()) || UNLIKELY(bootstrap_owns(ptr)))
+		return; /* bootstrap memory is never given back */
+	forget_and_free(ptr);
+}
+
+EXPORT void free_sized(void *ptr, size_t size)
+{
+	(void)size; /* a hint: no allocator below C23 takes it */
+	free(ptr);
+}
+
+EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size)
+{
+	(void)align;
+	(void)size;
+	free(ptr);
+}
+
+static void *move_bootstrap(void *old, size_t size)
+{
+	size_t had = bootstrap_size(old);
+	void *block = real_ready() ? malloc(size) : bootstrap_alloc(0, size);
+
+	if (block)
+		memcpy(block, old, had < size ? had : size);
+	return block;
+}
+
+static ALWAYS_INLINE void *reallocated(void *old, size_t size, const void *frame)
+{
+	struct tls *t = &tls_self;
+	struct block was;
+	bool outer = hook_enter(t), known;
+	void *now;
+
+	if (!outer)
+		return real.realloc(old, size);
+	known = old && recorder_take(t, old, &was);
+	now = real.realloc(old, size);
+	if (now || size == 0) { /* realloc(p, 0) that answers NULL has freed p: glibc, and C17 leaves it open */
+		if (known)
+			recorder_freed(t, old, &was);
+	} else if (known) {
+		recorder_restore(t, old, &was); /* failed: the old block lives on */
+	}
+	return allocated(t, true, now, size, frame);
+}
+
+EXPORT void *realloc(void *old, size_t size)
+{
+	if (UNLIKELY(!real_ready()) || UNLIKELY(old && bootstrap_owns(old)))
+		return old ? move_bootstrap(old, size) : bootstrap_alloc(0, size);
+	return reallocated(old, size, HOOK_FRAME());
+}
+
+EXPORT void *reallocarray(void *old, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (UNLIKELY(times_overflow(n, size, &bytes))) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (UNLIKELY(!real_ready()) || UNLIKELY(old && bootstrap_owns(old)))
+		return old ? move_bootstrap(old, bytes) : bootstrap_alloc(0, bytes);
+	return reallocated(old, bytes, HOOK_FRAME());
+}
+
+EXPORT int posix_memalign(void **ret, size_t align, size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer;
+	int rc;
+
+	if (UNLIKELY(!real_ready()) || !real.posix_memalign) {
+		void *block;
+
+		if (align < sizeof(void *) || (align & (align - 1)) != 0)
+			return EINVAL;
+		block = bootstrap_alloc(align, size);
+		if (block)
+			*ret = block;
+		return block ? 0 : ENOMEM;
+	}
+	outer = hook_enter(t);
+	rc = real.posix_memalign(ret, align, size);
+	(void)allocated(t, outer, rc == 0 ? *ret : NULL, size, HOOK_FRAME());
+	return rc;
+}
+
+/* Where a libc lacks one of the older names, posix_memalign does its work. */
+static void *aligned(size_t align, size_t size)
+{
+	void *block = NULL;
+	int rc;
+
+	if (UNLIKELY(!real_ready()))
+		return bootstrap_alloc(align, size);
+	rc = real.posix_memalign ? real.posix_memalign(&block, align < sizeof(void *) ? sizeof(void *) : align, size)
+	                         : ENOMEM;
+	if (rc != 0)
+		errno = rc;
+	return block;
+}
+
+EXPORT void *aligned_alloc(size_t align, size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer = real_ready() && hook_enter(t);
+	void *block = real.aligned_alloc ? real.aligned_alloc(align, size) : aligned(align, size);
+
+	return allocated(t, outer, block, size, HOOK_FRAME());
+}
+
+EXPORT void *memalign(size_t align, size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer = real_ready() && hook_enter(t);
+	void *block = real.memalign ? real.memalign(align, size) : aligned(align, size);
+
+	return allocated(t, outer, block, size, HOOK_FRAME());
+}
+
+EXPORT void *valloc(size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer = real_ready() && hook_enter(t);
+	void *block = real.valloc ? real.valloc(size) : aligned(4096, size);
+
+	return allocated(t, outer, block, size, HOOK_FRAME());
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+	struct tls *t = &tls_self;
+	bool outer = real_ready() && hook_enter(t);
+	void *block = real.pvalloc ? real.pvalloc(size) : aligned(4096, (size + 4095) & ~(size_t)4095);
+
+	return allocated(t, outer, block, size, HOOK_FRAME());
+}
+
+EXPORT size_t malloc_usable_size(void *ptr)
+{
+	if (!ptr)
+		return 0;
+	if (UNLIKELY(bootstrap_owns(ptr)))
+		return bootstrap_size(ptr);
+	return real_ready() && real.malloc_usable_size ? real.malloc_usable_size(ptr) : 0;
+}

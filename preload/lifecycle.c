@@ -1,0 +1,181 @@
+/*
+ * lifecycle.c - the composition root: start before main(), fork, exit. The only file that knows all others.
+ *
+ * Two steps, because other libraries allocate before our constructor runs: start.c makes the recorder usable at the first
+ * hook; the constructor adds what needs a complete libc (signals, events, the helper, fork handlers).
+ */
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "allocs.h"
+#include "compiler.h"
+#include "dump.h"
+#include "finish.h"
+#include "helper.h"
+#include "hook_signal.h"
+#include "hook_thread.h"
+#include "losses.h"
+#include "modules.h"
+#include "os_linux.h"
+#include "preload_env.h"
+#include "real.h"
+#include "recorder.h"
+#include "sampler.h"
+#include "say.h"
+#include "stacks.h"
+#include "start.h"
+#include "state.h"
+#include "threads.h"
+#include "unwind.h"
+
+extern void *__libc_stack_end; /* ld.so: the stack pointer that the program began with */
+
+#define STACK_MAX ((uintptr_t)512 << 20)
+
+/* ---- start -------------------------------------------------------------------------------------------------------- */
+
+static void attach_main(struct tls *t)
+{
+	uintptr_t hi = (uintptr_t)__libc_stack_end;
+	struct rlimit limit = { 8 << 20, 8 << 20 };
+	uintptr_t bytes;
+
+	(void)os_call(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0); /* keeps the guess on failure */
+	bytes = limit.rlim_cur > STACK_MAX ? STACK_MAX : (uintptr_t)limit.rlim_cur;
+	if (t->thread) {
+		t->thread->stack_lo = hi - bytes;
+		t->thread->stack_hi = hi;
+	} else {
+		(void)threads_attach(t, hi - bytes, hi); /* a failure is counted there */
+	}
+}
+
+static void say_options(const struct config *config)
+{
+	static const char *const sources[] = { "default", "environment", "set at run time" };
+
+	for (unsigned i = 0; i < CONFIG_COUNT; i++)
+		say("  PERFPROBE_", config_name((enum config_index)i), "=", config->text[i], " (",
+		    sources[config->source[i]], ")", NULL);
+}
+
+static void say_start(const struct config *config, const char *unwind, const char *unwind_why)
+{
+	const struct sampler_engine *cpu = sampler_engine();
+
+	say("version " PERFPROBE_VERSION, NULL);
+	say("cpu engine ", cpu->name, *cpu->why ? ": " : "", cpu->why, NULL);
+	say("heap ", config->text[CONFIG_HEAP], ", stacks by ", unwind, *unwind_why ? ": " : "", unwind_why, NULL);
+	say_options(config);
+}
+
+static void on_first_sample(void)
+{
+	(void)helper_start(start_config()); /* in forked children that live long enough to be sampled */
+}
+
+static void fork_prepare(void);
+static void fork_parent(void);
+static void fork_child(void);
+
+static CONSTRUCTOR(101) void start(void)
+{
+	struct tls *t = &tls_self;
+	const struct config *config = start_config();
+	const char *unwind, *why;
+
+	if (!start_recorder()) {
+		if (start_passive_reason())
+			say("passive: ", start_passive_reason(), NULL);
+		return;
+	}
+	(void)guard_enter(t, GUARD_ALLOC); /* what follows is ours, not the program's */
+	unwind = unwind_init((enum config_unwind)config->unwind, &why);
+	if (config->unwind != UNWIND_AUTO && *why)
+		say("PERFPROBE_UNWIND=", config->text[CONFIG_UNWIND], ": ", why, "; using ", unwind, NULL);
+	dump_init(config);
+	dump_set_unwind_engine(unwind);
+	(void)modules_scan();
+	attach_main(t);
+	hook_thread_init();
+	sampler_init(config);
+	sampler_on_first_sample(on_first_sample);
+	finish_init(config);
+	hook_signal_init();
+	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* without it children are not followed */
+	if (!(config->follow & FOLLOW_EXEC))
+		preload_env_remove(environ);
+	sampler_adopt_threads(); /* before we have a thread of our own */
+	if (!helper_start(config))
+		say("no helper thread could be started: no snapshots while the program runs", NULL);
+	sampler_thread_start(t);
+	if (config->verbose)
+		say_start(config, unwind, why);
+	guard_leave(t, GUARD_ALLOC);
+}
+
+/* ---- end ---------------------------------------------------------------------------------------------------------- */
+
+/* exit() and a return from main(), after the program's own handlers. Hooks may still be called afterwards. */
+static __attribute__((destructor(101))) void end(void)
+{
+	if (state_get() > STATE_OFF)
+		finish_process();
+}
+
+/* ---- fork --------------------------------------------------------------------------------------------------------- */
+
+/* Registered first, so the preparation runs last and undoing it first: the program's own handlers may allocate. */
+static void fork_prepare(void)
+{
+	struct tls *t = &tls_self;
+
+	sampler_fork_prepare(t);
+	t->fork_guard = guard_enter(t, GUARD_TABLE);
+	threads_fork_prepare();
+	allocs_fork_prepare();
+	stacks_fork_prepare();
+}
+
+static void fork_locks_done(struct tls *t)
+{
+	stacks_fork_done();
+	allocs_fork_done();
+	if (t->fork_guard)
+		guard_leave(t, GUARD_TABLE);
+}
+
+static void fork_parent(void)
+{
+	struct tls *t = &tls_self;
+
+	fork_locks_done(t);
+	threads_fork_parent();
+	sampler_fork_parent(t);
+}
+
+static void fork_child(void)
+{
+	struct tls *t = &tls_self;
+	const struct config *config = start_config();
+	bool follow = config->follow & FOLLOW_FORK;
+
+	fork_locks_done(t);
+	sampler_fork_child();
+	threads_fork_child(t);
+	losses_reset();
+	recorder_fork_child();
+	modules_fork_child();
+	dump_fork_child();
+	helper_fork_child();
+	finish_fork_child(follow);
+	if (!follow)
+		store_release(&state_now, STATE_OFF); /* relaxed readers: only this thread lives */
+	sampler_fork_child_resume(t, follow);
+	if (follow && config->every)
+		(void)helper_start(config);
+}

@@ -1,0 +1,133 @@
+/*
+ * real.c - who comes after us.
+ *
+ * dlsym(RTLD_NEXT) gives the next definition in the process's search order: jemalloc's malloc where the program is linked
+ * with it, else libc's. dlsym may itself allocate; those blocks come from the bootstrap memory below and are recognised
+ * for ever, because libc frees some of them at the very end.
+ */
+#include "real.h"
+
+#include <dlfcn.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "lock.h"
+#include "os_linux.h"
+#include "say.h"
+
+enum { FIRST_BYTES = 64 << 10, MORE_BYTES = 1 << 20, REGIONS = 64, HEADER = 16 };
+enum { UNKNOWN, LOOKING, KNOWN };
+enum need { OPTIONAL, REQUIRED };
+
+struct real real;
+_Atomic int real_state_ = UNKNOWN;
+
+static pid_t looker; /* the thread that looks up; valid while LOOKING */
+
+/* Regions of bootstrap memory; the first needs no system call. Written under the lock, read without it. */
+static _Alignas(64) unsigned char first[FIRST_BYTES];
+static struct region {
+	unsigned char *at;
+	size_t bytes, used;
+} regions[REGIONS] = { { first, FIRST_BYTES, 0 } };
+static _Atomic uint32_t region_count = 1;
+static struct lock bootstrap_lock;
+
+static void *find(const char *name, enum need need)
+{
+	void *at = dlsym(RTLD_NEXT, name);
+	Dl_info info, own;
+
+	if (at && dladdr(at, &info) && dladdr(&real, &own) && info.dli_fbase == own.dli_fbase)
+		at = NULL; /* ourselves again: the library was given twice, or found under another name */
+	if (!at && need == REQUIRED) {
+		say_init();
+		say("this libc has no function ", name, ": perfprobe cannot run here", NULL);
+		(void)os_call(SYS_exit_group, 127, 0, 0, 0, 0, 0);
+	}
+	return at;
+}
+
+bool real_resolve(void)
+{
+	int expected = UNKNOWN;
+
+	if (!cas_acq_rel(&real_state_, &expected, LOOKING)) {
+		if (expected == LOOKING && looker == os_tid())
+			return false;
+		while (load_acquire(&real_state_) != KNOWN) /* pairs with the release below */
+			os_yield();
+		return true;
+	}
+	looker = os_tid();
+#define HOOK(need, returns, name, params, args) *(void **)&real.name = find(#name, need);
+#include "hooks.def"
+#undef HOOK
+	store_release(&real_state_, KNOWN); /* pairs with the acquire in real_ready */
+	return true;
+}
+
+/* Lock held. */
+static struct region *region_with_room(size_t bytes)
+{
+	uint32_t n = load_relaxed(&region_count); /* relaxed: only lock holders write */
+	struct region *r = &regions[n - 1];
+	size_t size = bytes > MORE_BYTES ? (bytes + 4095) & ~(size_t)4095 : MORE_BYTES;
+
+	if (r->bytes - r->used >= bytes)
+		return r;
+	if (n == REGIONS)
+		return NULL;
+	r++;
+	r->at = os_map(size);
+	if (!r->at)
+		return NULL;
+	r->bytes = size;
+	store_release(&region_count, n + 1); /* pairs with the acquire in bootstrap_owns */
+	return r;
+}
+
+void *bootstrap_alloc(size_t align, size_t size)
+{
+	void *block = NULL;
+	struct region *r;
+	size_t room;
+
+	if (align < HEADER)
+		align = HEADER;
+	if (size > SIZE_MAX / 2 || align > SIZE_MAX / 4)
+		return NULL;
+	room = size + align + HEADER;
+	lock_enter(&bootstrap_lock);
+	r = region_with_room(room);
+	if (r) {
+		unsigned char *at = r->at + r->used + HEADER;
+
+		at += (size_t)(-(uintptr_t)at & (align - 1));
+		memcpy(at - HEADER, &size, sizeof(size));
+		r->used = ((size_t)(at - r->at) + size + HEADER - 1) & ~(size_t)(HEADER - 1);
+		if (r->used > r->bytes)
+			r->used = r->bytes;
+		block = at;
+	}
+	lock_leave(&bootstrap_lock);
+	return block;
+}
+
+bool bootstrap_owns(const void *at)
+{
+	uint32_t n = load_acquire(&region_count); /* pairs with the release in region_with_room */
+
+	for (uint32_t i = 0; i < n; i++)
+		if ((uintptr_t)at - (uintptr_t)regions[i].at < regions[i].bytes)
+			return true;
+	return false;
+}
+
+size_t bootstrap_size(const void *at)
+{
+	size_t size;
+
+	memcpy(&size, (const unsigned char *)at - HEADER, sizeof(size));
+	return size;
+}

@@ -1,0 +1,34 @@
+/* The functions that ours stand in front of, and memory for allocations made before they are known.
+ * Context    [hook]: real_ready() may be the first thing that ever runs in the process.
+ * Errors     a libc without a REQUIRED function cannot run our hooks: one sentence, then _exit(127), before main().
+ * Ownership  bootstrap blocks are never given back. */
+#pragma once
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <threads.h>
+#include "atomic.h"
+#include "compiler.h"
+
+struct real {
+#define HOOK(need, returns, name, params, args) returns(*name) params;
+#include "hooks.def"
+#undef HOOK
+};
+extern struct real real HIDDEN;
+extern _Atomic int real_state_ HIDDEN; /* 0 unknown, 1 being looked up, 2 known */
+
+bool real_resolve(void);
+
+/* True once `real` is filled in. False only while this very thread is looking it up: use bootstrap memory then. */
+static inline bool real_ready(void)
+{
+	/* acquire, pairs with the release in real_resolve: the pointers are in place */
+	return LIKELY(load_acquire(&real_state_) == 2) || real_resolve();
+}
+
+/* Zeroed memory, aligned to `align` (a power of two); NULL when the system has none. */
+void *bootstrap_alloc(size_t align, size_t size) HIDDEN;
+bool bootstrap_owns(const void *at) HIDDEN;
+size_t bootstrap_size(const void *at) HIDDEN; /* as asked for */

@@ -1,0 +1,537 @@
+/*
+ * sampler.c - engines and handler of CPU sampling.
+ *
+ * perf_event  a software cpu-clock event per thread that raises SIGPROF and disables itself (PERF_EVENT_IOC_REFRESH 1);
+ *             the handler arms it again at its end, so a slow handler lowers the rate instead of living on itself. Only
+ *             where the kernel lets us sample kernel time too: a user-only event drops the ticks that land in system
+ *             calls (perf_exclude_event() in kernel/events/core.c).
+ * timer       else: timer_create on the thread's CPU clock. Expires at the kernel's ticks.
+ * Weight      each sample stands for the CPU time since the last one, in whole periods, the rest carried over: totals are
+ *             right even when a signal was held off or a tick came late.
+ * First       delay is random within a period: threads shorter than a period are seen in proportion to their length.
+ * EINTR       epoll_wait, poll and their like are not restarted by SA_RESTART. A CPU-time signal can only meet them at
+ *             their entry, so the handler has the interrupted instruction executed again (signal(7), "Interruption of
+ *             system calls").
+ * Recorder    a sample that falls into the recorder's own tables is put aside and counted when it leaves them.
+ */
+#include "sampler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <ucontext.h>
+
+#include "eh_frame.h"
+#include "losses.h"
+#include "os_linux.h"
+#include "poisson.h"
+#include "real.h"
+#include "samples.h"
+#include "say.h"
+#include "state.h"
+#include "threads.h"
+#include "unwind.h"
+#include "units.h"
+
+enum kind { KIND_OFF, KIND_PERF, KIND_TIMER };
+enum { SIGNAL_BYTES = 8 };
+
+static enum kind kind = KIND_OFF;
+static struct sampler_engine engine = { "off", "", 0 };
+static _Atomic bool stopped;
+static uint64_t seed;
+static _Atomic uint64_t armed_count;
+static void (*on_first)(void);
+static _Atomic bool first_seen;
+
+/* What the program asked for; default: SIG_DFL. Guarded by nothing: a program that races sigaction with itself gets one
+ * of its two answers. */
+static struct sigaction app_action;
+
+/* ---- engines ------------------------------------------------------------------------------------------------------ */
+
+static int perf_open(pid_t tid, uint64_t first_ns)
+{
+	struct perf_event_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.type = PERF_TYPE_SOFTWARE;
+	attr.size = sizeof(attr);
+	attr.config = PERF_COUNT_SW_CPU_CLOCK;
+	attr.sample_period = first_ns;
+	attr.sample_type = PERF_SAMPLE_IP;
+	attr.disabled = 1;
+	attr.exclude_hv = 1;
+	attr.wakeup_events = 1;
+	return (int)os_call(SYS_perf_event_open, (long)&attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
+}
+
+static bool perf_arm(struct thread *th, pid_t tid, uint64_t first_ns)
+{
+	struct f_owner_ex owner = { F_OWNER_TID, tid };
+	int fd = os_move_up(perf_open(tid, first_ns)), expected = -1;
+	uint64_t id = 0;
+
+	if (fd < 0)
+		return false;
+	if (os_call(SYS_ioctl, fd, PERF_EVENT_IOC_ID, (long)&id, 0, 0, 0) < 0 ||
+	    os_call(SYS_fcntl, fd, F_SETFL, O_ASYNC | O_NONBLOCK, 0, 0, 0) < 0 ||
+	    os_call(SYS_fcntl, fd, F_SETSIG, SAMPLER_SIGNAL, 0, 0, 0) < 0 ||
+	    os_call(SYS_fcntl, fd, F_SETOWN_EX, (long)&owner, 0, 0, 0) < 0) {
+		os_close(fd);
+		return false;
+	}
+	th->perf_id = id;
+	th->perf_first = first_ns != engine.period_ns;
+	if (!cas_acq_rel(&th->perf_fd, &expected, fd)) { /* pairs with the exchange in perf_disarm */
+		os_close(fd);
+		return true;
+	}
+	(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_REFRESH, 1, 0, 0, 0); /* cannot fail on a counting event */
+	return true;
+}
+
+static bool perf_is_ours(int fd, uint64_t id)
+{
+	uint64_t seen = 0;
+
+	return os_call(SYS_ioctl, fd, PERF_EVENT_IOC_ID, (long)&seen, 0, 0, 0) == 0 && seen == id;
+}
+
+static void perf_disarm(struct thread *th)
+{
+	int fd = exchange_acq_rel(&th->perf_fd, -1); /* pairs with the CAS in perf_arm */
+
+	if (fd >= 0 && perf_is_ours(fd, th->perf_id))
+		os_close(fd);
+}
+
+static bool timer_arm(struct thread *th, pid_t tid, uint64_t first_ns)
+{
+	long clock =
+	        ((long)~tid) * 8 | 6; /* a thread's CPU clock: include/linux/posix-timers.h, CPUCLOCK_PERTHREAD_MASK */
+	struct itimerspec when = { { (time_t)(engine.period_ns / NS_PER_S), (long)(engine.period_ns % NS_PER_S) },
+		                   { (time_t)(first_ns / NS_PER_S), (long)(first_ns % NS_PER_S) } };
+	struct sigevent event;
+	int id = -1;
+
+	memset(&event, 0, sizeof(event));
+	event.sigev_notify = SIGEV_THREAD_ID;
+	event.sigev_signo = SAMPLER_SIGNAL;
+	event.sigev_value.sival_ptr = th;
+	event._sigev_un._tid = tid;
+	if (os_call(SYS_timer_create, clock, (long)&event, (long)&id, 0, 0, 0) < 0)
+		return false;
+	if (os_call(SYS_timer_settime, id, 0, (long)&when, 0, 0, 0) < 0) {
+		(void)os_call(SYS_timer_delete, id, 0, 0, 0, 0, 0);
+		return false;
+	}
+	th->timer_id = id;
+	return true;
+}
+
+static void timer_disarm(struct thread *th)
+{
+	if (th->timer_id >= 0)
+		(void)os_call(SYS_timer_delete, th->timer_id, 0, 0, 0, 0, 0);
+	th->timer_id = -1;
+}
+
+static void arm(struct thread *th, pid_t tid)
+{
+	uint64_t state = seed + add_relaxed(&armed_count, 1) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t first_ns = 1000 + poisson_random(&state) % engine.period_ns;
+
+	th->cpu_due_ns = 0;
+	th->cpu_seen_ns = 0;
+	th->first_sample = true;
+	if ((kind == KIND_PERF && perf_arm(th, tid, first_ns)) || timer_arm(th, tid, first_ns))
+		th->sampled = true;
+	else
+		loss_add(LOSS_CPU_THREAD_FAILED, 1);
+}
+
+/* ---- the handler -------------------------------------------------------------------------------------------------- */
+
+/* Whole periods of CPU time since the last sample. */
+static uint16_t weight_now(struct thread *th)
+{
+	uint64_t now = os_thread_cpu_ns(0);
+	uint64_t periods;
+
+	if (th->first_sample) {
+		th->first_sample = false;
+		th->cpu_seen_ns = now;
+		th->cpu_due_ns = 0;
+		return 1;
+	}
+	th->cpu_due_ns += (int64_t)(now - th->cpu_seen_ns);
+	th->cpu_seen_ns = now;
+	periods = th->cpu_due_ns > 0 ? ((uint64_t)th->cpu_due_ns + engine.period_ns / 2) / engine.period_ns : 0;
+	if (periods > UINT16_MAX)
+		periods = UINT16_MAX;
+	th->cpu_due_ns -= (int64_t)(periods * engine.period_ns);
+	return (uint16_t)periods;
+}
+
+static void take_sample(struct tls *t, struct thread *th, const void *ucontext)
+{
+	uintptr_t regs[DW_REGS];
+	struct unwind_start start = unwind_from_signal(ucontext, regs, th->stack_lo, th->stack_hi);
+	uint16_t weight = weight_now(th);
+	uint64_t now = os_now_ns();
+	size_t depth;
+
+	if (weight == 0)
+		return; /* early by less than half a period: the next one carries it */
+	depth = unwind_walk(&start, th->cpu_pcs, ARRAY_LEN(th->cpu_pcs));
+	if (!guard_enter(t, GUARD_TABLE)) {
+		samples_defer(th, th->cpu_pcs, depth, now, weight);
+		return;
+	}
+	samples_record(th, th->cpu_pcs, depth, now, weight, true);
+	guard_leave(t, GUARD_TABLE);
+}
+
+static void rearm(struct thread *th)
+{
+	int fd = load_relaxed(&th->perf_fd); /* relaxed: written by this thread, or whole by the helper */
+
+	if (fd < 0)
+		return;
+	if (th->perf_first) {
+		/* The first period was the random delay. */
+		uint64_t period = engine.period_ns;
+
+		th->perf_first = false;
+		(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_PERIOD, (long)&period, 0, 0, 0);
+	}
+	(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_REFRESH, 1, 0, 0,
+	              0); /* fails if the program closed it: sampler_check */
+}
+
+#if defined(__x86_64__)
+/* System calls that SA_RESTART does not restart, or not once a timeout is set on the socket, and that have done nothing
+ * yet when they answer EINTR. Numbers: arch/x86/entry/syscalls/syscall_64.tbl. */
+static bool may_restart(uint32_t nr)
+{
+	static const uint16_t calls[] = {
+		SYS_read,        SYS_write,        SYS_poll,       SYS_select,   SYS_nanosleep,       SYS_accept,
+		SYS_accept4,     SYS_sendto,       SYS_sendmsg,    SYS_recvfrom, SYS_recvmsg,         SYS_msgrcv,
+		SYS_msgsnd,      SYS_semop,        SYS_semtimedop, SYS_futex,    SYS_clock_nanosleep, SYS_epoll_wait,
+		SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pselect6,   SYS_ppoll,    SYS_rt_sigtimedwait, SYS_io_getevents
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
+		if (calls[i] == nr)
+			return true;
+	return false;
+}
+
+/* "mov $nr, %eax; syscall": b8 imm32 0f 05, as libc's wrappers have it. */
+static void restart_call(ucontext_t *uc)
+{
+	greg_t *regs = uc->uc_mcontext.gregs;
+	const uint8_t *pc = (const uint8_t *)regs[REG_RIP];
+	uint8_t code[7];
+	uint32_t nr;
+
+	if (regs[REG_RAX] != -EINTR || (uintptr_t)pc < 4096 || !os_readable(pc - 7) || !os_readable(pc - 1))
+		return;
+	memcpy(code, pc - 7, sizeof(code));
+	memcpy(&nr, code + 1, sizeof(nr));
+	if (code[5] != 0x0f || code[6] != 0x05 || code[0] != 0xb8 || !may_restart(nr))
+		return;
+	regs[REG_RAX] = (greg_t)nr;
+	regs[REG_RIP] -= 2;
+}
+#else
+static void restart_call(ucontext_t *uc)
+{
+	(void)uc;
+}
+#endif
+
+/* Not one of ours: the program, or somebody with kill(1), sent it. */
+static void pass_on(int sig, siginfo_t *info, void *ucontext)
+{
+	struct sigaction act = app_action;
+
+	if (act.sa_flags & SA_SIGINFO && act.sa_sigaction) {
+		act.sa_sigaction(sig, info, ucontext);
+	} else if (act.sa_handler != SIG_DFL && act.sa_handler != SIG_IGN) {
+		act.sa_handler(sig);
+	} else if (act.sa_handler == SIG_DFL && info->si_code <= 0 && info->si_code != SI_TIMER) {
+		struct sigaction dfl;
+
+		/* The default action ends the process, as it would have without us. */
+		memset(&dfl, 0, sizeof(dfl));
+		(void)real.sigaction(sig, &dfl, NULL);
+		(void)os_kill_thread(os_pid(), os_tid(), sig);
+	}
+}
+
+static bool is_ours(const siginfo_t *info, const struct thread *th)
+{
+	if (info->si_code == SI_TIMER)
+		return info->si_ptr == th;
+	return info->si_code == POLL_IN || info->si_code == POLL_HUP;
+}
+
+static void on_signal(int sig, siginfo_t *info, void *ucontext)
+{
+	int saved_errno = errno;
+	struct tls *t = &tls_self;
+	struct thread *th = t->thread;
+
+	if (!th && !t->ended)
+		th = t->thread = threads_find(os_tid()); /* a thread older than us: sampler_adopt_threads() */
+	if (!is_ours(info, th)) {
+		pass_on(sig, info, ucontext);
+	} else if (th && !load_relaxed(&stopped)) {
+		if (state_get() == STATE_RUNNING)
+			take_sample(t, th, ucontext);
+		if (on_first && !exchange_acq_rel(&first_seen, true))
+			on_first();
+		rearm(th);
+		restart_call(ucontext);
+	}
+	errno = saved_errno;
+}
+
+/* ---- choosing ----------------------------------------------------------------------------------------------------- */
+
+/* The lines of /proc/self/status that matter here: "Seccomp:\t2". */
+static bool under_seccomp(void)
+{
+	char text[4096];
+	const char *line;
+
+	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
+		return false;
+	line = strstr(text, "\nSeccomp:\t");
+	return line && line[10] == '2';
+}
+
+/* 6.16 and 6.17 hang when a cpu-clock event is refreshed from its own signal (fixed by kernel commit eb3182ef0405). */
+static bool kernel_hangs(void)
+{
+	struct utsname uts;
+
+	memset(&uts, 0, sizeof(uts));
+	(void)os_call(SYS_uname, (long)&uts, 0, 0, 0, 0, 0);
+	return strncmp(uts.release, "6.16.", 5) == 0 || strncmp(uts.release, "6.17.", 5) == 0;
+}
+
+static const char *why_no_perf(void)
+{
+	int fd;
+
+	if (under_seccomp())
+		return "a seccomp filter is in force, which may forbid perf_event_open; samples come at the kernel's "
+		       "timer ticks";
+	if (kernel_hangs())
+		return "this kernel hangs on perf cpu-clock events (6.16, 6.17); samples come at the kernel's timer "
+		       "ticks";
+	fd = perf_open(0, engine.period_ns);
+	if (fd >= 0) {
+		os_close(fd);
+		return NULL;
+	}
+	if (fd == -EACCES || fd == -EPERM)
+		return "kernel.perf_event_paranoid does not let this user sample kernel time; samples come at the "
+		       "kernel's timer ticks";
+	return "this kernel has no perf events; samples come at the kernel's timer ticks";
+}
+
+static bool install_handler(void)
+{
+	struct sigaction act, old;
+
+	memset(&act, 0, sizeof(act));
+	act.sa_sigaction = on_signal;
+	act.sa_flags = SA_SIGINFO | SA_RESTART;
+	sigfillset(&act.sa_mask);
+	if (real.sigaction(SAMPLER_SIGNAL, &act, &old) < 0)
+		return false;
+	app_action = old;
+	return true;
+}
+
+void sampler_init(const struct config *config)
+{
+	const char *why;
+
+	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 40;
+	if (config->cpu_hz == 0) {
+		engine.why = "PERFPROBE_CPU=0";
+		return;
+	}
+	engine.period_ns = NS_PER_S / config->cpu_hz;
+	if (!install_handler()) {
+		engine = (struct sampler_engine){ "off", "the handler of SIGPROF could not be installed", 0 };
+		return;
+	}
+	why = why_no_perf();
+	kind = why ? KIND_TIMER : KIND_PERF;
+	engine.name = why ? "timer" : "perf_event";
+	engine.why = why ? why : "";
+}
+
+const struct sampler_engine *sampler_engine(void)
+{
+	return &engine;
+}
+
+void sampler_on_first_sample(void (*fn)(void))
+{
+	on_first = fn;
+}
+
+/* ---- threads ------------------------------------------------------------------------------------------------------ */
+
+static void mask_signal(int how, uint64_t *ret_old)
+{
+	uint64_t set = UINT64_C(1) << (SAMPLER_SIGNAL - 1);
+
+	(void)os_call(SYS_rt_sigprocmask, how, (long)&set, (long)ret_old, SIGNAL_BYTES, 0, 0); /* valid arguments */
+}
+
+void sampler_thread_start(struct tls *t)
+{
+	if (kind == KIND_OFF || load_relaxed(&stopped) || !t->thread || t->thread->sampled)
+		return;
+	mask_signal(SIG_UNBLOCK, NULL); /* threads inherit their maker's mask */
+	arm(t->thread, t->thread->tid);
+}
+
+void sampler_thread_stop(struct tls *t)
+{
+	struct thread *th = t->thread;
+
+	if (!th || !th->sampled)
+		return;
+	mask_signal(SIG_BLOCK, NULL);
+	perf_disarm(th);
+	timer_disarm(th);
+	th->sampled = false;
+}
+
+void sampler_thread_pause(struct tls *t)
+{
+	struct thread *th = t->thread;
+
+	if (!th || !th->sampled)
+		return;
+	perf_disarm(th);
+	timer_disarm(th);
+	(void)os_pid(); /* what was pending is delivered before this returns */
+}
+
+void sampler_thread_resume(struct tls *t)
+{
+	if (t->thread && t->thread->sampled && !load_relaxed(&stopped))
+		arm(t->thread, t->thread->tid);
+}
+
+/* Other preloaded libraries may have made threads before our constructor ran. /proc/self/task, one entry a thread. */
+void sampler_adopt_threads(void)
+{
+	char entries[4096];
+	int fd;
+	long n;
+
+	if (kind == KIND_OFF)
+		return;
+	fd = os_open("/proc/self/task", O_RDONLY | O_DIRECTORY, 0);
+	while (fd >= 0 && (n = os_call(SYS_getdents64, fd, (long)entries, sizeof(entries), 0, 0, 0)) > 0) {
+		for (long at = 0; at < n;) {
+			struct thread *th;
+			uint16_t reclen;
+			pid_t tid = 0;
+
+			memcpy(&reclen, entries + at + 16, sizeof(reclen));
+			for (const char *c = entries + at + 19; *c >= '0' && *c <= '9'; c++)
+				tid = tid * 10 + (*c - '0');
+			at += reclen;
+			if (tid <= 0 || tid == os_tid() || threads_find(tid))
+				continue;
+			th = threads_adopt(tid);
+			if (th)
+				arm(th, tid);
+		}
+	}
+	if (fd >= 0)
+		os_close(fd);
+}
+
+void sampler_check(void)
+{
+	if (kind != KIND_PERF || load_relaxed(&stopped))
+		return;
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		int fd = load_relaxed(&th->perf_fd); /* relaxed: tested by its id below */
+		pid_t tid = th->tid;
+
+		if (load_acquire(&th->use) != THREAD_LIVE || fd < 0 || !th->sampled || perf_is_ours(fd, th->perf_id))
+			continue;
+		loss_add(LOSS_CPU_FD_LOST, 1);
+		if (cas_acq_rel(&th->perf_fd, &fd, -1)) /* pairs with perf_disarm */
+			(void)perf_arm(th, tid, engine.period_ns);
+	}
+}
+
+void sampler_stop_all(void)
+{
+	store_relaxed(&stopped, true); /* handlers that run now still count, later ones do nothing */
+}
+
+bool sampler_uses_signal(void)
+{
+	return kind != KIND_OFF;
+}
+
+void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old)
+{
+	if (ret_old)
+		*ret_old = app_action;
+	if (act)
+		app_action = *act;
+}
+
+/* ---- fork --------------------------------------------------------------------------------------------------------- */
+
+void sampler_fork_prepare(struct tls *t)
+{
+	mask_signal(SIG_BLOCK, &t->fork_mask);
+}
+
+void sampler_fork_parent(struct tls *t)
+{
+	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&t->fork_mask, 0, SIGNAL_BYTES, 0, 0);
+}
+
+/* The events belong to the parent's threads, and CPU timers are not inherited. */
+void sampler_fork_child(void)
+{
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		perf_disarm(th);
+		th->timer_id = -1;
+		th->sampled = false;
+	}
+}
+
+void sampler_fork_child_resume(struct tls *t, bool follow)
+{
+	store_relaxed(&first_seen, false);
+	if (follow)
+		sampler_thread_start(t);
+	else
+		sampler_stop_all();
+	sampler_fork_parent(t);
+}

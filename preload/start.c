@@ -1,0 +1,64 @@
+#include "start.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "real.h"
+#include "recorder.h"
+#include "say.h"
+#include "state.h"
+#include "threads.h"
+#include "units.h"
+
+_Atomic int state_now = STATE_NEW;
+
+static struct config config;
+static const char *passive_reason;
+static _Atomic int starting;
+
+/* Sanitizers and valgrind replace the allocator themselves and do not take a second one in front of them. */
+static const char *find_passive_reason(void)
+{
+	if (dlsym(RTLD_DEFAULT, "__asan_init"))
+		return "the program is built with AddressSanitizer, which tracks allocations itself";
+	if (dlsym(RTLD_DEFAULT, "__tsan_init"))
+		return "the program is built with ThreadSanitizer, which replaces the allocator itself";
+	return NULL;
+}
+
+/* Samples that the window can hold for one thread that never sleeps. */
+static uint64_t ring_entries(void)
+{
+	return config.cpu_hz * (config.window / NS_PER_S + 1);
+}
+
+bool start_recorder(void)
+{
+	int expected = 0;
+
+	if (state_get() != STATE_NEW)
+		return state_get() > STATE_OFF;
+	if (!environ || !real_ready())
+		return false; /* the loader allocates before libc is initialised */
+	if (!cas_acq_rel(&starting, &expected, 1))
+		return false; /* this thread inside itself: no other thread can exist yet */
+	say_init();
+	config_parse(&config, environ);
+	passive_reason = find_passive_reason();
+	threads_init(config.cpu_hz ? ring_entries() : 0);
+	recorder_init(&config);
+	/* release: hooks of threads made later see the tables by their creation */
+	store_release(&state_now, passive_reason ? STATE_OFF : STATE_RUNNING);
+	return !passive_reason;
+}
+
+const struct config *start_config(void)
+{
+	return &config;
+}
+
+const char *start_passive_reason(void)
+{
+	return passive_reason;
+}
