@@ -167,7 +167,7 @@ function render() {
 		frames.focus({ preventScroll: true });
 	const height = top0 + levelsShown * FRAME + FOOT;
 	root.removeAttribute('viewBox');
-	root.setAttribute('height', height);
+	root.setAttribute('height', Math.max(height, window.innerHeight)); /* tooltips need the room */
 	if (fixedWidth)
 		root.setAttribute('width', fixedWidth);
 	drawFoot(height);
@@ -180,7 +180,7 @@ function render() {
 function drawFoot(height) {
 	foot.replaceChildren();
 	const hidden = data.parent.reduce((n, _, i) => n + (total[i] > 0), 0) - drawn.length;
-	let text = 'Click: zoom \u00b7 Esc: reset \u00b7 Backspace: undo \u00b7 /: search \u00b7 n p: next, previous match \u00b7 arrows, Enter: move, zoom \u00b7 i: turn over';
+	let text = 'Click: zoom \u00b7 Esc: reset \u00b7 Backspace: undo \u00b7 /: search \u00b7 n p: next, previous match \u00b7 arrows, Enter: move, zoom \u00b7 i: icicle';
 	if (data.diff)
 		text += ' \u00b7 b: before or after';
 	if (hidden > 0)
@@ -213,11 +213,11 @@ function button(key, text, title, act) {
 function makeTools() {
 	tools.bar = make('div', { class: 'tools' }, toolbar, HTML);
 	tools.matched = make('output', { id: 'matched' }, tools.bar, HTML);
-	tools.input = make('input', { type: 'search', id: 'search', placeholder: 'Search (regular expression)', 'aria-label': 'Search', spellcheck: 'false' }, tools.bar, HTML);
-	button('reset', 'Reset zoom', 'Esc', () => zoomTo(0));
-	button('turn', 'Turn over', 'i', turnOver);
+	tools.input = make('input', { type: 'search', id: 'search', placeholder: 'Search (regexp)', 'aria-label': 'Search', spellcheck: 'false' }, tools.bar, HTML);
+	button('reset', 'Reset zoom', 'Show everything again (Esc)', () => zoomTo(0));
+	button('turn', '', 'Root at the top or at the bottom (i)', turnOver);
 	if (data.diff)
-		button('side', '', 'b', otherSide);
+		button('side', '', 'Widths of the first or of the second profile (b)', otherSide);
 	tools.said = make('div', { class: 'unseen', 'aria-live': 'polite' }, tools.bar, HTML);
 	tools.input.addEventListener('input', () => search(tools.input.value));
 }
@@ -228,8 +228,7 @@ function updateTools() {
 		tools.side.textContent = state.side ? 'Widths: after' : 'Widths: before';
 	toolbar.setAttribute('width', geometry.width - 2 * SIDE_PAD);
 	toolbar.setAttribute('x', SIDE_PAD);
-	for (const child of tools.bar.children)
-		child.hidden = false;
+	tools.turn.textContent = state.inverted ? 'Flame' : 'Icicle';
 	fitTitles();
 }
 
@@ -342,6 +341,10 @@ function turnOver() {
 	state.inverted = !state.inverted;
 	hideTip();
 	render();
+	scrollToRoot();
+}
+
+function scrollToRoot() {
 	window.scrollTo(0, state.inverted ? 0 : root.getBoundingClientRect().height);
 }
 
@@ -564,8 +567,7 @@ function start() {
 		findHits();
 	}
 	render();
-	if (!state.inverted)
-		window.scrollTo(0, root.getBoundingClientRect().height);
+	scrollToRoot();
 	window.addEventListener('keydown', onKey);
 	window.addEventListener('scroll', () => { hideTip(); pin(); });
 	window.addEventListener('resize', render);

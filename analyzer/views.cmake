@@ -20,4 +20,4 @@ add_library(analyzer_views STATIC
   tree.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(analyzer_views PUBLIC common_hosted m)
+target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted m)

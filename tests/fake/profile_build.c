@@ -72,7 +72,8 @@ static int64_t add_line(struct profile_maker *mk, char *line, bool is_time, uint
 	}
 	blank = strrchr(line, ' ');
 	check(blank, "no value");
-	count = value = strtoull(blank + 1, NULL, 10);
+	value = strtoull(blank + 1, NULL, 10);
+	count = (double)value;
 	*blank = '\0';
 	bar = strrchr(line, ' ');
 	if (bar && bar[1] && strspn(bar + 1, "0123456789") == strlen(bar + 1) && !is_time) {
