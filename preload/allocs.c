@@ -78,7 +78,8 @@ static struct entry *record_new(unsigned cap)
 		memset(r, 0, sizeof(*r)); /* the rest was cleared when it was given back */
 	} else {
 		if (chunk_left < bytes) {
-			chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
+			chunk = os_map(
+			        CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
 			chunk_left = chunk ? CHUNK_BYTES : 0;
 			chunk_total += chunk_left;
 		}
@@ -261,12 +262,15 @@ static uint64_t with_room(uint64_t word)
 
 static struct block block_of(const struct entry *e)
 {
-	return (struct block){ .bytes = e->bytes, .born = (uint32_t)(e->head >> 10 & 0xffffff), .stack = (uint32_t)(e->head >> 34) };
+	return (struct block){ .bytes = e->bytes,
+		               .born = (uint32_t)(e->head >> 10 & 0xffffff),
+		               .stack = (uint32_t)(e->head >> 34) };
 }
 
 static struct entry entry_make(unsigned off, const struct block *b)
 {
-	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34, b->bytes };
+	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34,
+		               b->bytes };
 }
 
 /* Knuth 6.4, algorithm R: entries that would no longer be found move back into the gap. */

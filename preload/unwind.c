@@ -38,7 +38,8 @@ static enum config_unwind engine = UNWIND_CFI;
 static struct rule rule_decode(uintptr_t pc)
 {
 	struct rule r = { .kind = RULE_NONE };
-	struct dl_find_object found;
+	struct dl_find_object found, frames;
+	uintptr_t hdr;
 
 	if (_dl_find_object((void *)pc, &found) != 0) {
 		r.kind = RULE_FP; /* no object there: code made at run time, if it is code */
@@ -46,7 +47,14 @@ static struct rule rule_decode(uintptr_t pc)
 	}
 	if (!found.dlfo_eh_frame)
 		return r;
-	return eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, pc);
+	hdr = (uintptr_t)found.dlfo_eh_frame;
+	/* Where an object's segments have gaps between them (not position-independent programs), the range is that of the
+	 * segment with pc in it: the frame information stands in another. */
+	if (hdr >= (uintptr_t)found.dlfo_map_start && hdr < (uintptr_t)found.dlfo_map_end)
+		frames = found;
+	else if (_dl_find_object((void *)hdr, &frames) != 0)
+		return r;
+	return eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)frames.dlfo_map_start, (uintptr_t)frames.dlfo_map_end, pc);
 }
 
 static struct rule rule_at(uintptr_t pc)

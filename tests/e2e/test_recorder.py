@@ -10,18 +10,9 @@ import subprocess
 import pytest
 
 from recording import (LIBRARY, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, report,
-                       snapshots, wait_until)
+                       snapshots, usable_by_all, wait_until)
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
-
-
-def usable_by_all(directory):
-    """A directory that an ordinary user can reach and write."""
-    for parent in [directory, *directory.parents]:
-        if not os.stat(parent).st_mode & stat.S_IXOTH and os.access(parent, os.W_OK):
-            os.chmod(parent, os.stat(parent).st_mode | stat.S_IXOTH)
-    os.chmod(directory, 0o777)
-    return directory
 
 
 # ---- heap, full mode
