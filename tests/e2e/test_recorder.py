@@ -261,7 +261,7 @@ def test_full_disk_loses_only_the_profile(tmp_path):
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], check=True)
     try:
-        (disk / "ballast").write_bytes(b"x" * 12288)
+        (disk / "ballast").write_bytes(b"x" * 16384)
         done = record(disk, [VICTIMS / "victim_known"], heap="full")
         assert done.stderr == f"perfprobe: no profile was written to {disk}: No space left on device\n"
         assert [f.name for f in disk.iterdir()] == ["ballast"], "nothing half-written stays"

@@ -17,7 +17,7 @@ static double cpu(clockid_t id)
 }
 
 #define WORK(name)                                                              \
-	__attribute__((noinline)) static uint64_t name(double until, uint64_t x) \
+	__attribute__((noinline, no_icf)) static uint64_t name(double until, uint64_t x) \
 	{                                                                       \
 		while (cpu(CLOCK_THREAD_CPUTIME_ID) < until)                    \
 			for (int i = 0; i < 200000; i++)                        \
