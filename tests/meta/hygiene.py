@@ -17,7 +17,7 @@ BINARY = (".snap", ".live", ".png", ".gz", ".zst", ".ico")
 def host_problems(name, text):
     for number, line in enumerate(text.splitlines(), 1):
         for host in re.findall(r"\b(?:https?|wss?|ftp|git)://(\[[0-9a-fA-F:]+\]|[\w.\-]+)", line):
-            if "." in host and host not in HOSTS and not RESERVED.search(host):
+            if re.search(r"\.[A-Za-z]{2,}$", host) and host not in HOSTS and not RESERVED.search(host):
                 yield f"{name}:{number}: names the host {host}"
         if MACHINE_PATH.search(line) and not name.startswith("tests/golden/"):
             yield f"{name}:{number}: names a path of one machine: {MACHINE_PATH.search(line).group()}"
