@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* libstdc++ src/c++98/compatibility and libiberty cp-demangle.c; exported since GLIBCXX_3.4 for the debug mode. 0: done. */
-int __gcclibcxx_demangle_callback(const char *mangled, int options,
-                                  void (*callback)(const char *text, size_t len, void *opaque), void *opaque);
+int __gcclibcxx_demangle_callback(const char *mangled, void (*callback)(const char *text, size_t len, void *opaque),
+                                  void *opaque);
 
 struct sink {
 	struct buf *out;
@@ -39,7 +39,7 @@ static bool demangle_cxx(const char *name, size_t len, struct buf *out)
 	copy[len] = '\0';
 	s.out = out;
 	s.most = before + DEMANGLE_MAX_OUT;
-	if (setjmp(s.leave) == 0 && __gcclibcxx_demangle_callback(copy, 0, sink_add, &s) == 0 && out->len > before)
+	if (setjmp(s.leave) == 0 && __gcclibcxx_demangle_callback(copy, sink_add, &s) == 0 && out->len > before)
 		return true;
 	if (out->data && !out->failed) {
 		out->len = before;
