@@ -26,3 +26,31 @@ function(perfprobe_fuzz name)
 endfunction()
 perfprobe_fuzz(snapshot test_snapshots)
 perfprobe_fuzz(demangle analyzer_core)
+
+# Programs that the symbolizer is asked about. Built without the tree's flags: what matters is what compilers usually do.
+# C++ and Rust take part where their compilers are installed.
+add_executable(symbols_c fake/symbols_c.c)
+target_compile_options(symbols_c PRIVATE -O2 -g -fno-sanitize=all)
+target_link_options(symbols_c PRIVATE -Wl,--build-id=sha1)
+perfprobe_unit_test(symbolize test_snapshots)
+target_compile_definitions(test_symbolize PRIVATE SYMBOLS_C="$<TARGET_FILE:symbols_c>")
+add_dependencies(test_symbolize symbols_c)
+
+# symbols_program(<name> <source> <command>...): a program built by another compiler.
+function(symbols_program name source)
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${name})
+  add_custom_command(OUTPUT ${output} COMMAND ${ARGN} -o ${output} ${CMAKE_CURRENT_SOURCE_DIR}/fake/${source}
+                     DEPENDS fake/${source} VERBATIM)
+  add_custom_target(build_${name} DEPENDS ${output})
+  add_dependencies(test_symbolize build_${name})
+  string(TOUPPER ${name} define)
+  target_compile_definitions(test_symbolize PRIVATE ${define}="${output}")
+endfunction()
+find_program(CXX_FOR_TESTS g++)
+if(CXX_FOR_TESTS)
+  symbols_program(symbols_cxx symbols_cxx.cc ${CXX_FOR_TESTS} -O2 -g)
+endif()
+find_program(RUSTC_FOR_TESTS rustc)
+if(RUSTC_FOR_TESTS)
+  symbols_program(symbols_rust symbols_rust.rs ${RUSTC_FOR_TESTS} -O -g)
+endif()

@@ -17,6 +17,9 @@ static const struct {
 	{ "lto", "foo.lto_priv.12", "foo" },
 	{ "not a suffix", "foo.partial", "foo.partial" },
 	{ "Go keeps its dots", "main.(*Server).serve", "main.(*Server).serve" },
+	{ "PLT", "free@plt", "free@plt" },
+	{ "PLT of C++", "_Znwm@plt", "operator new(unsigned long)@plt" },
+	{ "nothing but PLT", "@plt", "@plt" },
 	{ "empty", "", "" },
 
 	{ "C++ function", "_Z3fooiPKc", "foo(int, char const*)" },
