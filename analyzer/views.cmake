@@ -1,0 +1,23 @@
+# What turns profiles into pictures and files: one library, so that unit tests link it without the program.
+set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
+add_custom_command(
+  OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/embedded.c
+  COMMAND ${CMAKE_COMMAND} "-DINPUTS=${embedded_files}" -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/embedded.c
+          -P ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
+  DEPENDS ${embedded_files} ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
+  VERBATIM)
+add_library(analyzer_views STATIC
+  clean_text.c
+  export.c
+  export_cpuprofile.c
+  export_folded.c
+  export_json.c
+  export_samples.c
+  export_speedscope.c
+  flamegraph.c
+  flamegraph_data.c
+  functions.c
+  tree.c
+  ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
+target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted m)
