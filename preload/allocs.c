@@ -1,15 +1,20 @@
 /*
  * allocs.c - the table of live blocks.
  *
- * Shape      shards by hash of the address; each an open-addressing table with linear probing and backward-shift
- *            deletion, its own lock, its own growth. Before them one byte per hash: how many blocks hash there.
- * Invariants I1  every stored address is reachable from its home slot without passing an empty slot.
- *            I2  a shard is at most three quarters full.
- *            I3  filter[h] >= number of stored blocks that hash to h (it sticks at 255).
+ * Shape      a directory by page of the address space, in two levels:  regions[addr >> 30] ---> page[addr >> 12 & ...],
+ *            one word a page:  | used:10 | capacity:4 | record address, 16-byte aligned:44 | lock:4 |
+ *            A record holds the blocks that begin in its page: entries of 16 bytes, an open-addressing table of 4 to 512
+ *            whose home slot is the block's place in the page, so that neighbours in the heap are neighbours here: the
+ *            table has the locality of the program's own accesses, and a few bytes a block whatever its size.
+ * Invariants I1  an entry is reachable from its home slot without passing an empty one.
+ *            I2  used is the number of entries; a page without a record has none.
+ *            I3  an address has at most one entry.
  *            allocs_check() asserts them.
- * Cost       two uncontended locked operations and about one cache miss an operation; 24 bytes an entry.
- * Growth     doubles one shard under its lock: with 256 shards a million blocks are moved in steps of about 4000.
- * Not chosen a shadow of the address space (8 bytes for each 16): fastest, but it costs half the heap: docs/adr/0003.
+ * Locking    four bits of the page's word: 0 free, else the tag of the process that holds it. A forked child has another
+ *            tag, so a lock that was held by a thread that does not exist there is recognised, and its page is set right.
+ * Cost       three dependent loads, one compare-and-swap, one store.
+ * Not chosen one hash table, sharded: a cache miss and a TLB miss or two an operation took 44 % of jq's time.
+ *            A shadow of the address space (8 bytes for each 16): half the heap again. Numbers: docs/adr/0003.
  */
 #include "allocs.h"
 
@@ -21,222 +26,381 @@
 #include "lock.h"
 #include "os_linux.h"
 
-#ifdef NDEBUG
-enum { SHARD_BITS = 8, FIRST_SLOTS = 64 };
-#else
-enum { SHARD_BITS = 1, FIRST_SLOTS = 8 };
-#endif
-enum { SHARDS = 1 << SHARD_BITS, FILTER_BITS = 17, FILTER_STUCK = 255 };
+enum { ADDRESS_BITS = 48, REGION_BITS = 30, PAGE_BITS = 12, UNIT_BITS = 3 };
+enum { REGIONS = 1 << (ADDRESS_BITS - REGION_BITS), REGION_PAGES = 1 << (REGION_BITS - PAGE_BITS) };
+enum { OFF_BITS = PAGE_BITS - UNIT_BITS }; /* blocks begin at multiples of 8 */
+enum { CAP_MIN = 2, CAP_MAX = OFF_BITS };  /* log2 of a record's entries */
+enum { LOCK_MASK = 15, CAP_SHIFT = 48, USED_SHIFT = 52, CHUNK_BYTES = 1 << 20 };
+#define RECORD_MASK (((UINT64_C(1) << CAP_SHIFT) - 1) & ~(uint64_t)LOCK_MASK)
 
+/* head: bit 0 set; place in the page, 9 bits; born, 24 bits; stack, 28 bits. 0 = empty slot. */
 struct entry {
-	uint64_t address; /* 0 = empty */
-	uint64_t bytes : 40;
-	uint64_t born : 24;
-	uint32_t stack;
-	float weight;
+	uint64_t head;
+	uint64_t bytes;
 };
 
-struct shard {
-	struct lock lock;
-	uint32_t mask; /* 0: no table yet */
-	uint32_t used;
-	struct entry *slot;
-	char pad[64 - 24];
+struct region {
+	_Atomic uint64_t page[REGION_PAGES];
 };
 
-static struct shard shards[SHARDS];
-static _Atomic uint8_t filter[1 << FILTER_BITS];
+static _Atomic(struct region *) regions[REGIONS];
+static _Atomic uint64_t lock_tag = 1; /* 1..15 */
 
-/* Allocators align to 16: the low bits say nothing. The multiplier is splitmix64's. */
-static uint64_t hash_of(uint64_t address)
+/* ---- records: memory ---------------------------------------------------------------------------------------------- */
+
+struct free_record {
+	struct free_record *next;
+};
+
+/* One lock over the free lists and the chunk that new records are cut from: taken when a page's record is made, grows or
+ * goes, not at every block. Rank: inside a page's lock. */
+static struct lock pool_lock;
+static struct free_record *pool[CAP_MAX + 1];
+static uint8_t *chunk;
+static size_t chunk_left;
+static uint64_t chunk_total;
+
+static size_t record_bytes(unsigned cap)
 {
-	uint64_t h = (address >> 4) * UINT64_C(0xbf58476d1ce4e5b9);
-
-	return h ^ h >> 29;
+	return sizeof(struct entry) << cap;
 }
 
-static struct shard *shard_of(uint64_t hash)
+/* All zeros, or NULL. */
+static struct entry *record_new(unsigned cap)
 {
-	return &shards[hash >> (64 - SHARD_BITS)];
+	size_t bytes = record_bytes(cap);
+	struct free_record *r;
+
+	lock_enter(&pool_lock);
+	r = pool[cap];
+	if (r) {
+		pool[cap] = r->next;
+		memset(r, 0, sizeof(*r)); /* the rest was cleared when it was given back */
+	} else {
+		if (chunk_left < bytes) {
+			chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
+			chunk_left = chunk ? CHUNK_BYTES : 0;
+			chunk_total += chunk_left;
+		}
+		if (chunk_left >= bytes) {
+			r = (struct free_record *)chunk;
+			chunk += bytes;
+			chunk_left -= bytes;
+		}
+	}
+	lock_leave(&pool_lock);
+	return (struct entry *)r;
 }
 
-static void filter_add(uint64_t hash, int by)
+static void record_free(struct entry *record, unsigned cap)
 {
-	_Atomic uint8_t *f = &filter[hash >> 20 & ((1 << FILTER_BITS) - 1)];
-	uint8_t seen = load_relaxed(f);
+	struct free_record *r = (struct free_record *)record;
 
-	/* Relaxed: the program itself orders the malloc before the free that asks. A full byte stays full: then
-	 * allocs_maybe() only guesses worse. */
-	while (seen != FILTER_STUCK && !cas_relaxed(f, &seen, (uint8_t)(seen + by)))
-		continue;
+	memset(record, 0, record_bytes(cap));
+	lock_enter(&pool_lock);
+	r->next = pool[cap];
+	pool[cap] = r;
+	lock_leave(&pool_lock);
 }
 
-bool allocs_maybe(const void *address)
+/* ---- one page ----------------------------------------------------------------------------------------------------- */
+
+static struct entry *record_of(uint64_t word)
 {
-	return load_relaxed(&filter[hash_of((uint64_t)address) >> 20 & ((1 << FILTER_BITS) - 1)]) != 0;
+	return (struct entry *)(word & RECORD_MASK);
 }
 
-/* The slot that holds the address, or the empty one where it belongs. */
-static struct entry *find(const struct shard *s, uint64_t address, uint64_t hash)
+static unsigned cap_of(uint64_t word)
 {
-	uint32_t i = (uint32_t)hash;
-
-	while (s->slot[i & s->mask].address != 0 && s->slot[i & s->mask].address != address)
-		i++;
-	return &s->slot[i & s->mask];
+	return (unsigned)(word >> CAP_SHIFT & 15);
 }
 
-static size_t table_bytes(uint32_t mask)
+static unsigned used_of(uint64_t word)
 {
-	return ((size_t)mask + 1) * sizeof(struct entry);
+	return (unsigned)(word >> USED_SHIFT & 1023);
 }
 
-static bool make_room(struct shard *s)
+static uint64_t word_make(const struct entry *record, unsigned cap, unsigned used)
 {
-	struct entry *old = s->slot;
-	uint32_t old_mask = s->mask;
-	uint64_t slots = old ? ((uint64_t)old_mask + 1) * 2 : FIRST_SLOTS;
-	struct entry *slot;
+	return (uint64_t)record | (uint64_t)cap << CAP_SHIFT | (uint64_t)used << USED_SHIFT;
+}
 
-	if (old && (uint64_t)(s->used + 1) * 4 <= ((uint64_t)old_mask + 1) * 3)
-		return true;
-	if (slots > UINT64_C(1) << 31)
-		return false;
-	slot = os_map(table_bytes((uint32_t)(slots - 1)));
-	if (!slot)
-		return old && s->used < old_mask; /* denser than I2 allows, while there is no memory */
-	s->slot = slot;
-	s->mask = (uint32_t)(slots - 1);
-	for (uint64_t i = 0; old && i <= old_mask; i++)
-		if (old[i].address)
-			*find(s, old[i].address, hash_of(old[i].address)) = old[i];
-	if (old)
-		os_unmap(old, table_bytes(old_mask));
-	return true;
+static unsigned off_of(uint64_t address)
+{
+	return (unsigned)(address >> UNIT_BITS & ((1 << OFF_BITS) - 1));
+}
+
+static unsigned entry_off(const struct entry *e)
+{
+	return (unsigned)(e->head >> 1 & ((1 << OFF_BITS) - 1));
+}
+
+static unsigned home_of(unsigned off, unsigned cap)
+{
+	return off >> (OFF_BITS - cap);
+}
+
+/* The slot that holds `off`, the empty one where it belongs, or NULL: the record is full of others. */
+static struct entry *find(struct entry *record, unsigned cap, unsigned off)
+{
+	unsigned mask = (1u << cap) - 1;
+
+	for (unsigned i = 0, at = home_of(off, cap); i <= mask; i++, at++) {
+		struct entry *e = &record[at & mask];
+
+		if (e->head == 0 || entry_off(e) == off)
+			return e;
+	}
+	return NULL;
+}
+
+/* Every entry of `from` into the empty record `to`, each place once. Returns how many. */
+static unsigned move_entries(struct entry *to, unsigned to_cap, const struct entry *from, unsigned from_cap)
+{
+	unsigned moved = 0;
+
+	for (unsigned i = 0; i < 1u << from_cap; i++) {
+		struct entry *e;
+
+		if (from[i].head == 0)
+			continue;
+		e = find(to, to_cap, entry_off(&from[i]));
+		if (e && e->head == 0) {
+			*e = from[i];
+			moved++;
+		}
+	}
+	return moved;
+}
+
+/* The holder of the lock was lost in a fork, perhaps between two stores: entries may stand twice, the count may be off.
+ * Lock held. */
+static uint64_t page_repair(uint64_t word)
+{
+	struct entry *old = record_of(word), *fresh;
+	unsigned cap = cap_of(word);
+
+	if (!old)
+		return word;
+	fresh = record_new(cap);
+	if (!fresh)
+		return word; /* off by one block at worst */
+	word = word_make(fresh, cap, move_entries(fresh, cap, old, cap));
+	record_free(old, cap);
+	return word;
+}
+
+/* Locks the page; returns its word without the lock. */
+static uint64_t page_lock(_Atomic uint64_t *page)
+{
+	uint64_t mine = load_relaxed(&lock_tag); /* relaxed: changes only in a forked child's only thread */
+
+	for (unsigned i = 0;; i++) {
+		uint64_t word = load_relaxed(page), stale;
+
+		/* acquire, pairs with the release in page_unlock: the record is as the last holder left it */
+		if (!(word & LOCK_MASK)) {
+			if (LIKELY(cas_acq_rel(page, &word, word | mine)))
+				return word;
+			continue;
+		}
+		stale = word;
+		if ((word & LOCK_MASK) != mine && cas_acq_rel(page, &stale, (word & ~(uint64_t)LOCK_MASK) | mine))
+			return page_repair(word & ~(uint64_t)LOCK_MASK);
+		if (i < 64)
+			cpu_relax();
+		else
+			os_yield(); /* the holder was preempted: let it run */
+	}
+}
+
+static void page_unlock(_Atomic uint64_t *page, uint64_t word)
+{
+	store_release(page, word); /* pairs with the acquire in page_lock */
+}
+
+/* The word of the address's page; NULL if there is none, and `make` is not set or there is no memory. */
+static _Atomic uint64_t *page_of(uint64_t address, bool make)
+{
+	_Atomic(struct region *) *at = &regions[address >> REGION_BITS & (REGIONS - 1)];
+	struct region *r = load_acquire(at), *fresh; /* pairs with the CAS below */
+
+	if (UNLIKELY(!r)) {
+		if (!make)
+			return NULL;
+		fresh = os_map(sizeof(*fresh)); /* 2 MiB of addresses, touched page by page */
+		if (!fresh)
+			return NULL;
+		if (cas_acq_rel(at, &r, fresh))
+			r = fresh;
+		else
+			os_unmap(fresh, sizeof(*fresh)); /* another thread was first; r is its region */
+	}
+	return &r->page[address >> PAGE_BITS & (REGION_PAGES - 1)];
+}
+
+/* A word whose record has room for one more; the same word where there is no memory. Lock held. */
+static uint64_t with_room(uint64_t word)
+{
+	struct entry *old = record_of(word), *fresh;
+	unsigned cap = cap_of(word);
+
+	if (!old) {
+		fresh = record_new(CAP_MIN);
+		return fresh ? word_make(fresh, CAP_MIN, 0) : word;
+	}
+	if (used_of(word) < 1u << cap || cap == CAP_MAX)
+		return word;
+	fresh = record_new(cap + 1);
+	if (!fresh)
+		return word;
+	word = word_make(fresh, cap + 1, move_entries(fresh, cap + 1, old, cap));
+	record_free(old, cap);
+	return word;
 }
 
 static struct block block_of(const struct entry *e)
 {
-	return (struct block){ .bytes = e->bytes, .stack = e->stack, .born = e->born, .weight = e->weight };
+	return (struct block){ .bytes = e->bytes, .born = (uint32_t)(e->head >> 10 & 0xffffff), .stack = (uint32_t)(e->head >> 34) };
 }
+
+static struct entry entry_make(unsigned off, const struct block *b)
+{
+	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34, b->bytes };
+}
+
+/* Knuth 6.4, algorithm R: entries that would no longer be found move back into the gap. */
+static void remove_at(struct entry *record, unsigned cap, unsigned gap)
+{
+	unsigned mask = (1u << cap) - 1, at = gap;
+
+	for (unsigned i = 0; i < mask; i++) {
+		unsigned home;
+
+		at = (at + 1) & mask;
+		if (record[at].head == 0)
+			break;
+		home = home_of(entry_off(&record[at]), cap);
+		if (((at - home) & mask) >= ((at - gap) & mask)) {
+			record[gap] = record[at];
+			gap = at;
+		}
+	}
+	record[gap].head = 0;
+}
+
+/* ---- the table ---------------------------------------------------------------------------------------------------- */
 
 bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced)
 {
-	uint64_t hash = hash_of((uint64_t)address);
-	struct shard *s = shard_of(hash);
-	bool stored = false;
+	uint64_t a = (uint64_t)address, word;
+	unsigned off = off_of(a);
+	_Atomic uint64_t *page;
 	struct entry *e;
 
 	*ret_replaced = false;
-	lock_enter(&s->lock);
-	if (make_room(s)) {
-		e = find(s, (uint64_t)address, hash);
-		if (e->address) {
+	if (a & ((1 << UNIT_BITS) - 1) || a >> ADDRESS_BITS)
+		return false;
+	page = page_of(a, true);
+	if (!page)
+		return false;
+	word = with_room(page_lock(page));
+	e = record_of(word) ? find(record_of(word), cap_of(word), off) : NULL;
+	if (e) {
+		if (e->head) {
 			*ret_was = block_of(e);
 			*ret_replaced = true;
 		} else {
-			s->used++;
-			filter_add(hash, 1);
+			word += UINT64_C(1) << USED_SHIFT;
 		}
-		e->address = (uint64_t)address;
-		e->bytes = block->bytes & ((UINT64_C(1) << 40) - 1);
-		e->born = block->born & 0xffffff;
-		e->stack = block->stack;
-		e->weight = block->weight;
-		stored = true;
+		*e = entry_make(off, block);
 	}
-	lock_leave(&s->lock);
-	return stored;
-}
-
-/* Knuth 6.4 algorithm R: close the gap, so that no probe sequence is cut. */
-static void remove_at(struct shard *s, uint32_t gap)
-{
-	uint32_t i = gap;
-
-	for (;;) {
-		uint32_t home;
-
-		i = (i + 1) & s->mask;
-		if (!s->slot[i].address)
-			break;
-		home = (uint32_t)hash_of(s->slot[i].address) & s->mask;
-		if (((i - home) & s->mask) >= ((i - gap) & s->mask)) {
-			s->slot[gap] = s->slot[i];
-			gap = i;
-		}
-	}
-	memset(&s->slot[gap], 0, sizeof(s->slot[gap]));
+	page_unlock(page, word);
+	return e != NULL;
 }
 
 bool allocs_take(const void *address, struct block *ret_block)
 {
-	uint64_t hash = hash_of((uint64_t)address);
-	struct shard *s = shard_of(hash);
-	bool found = false;
+	uint64_t a = (uint64_t)address, word;
+	_Atomic uint64_t *page = page_of(a, false);
+	struct entry *record, *e;
 
-	lock_enter(&s->lock);
-	if (s->slot) {
-		struct entry *e = find(s, (uint64_t)address, hash);
-
-		if (e->address) {
-			*ret_block = block_of(e);
-			remove_at(s, (uint32_t)(e - s->slot));
-			s->used--;
-			filter_add(hash, -1);
-			found = true;
-		}
+	if (!page || a & ((1 << UNIT_BITS) - 1) || a >> ADDRESS_BITS)
+		return false;
+	if (!record_of(load_relaxed(page))) /* relaxed: who put the address there handed it to this thread */
+		return false;
+	word = page_lock(page);
+	record = record_of(word);
+	e = record ? find(record, cap_of(word), off_of(a)) : NULL;
+	if (!e || e->head == 0) {
+		page_unlock(page, word);
+		return false;
 	}
-	lock_leave(&s->lock);
-	return found;
+	*ret_block = block_of(e);
+	remove_at(record, cap_of(word), (unsigned)(e - record));
+	word -= UINT64_C(1) << USED_SHIFT;
+	if (used_of(word) == 0 && cap_of(word) > CAP_MIN) {
+		record_free(record, cap_of(word));
+		word = 0;
+	}
+	page_unlock(page, word);
+	return true;
 }
 
-uint64_t allocs_count(void)
+bool allocs_maybe(const void *address)
 {
-	uint64_t n = 0;
+	_Atomic uint64_t *page = page_of((uint64_t)address, false);
 
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		lock_enter(&shards[i].lock);
-		n += shards[i].used;
-		lock_leave(&shards[i].lock);
-	}
-	return n;
+	return page && load_relaxed(page) >> USED_SHIFT != 0; /* relaxed: as in allocs_take */
 }
 
 void allocs_fork_prepare(void)
 {
-	for (uint32_t i = 0; i < SHARDS; i++)
-		lock_enter(&shards[i].lock);
+	lock_enter(&pool_lock);
 }
 
 void allocs_fork_done(void)
 {
-	for (uint32_t i = 0; i < SHARDS; i++)
-		lock_leave(&shards[i].lock);
+	lock_leave(&pool_lock);
+}
+
+void allocs_fork_child(void)
+{
+	lock_leave(&pool_lock);
+	store_relaxed(&lock_tag, load_relaxed(&lock_tag) % LOCK_MASK + 1);
+}
+
+uint64_t allocs_memory(void)
+{
+	return chunk_total;
+}
+
+static unsigned check_page(uint64_t word, UNUSED uint64_t address) /* asserts use it */
+{
+	struct entry *record = record_of(word);
+	unsigned seen = 0;
+
+	for (unsigned i = 0; record && i < 1u << cap_of(word); i++) {
+		if (record[i].head == 0)
+			continue;
+		seen++;
+		assert(find(record, cap_of(word), entry_off(&record[i])) == &record[i]); /* I1, I3 */
+	}
+	assert(seen == used_of(word)); /* I2 */
+	assert(seen == 0 || allocs_maybe((const void *)address));
+	return seen;
 }
 
 uint64_t allocs_check(void)
 {
 	uint64_t n = 0;
 
-	for (uint32_t i = 0; i < SHARDS; i++) {
-		struct shard *s = &shards[i];
-		uint32_t used = 0;
+	for (uint64_t i = 0; i < REGIONS; i++) {
+		struct region *r = load_acquire(&regions[i]);
 
-		lock_enter(&s->lock);
-		for (uint64_t j = 0; s->slot && j <= s->mask; j++) {
-			uint64_t address = s->slot[j].address;
-
-			if (!address)
-				continue;
-			used++;
-			assert(find(s, address, hash_of(address)) == &s->slot[j]); /* I1 */
-			assert(allocs_maybe((const void *)address));               /* I3 */
-		}
-		assert(used == s->used);
-		assert(!s->slot || (uint64_t)s->used * 4 <= ((uint64_t)s->mask + 1) * 3); /* I2 */
-		n += used;
-		lock_leave(&s->lock);
+		for (uint64_t p = 0; r && p < REGION_PAGES; p++)
+			if (load_relaxed(&r->page[p]))
+				n += check_page(load_relaxed(&r->page[p]), i << REGION_BITS | p << PAGE_BITS);
 	}
 	return n;
 }

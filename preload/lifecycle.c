@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -110,6 +111,7 @@ static CONSTRUCTOR(101) void start(void)
 	if (!(config->follow & FOLLOW_EXEC))
 		preload_env_remove(environ);
 	sampler_adopt_threads(); /* before we have a thread of our own */
+	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	sampler_thread_start(t);
@@ -141,19 +143,14 @@ static void fork_prepare(void)
 	stacks_fork_prepare();
 }
 
-static void fork_locks_done(struct tls *t)
-{
-	stacks_fork_done();
-	allocs_fork_done();
-	if (t->fork_guard)
-		guard_leave(t, GUARD_TABLE);
-}
-
 static void fork_parent(void)
 {
 	struct tls *t = &tls_self;
 
-	fork_locks_done(t);
+	stacks_fork_done();
+	allocs_fork_done();
+	if (t->fork_guard)
+		guard_leave(t, GUARD_TABLE);
 	threads_fork_parent();
 	sampler_fork_parent(t);
 }
@@ -164,7 +161,10 @@ static void fork_child(void)
 	const struct config *config = start_config();
 	bool follow = config->follow & FOLLOW_FORK;
 
-	fork_locks_done(t);
+	stacks_fork_done();
+	allocs_fork_child();
+	if (t->fork_guard)
+		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child();
 	threads_fork_child(t);
 	losses_reset();

@@ -118,44 +118,55 @@ void recorder_fork_child(void)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t scaled_count(const struct block *b)
-{
-	return mode == HEAP_FULL ? 1 : (uint64_t)((double)b->weight * RECORDER_COUNT_SCALE + 0.5);
-}
+/* What a block stands for: itself in full mode, 1/p blocks of its size in sampled mode. Both are functions of the size
+ * alone, so that a free takes out exactly what its allocation put in. */
+struct share {
+	uint64_t count, bytes;
+};
 
-static uint64_t scaled_bytes(const struct block *b)
+static struct share share_of(const struct block *b)
 {
-	return mode == HEAP_FULL ? b->bytes : (uint64_t)((double)b->weight * (double)b->bytes + 0.5);
+	struct share s = { 1, b->bytes };
+	double weight;
+
+	if (LIKELY(mode == HEAP_FULL))
+		return s;
+	weight = poisson_weight(b->bytes, interval);
+	s.count = (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5);
+	s.bytes = (uint64_t)(weight * (double)b->bytes + 0.5);
+	return s;
 }
 
 static void count_alloc(struct thread *th, const struct block *b)
 {
 	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
+	struct share share = share_of(b);
 
 	if (!c) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
 	counter_touch(c);
-	own_add(&c->alloc_count, scaled_count(b));
-	own_add(&c->alloc_bytes, scaled_bytes(b));
-	live_changed(th, (int64_t)scaled_bytes(b));
+	own_add(&c->alloc_count, share.count);
+	own_add(&c->alloc_bytes, share.bytes);
+	live_changed(th, (int64_t)share.bytes);
 }
 
 static void count_free(struct thread *th, const struct block *b, bool temporary)
 {
 	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
+	struct share share = share_of(b);
 
 	if (!c) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
 	counter_touch(c);
-	own_add(&c->free_count, scaled_count(b));
-	own_add(&c->free_bytes, scaled_bytes(b));
+	own_add(&c->free_count, share.count);
+	own_add(&c->free_bytes, share.bytes);
 	if (temporary)
-		own_add(&c->temporary_count, scaled_count(b));
-	live_changed(th, -(int64_t)scaled_bytes(b));
+		own_add(&c->temporary_count, share.count);
+	live_changed(th, -(int64_t)share.bytes);
 }
 
 /* Guarded part of an event: tables may change. */
@@ -169,12 +180,10 @@ static void table_leave(struct tls *t, struct thread *th)
 static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size, const void *frame)
 {
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
-	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .weight = 1 }, was;
+	struct block block = { .bytes = size, .born = load_relaxed(&tenths) }, was;
 	bool replaced;
 	size_t depth;
 
-	if (mode == HEAP_SAMPLED)
-		block.weight = (float)poisson_weight(size, interval);
 	depth = unwind_walk(&start, th->heap_pcs, ARRAY_LEN(th->heap_pcs));
 	if (!guard_enter(t, GUARD_TABLE)) {
 		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */

@@ -1,0 +1,136 @@
+#include "cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "model.h"
+#include "snapshot_read.h"
+#include "symbolize.h"
+
+int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
+{
+	int rc;
+
+	*ret_input = (struct cmd_input){ 0 };
+	rc = snapshot_open(path, &ret_input->model, err);
+	return rc < 0 ? rc : symbolizer_new(ret_input->model, &ret_input->symbols, err);
+}
+
+int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
+               struct err *err)
+{
+	bool has_time = m->cpu_hz != 0 || m->cpu_count != 0;
+	bool has_memory = m->heap_mode != SNAP_HEAP_OFF || m->heap_count != 0;
+
+	if (name)
+		return profile_metric_parse(name, ret_metric, err);
+	if (has_memory && (prefer == CMD_PREFER_MEMORY || !has_time))
+		*ret_metric = METRIC_LIVE;
+	else
+		*ret_metric = m->clock_is_wall ? METRIC_WALL : METRIC_CPU;
+	return 0;
+}
+
+int cmd_load_profile(const char *path, const char *metric, enum cmd_prefer prefer, struct cmd_input *ret_input,
+                     struct err *err)
+{
+	enum profile_metric chosen;
+	int rc = cmd_load(path, ret_input, err);
+
+	if (rc == 0)
+		rc = cmd_metric(ret_input->model, metric, prefer, &chosen, err);
+	if (rc < 0)
+		return rc;
+	rc = profile_build(ret_input->model, ret_input->symbols, chosen, &ret_input->profile, err);
+	return rc < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+void cmd_input_done(struct cmd_input *in)
+{
+	profile_free(in->profile);
+	symbolizer_free(in->symbols);
+	model_free(in->model);
+	*in = (struct cmd_input){ 0 };
+}
+
+static int write_all(int fd, const char *data, size_t bytes)
+{
+	while (bytes) {
+		ssize_t n = write(fd, data, bytes);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_file(const char *path, const struct buf *b, struct err *err)
+{
+	bool existed = access(path, F_OK) == 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), rc;
+
+	if (fd < 0) {
+		rc = errno == EINVAL ? -EIO : -errno;
+		return err_set(err, rc, "cannot write %s: %s", path, strerror(-rc));
+	}
+	rc = write_all(fd, b->data, b->len);
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0)
+		return 0;
+	if (!existed)
+		(void)unlink(path); /* best effort: rc already names the failure */
+	rc = rc == -EINVAL ? -EIO : rc;
+	return err_set(err, rc, "cannot write %s: %s", path, strerror(-rc));
+}
+
+int cmd_output(const char *path, const struct buf *b, struct err *err)
+{
+	int rc;
+
+	if (b->failed)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (path && strcmp(path, "-") != 0)
+		return write_file(path, b, err);
+	rc = write_all(STDOUT_FILENO, b->data, b->len);
+	if (rc == 0)
+		return 0;
+	rc = rc == -EINVAL ? -EIO : rc;
+	return err_set(err, rc, "cannot write to standard output: %s", strerror(-rc));
+}
+
+bool cmd_may_colour(const char *path)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return !(path && strcmp(path, "-") != 0) && isatty(STDOUT_FILENO) && !(no && no[0]) && term &&
+	       strcmp(term, "dumb") != 0;
+}
+
+int cmd_parse(const struct cli_command *command, int argc, char **argv, void *options, struct cli_args *ret_args,
+              size_t least, size_t most, struct err *err)
+{
+	int rc = cli_parse(command->options, argc, argv, options, ret_args, err);
+
+	if (rc < 0)
+		return rc;
+	if (ret_args->help) {
+		cli_print_help(stdout, "probe-analyze", command);
+		return 1;
+	}
+	if (ret_args->count < least)
+		return err_set(err, -EINVAL, "%s needs %s", command->name, command->args);
+	if (ret_args->count > most)
+		return err_set(err, -EINVAL, "%s takes %s, and '%s' is one too many", command->name, command->args,
+		               ret_args->items[most]);
+	return 0;
+}

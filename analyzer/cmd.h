@@ -1,0 +1,41 @@
+/* What the commands share: loading, the choice of a metric, output. Main thread. */
+#pragma once
+#include <stdbool.h>
+#include "buf.h"
+#include "cli.h"
+#include "compiler.h"
+#include "err.h"
+#include "profile.h"
+
+struct model;
+struct symbolizer;
+
+/* A snapshot and one metric of it. Done with cmd_input_done(), whatever happened. */
+struct cmd_input {
+	struct model *model;
+	struct symbolizer *symbols;
+	struct profile *profile;
+};
+
+enum cmd_prefer { CMD_PREFER_TIME, CMD_PREFER_MEMORY };
+
+int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err) MUST_USE;
+/* The metric named, or what is recorded if `name` is NULL: time before memory or the other way round. */
+int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
+               struct err *err) MUST_USE;
+/* cmd_load() and profile_build(); the sentence starts with the path. */
+int cmd_load_profile(const char *path, const char *metric, enum cmd_prefer prefer, struct cmd_input *ret_input,
+                     struct err *err) MUST_USE;
+void cmd_input_done(struct cmd_input *in);
+
+/* Writes the result to `path`, or to standard output if it is NULL or "-". A failed write is -errno with a sentence, and
+ * leaves no partial file that was not there before. */
+int cmd_output(const char *path, const struct buf *b, struct err *err) MUST_USE;
+/* Whether text for `path` may have colours: a terminal, and NO_COLOR unset (no-color.org). */
+bool cmd_may_colour(const char *path);
+/* Parses; 1 if help was asked for and printed, 0, or -EINVAL. Checks the number of arguments. */
+int cmd_parse(const struct cli_command *command, int argc, char **argv, void *options, struct cli_args *ret_args,
+              size_t least, size_t most, struct err *err) MUST_USE;
+
+/* One a file cmd_NAME.c. */
+extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_flamegraph, cmd_export;

@@ -1,0 +1,273 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "diff.h"
+#include "headline.h"
+#include "json_write.h"
+#include "model.h"
+#include "view.h"
+
+struct options {
+	const char *output, *metric, *format;
+	bool json, full_frames;
+	uint64_t top;
+};
+
+static const struct cli_option option_table[] = {
+	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	  offsetof(struct options, output) },
+	{ "format", 'f', CLI_STRING, "F", "text (default), json, folded; later: flamegraph, html",
+	  offsetof(struct options, format) },
+	{ "json", 0, CLI_FLAG, NULL, "the same as --format json", offsetof(struct options, json) },
+	{ "metric", 'm', CLI_STRING, "M",
+	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked (default: live if recorded, else "
+	  "cpu)",
+	  offsetof(struct options, metric) },
+	{ "top", 'n', CLI_U64, "N", "only the N stacks that grew most", offsetof(struct options, top) },
+	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
+	  offsetof(struct options, full_frames) },
+	CLI_END,
+};
+
+/* What every format may draw on. */
+struct input {
+	const struct cmd_input *before, *after;
+	const char *before_path, *after_path;
+	const struct diff *diff;
+	const struct options *options;
+	bool colour;
+};
+
+enum { TEXT_STACKS = 10, TEXT_SHRUNK = 5, TEXT_FRAMES = 12 };
+
+static bool is_memory(const struct diff *d)
+{
+	return d->period_ns == 0;
+}
+
+static const struct profile_frame *headline(const struct diff *d, const struct diff_stack *s)
+{
+	static const struct profile_frame none = { "[unknown]", "", NULL, 0, 0, false };
+
+	return s->depth ? &d->frames[s->frames[headline_find(d->frames, s->frames, s->depth, is_memory(d))]] : &none;
+}
+
+/* "+12.3 MiB  leak_request  (server)   1.0 MiB -> 13.3 MiB" and the stack below it. */
+static void stack_text(const struct view *v, const struct input *in, const struct diff_stack *s)
+{
+	const struct diff *d = in->diff;
+
+	view_style(v, s->delta > 0 ? VIEW_BAD : VIEW_GOOD);
+	view_delta(v, d->metric, d->period_ns, s->delta);
+	view_style(v, VIEW_PLAIN);
+	buf_add_str(v->out, "  ");
+	view_frame(v, headline(d, s));
+	buf_add_str(v->out, "   ");
+	view_value(v, d->metric, d->period_ns, s->before);
+	buf_add_str(v->out, " -> ");
+	view_value(v, d->metric, d->period_ns, s->after);
+	if (strcmp(profile_metric_unit(d->metric), "bytes") == 0) {
+		buf_add_str(v->out, " in ");
+		view_count(v, s->count_after);
+		buf_add_str(v->out, s->count_after == 1 ? " block" : " blocks");
+	}
+	buf_add_char(v->out, '\n');
+	view_stack(v, d->frames, s->frames, s->depth, 10, in->options->full_frames ? 0 : TEXT_FRAMES);
+	buf_add_char(v->out, '\n');
+}
+
+static void losses_text(const struct view *v, const struct cmd_input *in, const char *path)
+{
+	size_t before = v->out->len;
+
+	view_losses(v, in->model);
+	if (v->out->len > before) {
+		v->out->len--; /* the line's end */
+		buf_add_str(v->out, " in ");
+		view_text(v, VIEW_PLAIN, path);
+		buf_add_char(v->out, '\n');
+	}
+}
+
+static void head_text(const struct view *v, const struct input *in)
+{
+	const struct diff *d = in->diff;
+
+	losses_text(v, in->before, in->before_path);
+	losses_text(v, in->after, in->after_path);
+	buf_printf(v->out, "%s: ", profile_metric_text(d->metric));
+	view_value(v, d->metric, d->period_ns, d->total_before);
+	buf_add_str(v->out, " -> ");
+	view_value(v, d->metric, d->period_ns, d->total_after);
+	buf_add_str(v->out, " (");
+	view_delta(v, d->metric, d->period_ns, (int64_t)(d->total_after - d->total_before));
+	buf_add_char(v->out, ')');
+	if (d->stack_count && d->stacks[0].delta > 0) {
+		buf_add_str(v->out, ", most of it in ");
+		view_text(v, VIEW_BOLD, headline(d, &d->stacks[0])->function);
+	}
+	buf_add_str(v->out, "\n\n");
+}
+
+static int write_text(const struct input *in, struct buf *out, struct err *err)
+{
+	const struct diff *d = in->diff;
+	struct view v = { out, in->colour };
+	size_t most = in->options->top ? (size_t)in->options->top : TEXT_STACKS;
+	size_t grown = 0, shrunk = 0, shown;
+
+	(void)err; /* no failure but memory, which the buffer keeps */
+	while (grown < d->stack_count && d->stacks[grown].delta > 0)
+		grown++;
+	while (shrunk < d->stack_count && d->stacks[d->stack_count - 1 - shrunk].delta < 0)
+		shrunk++;
+	head_text(&v, in);
+	if (grown + shrunk == 0)
+		buf_add_str(out, "No stack grew or shrank.\n");
+	for (shown = 0; shown < grown && shown < most; shown++)
+		stack_text(&v, in, &d->stacks[shown]);
+	if (shown < grown)
+		buf_printf(out, "... and %zu more that grew (--top N, --format json)\n\n", grown - shown);
+	most = in->options->top ? most : TEXT_SHRUNK;
+	for (shown = 0; shown < shrunk && shown < most; shown++)
+		stack_text(&v, in, &d->stacks[d->stack_count - 1 - shown]);
+	if (shown < shrunk)
+		buf_printf(out, "... and %zu more that shrank\n", shrunk - shown);
+	return 0;
+}
+
+static int write_json(const struct input *in, struct buf *out, struct err *err)
+{
+	const struct diff *d = in->diff;
+	uint64_t top = in->options->top;
+	struct json j;
+
+	(void)err;
+	json_init(&j, out);
+	json_object_begin(&j);
+	json_key_string(&j, "metric", profile_metric_name(d->metric));
+	json_key_string(&j, "unit", profile_metric_unit(d->metric));
+	json_key_u64(&j, "period_ns", d->period_ns);
+	json_key_u64(&j, "total_before", d->total_before);
+	json_key_u64(&j, "total_after", d->total_after);
+	json_key(&j, "stacks");
+	json_array_begin(&j);
+	for (size_t i = 0; i < d->stack_count && (top == 0 || i < top); i++) {
+		const struct diff_stack *s = &d->stacks[i];
+
+		json_object_begin(&j);
+		json_key_u64(&j, "before", s->before);
+		json_key_u64(&j, "after", s->after);
+		json_key_i64(&j, "delta", s->delta);
+		json_key_u64(&j, "count_before", s->count_before);
+		json_key_u64(&j, "count_after", s->count_after);
+		json_key(&j, "frames");
+		view_json_frames(&j, d->frames, s->frames, s->depth, in->options->full_frames);
+		json_object_end(&j);
+	}
+	json_array_end(&j);
+	json_object_end(&j);
+	buf_add_char(out, '\n');
+	return 0;
+}
+
+/* "root;...;leaf before after", as flamegraph.pl's difffolded. A semicolon or a line end in a name would split it. */
+static int write_folded(const struct input *in, struct buf *out, struct err *err)
+{
+	const struct diff *d = in->diff;
+
+	(void)err;
+	for (size_t i = 0; i < d->stack_count && (in->options->top == 0 || i < in->options->top); i++) {
+		const struct diff_stack *s = &d->stacks[i];
+
+		for (uint32_t k = s->depth; k > 0; k--) {
+			for (const char *c = d->frames[s->frames[k - 1]].function; *c; c++)
+				buf_add_char(out, *c == ';' ? ':' : (unsigned char)*c < 0x20 ? '?' : *c);
+			if (k > 1)
+				buf_add_char(out, ';');
+		}
+		buf_printf(out, " %" PRIu64 " %" PRIu64 "\n", s->before, s->after);
+	}
+	return 0;
+}
+
+/* One table of formats. NULL: known, not built yet. */
+static const struct format {
+	const char *name;
+	int (*write)(const struct input *in, struct buf *out, struct err *err);
+} formats[] = {
+	{ "text", write_text }, { "json", write_json }, { "folded", write_folded },
+	{ "flamegraph", NULL }, { "html", NULL },
+};
+
+static int find_format(const struct options *o, const struct format **ret_format, struct err *err)
+{
+	const char *name = o->format ? o->format : o->json ? "json" : "text";
+
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+		if (strcmp(formats[i].name, name) != 0)
+			continue;
+		if (!formats[i].write)
+			return err_set(err, -ENOSYS, "diff --format %s is not built yet", name);
+		*ret_format = &formats[i];
+		return 0;
+	}
+	return err_set(err, -EINVAL, "unknown format '%s'; there are text, json and folded", name);
+}
+
+/* Both sides show one metric: what the second snapshot has, unless it is named. */
+static int load_both(const struct cli_args *args, const char *metric, struct cmd_input *before, struct cmd_input *after,
+                     struct err *err)
+{
+	int rc = cmd_load_profile(args->items[1], metric, CMD_PREFER_MEMORY, after, err);
+
+	if (rc == 0)
+		rc = cmd_load_profile(args->items[0], profile_metric_name(after->profile->metric), CMD_PREFER_MEMORY,
+		                      before, err);
+	return rc;
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	struct options o = { 0 };
+	struct cmd_input before = { 0 }, after = { 0 };
+	const struct format *format = NULL;
+	struct diff *d = NULL;
+	struct cli_args args;
+	struct buf out = { 0 };
+	int rc = cmd_parse(&cmd_diff, argc, argv, &o, &args, 2, 2, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = find_format(&o, &format, err);
+	if (rc == 0)
+		rc = load_both(&args, o.metric, &before, &after, err);
+	if (rc == 0)
+		rc = diff_build(before.profile, after.profile, o.full_frames, &d, err);
+	if (rc == 0) {
+		struct input in = { &before, &after, args.items[0], args.items[1], d, &o, cmd_may_colour(o.output) };
+
+		rc = format->write(&in, &out, err);
+	}
+	if (rc == 0)
+		rc = cmd_output(o.output, &out, err);
+	buf_done(&out);
+	diff_free(d);
+	cmd_input_done(&before);
+	cmd_input_done(&after);
+	return rc;
+}
+
+const struct cli_command cmd_diff = {
+	"diff",
+	run,
+	option_table,
+	"A B",
+	"what grew and shrank from A to B, largest growth first",
+	"  probe-analyze diff before.snap after.snap                  who holds more memory than before\n"
+	"  probe-analyze diff --metric cpu before.snap after.snap     who uses more CPU time\n"
+	"  probe-analyze diff --format json --top 10 before.snap after.snap -o growth.json\n",
+};

@@ -1,0 +1,208 @@
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "fold.h"
+#include "hot.h"
+#include "json_write.h"
+#include "model.h"
+#include "view.h"
+
+struct options {
+	const char *output, *metric;
+	bool json, full_frames;
+	uint64_t top;
+};
+
+static const struct cli_option option_table[] = {
+	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	  offsetof(struct options, output) },
+	{ "metric", 'm', CLI_STRING, "M",
+	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked (default: cpu if sampled, else "
+	  "live)",
+	  offsetof(struct options, metric) },
+	{ "top", 'n', CLI_U64, "N", "only the largest N stacks (and functions, in text)",
+	  offsetof(struct options, top) },
+	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
+	  offsetof(struct options, full_frames) },
+	{ "json", 0, CLI_FLAG, NULL, "as JSON: all stacks unless --top is given", offsetof(struct options, json) },
+	CLI_END,
+};
+
+enum { TEXT_FUNCTIONS = 20, TEXT_STACKS = 10, TEXT_FRAMES = 16 };
+
+static bool in_memory(const struct profile *p)
+{
+	return p->period_ns == 0;
+}
+
+static void head(const struct view *v, const struct profile *p, const struct model *m)
+{
+	view_losses(v, m);
+	view_text(v, VIEW_BOLD, p->comm);
+	buf_printf(v->out, " (pid %" PRIu64 "): ", p->pid);
+	view_value(v, p->metric, p->period_ns, p->total);
+	buf_printf(v->out, " %s in %zu stacks", profile_metric_text(p->metric), p->stack_count);
+	if (!in_memory(p)) {
+		buf_add_str(v->out, ", ");
+		view_count(v, p->total);
+		buf_add_str(v->out, " samples");
+	} else if (m->heap_mode == SNAP_HEAP_SAMPLED) {
+		buf_add_str(v->out, ", estimated from samples");
+	}
+	if (p->metric == METRIC_LEAKED)
+		buf_add_str(v->out,
+		            "\nNot freed when this was written; whether anything still points there was not checked.");
+	buf_add_char(v->out, '\n');
+}
+
+/* A bar of up to ten cells, eight steps a cell (U+2588 to U+258F). */
+static void bar(const struct view *v, uint64_t part, uint64_t whole_value)
+{
+	static const char *const eighths[] = { "", "▏", "▎", "▍", "▌", "▋", "▊", "▉" };
+	unsigned steps = whole_value ? (unsigned)(80.0 * (double)part / (double)whole_value + 0.5) : 0;
+
+	for (unsigned i = 0; i < 10; i++) {
+		unsigned cell = steps > i * 8 ? steps - i * 8 : 0;
+
+		buf_add_str(v->out, cell >= 8 ? "█" : cell ? eighths[cell] : " ");
+	}
+}
+
+static int functions_text(const struct view *v, const struct profile *folded, uint64_t top, struct err *err)
+{
+	struct hot_function *list;
+	size_t n, shown;
+	int rc = hot_functions(folded, &list, &n, err);
+
+	if (rc < 0)
+		return rc;
+	shown = top && top < n ? (size_t)top : n;
+	if (!top && shown > TEXT_FUNCTIONS)
+		shown = TEXT_FUNCTIONS;
+	view_text(v, VIEW_BOLD, "\n    self     total              function\n");
+	for (size_t i = 0; i < shown; i++) {
+		const struct hot_function *h = &list[i];
+
+		view_percent(v, h->self, folded->total);
+		buf_add_str(v->out, "  ");
+		view_percent(v, h->total, folded->total);
+		buf_add_str(v->out, "  ");
+		bar(v, h->self, folded->total);
+		buf_add_char(v->out, ' ');
+		view_frame(v, &folded->frames[h->frame]);
+		buf_add_char(v->out, '\n');
+	}
+	if (shown < n)
+		buf_printf(v->out, "%30s ... and %zu more functions (--top %zu lists all)\n", "", n - shown, n);
+	free(list);
+	return 0;
+}
+
+static void stacks_text(const struct view *v, const struct profile *p, const struct options *o)
+{
+	size_t most = o->top ? (size_t)o->top : TEXT_STACKS;
+	size_t shown = p->stack_count < most ? p->stack_count : most;
+
+	for (size_t i = 0; i < shown; i++) {
+		const struct profile_stack *s = &p->stacks[i];
+
+		buf_add_char(v->out, '\n');
+		view_percent(v, s->value, p->total);
+		buf_add_str(v->out, "  ");
+		view_style(v, VIEW_BOLD);
+		view_value(v, p->metric, p->period_ns, s->value);
+		view_style(v, VIEW_PLAIN);
+		if (in_memory(p) && strcmp(profile_metric_unit(p->metric), "bytes") == 0) {
+			buf_add_str(v->out, " in ");
+			view_count(v, s->count);
+			buf_add_str(v->out, s->count == 1 ? " block" : " blocks");
+		}
+		if (s->thread < p->thread_count) {
+			buf_add_str(v->out, "  thread ");
+			view_text(v, VIEW_PLAIN, p->threads[s->thread].name);
+			buf_printf(v->out, " (%" PRIu64 ")", p->threads[s->thread].tid);
+		}
+		buf_add_char(v->out, '\n');
+		view_stack(v, p->frames, s->frames, s->depth, 10, o->full_frames ? 0 : TEXT_FRAMES);
+	}
+	if (shown < p->stack_count)
+		buf_printf(v->out, "\n... and %zu more stacks (--top N, --json)\n", p->stack_count - shown);
+}
+
+/* Samples of one function differ in their addresses, so time is shown by names; memory by allocating lines. */
+static int report_text(const struct cmd_input *in, const struct options *o, const struct view *v, struct err *err)
+{
+	struct profile *folded, *by_thread = NULL;
+	const struct profile *p = in->profile;
+	int rc;
+
+	head(v, p, in->model);
+	if (p->stack_count == 0) {
+		buf_add_str(v->out, "Nothing of it was recorded.\n");
+		return 0;
+	}
+	rc = fold_names(p, true, &folded, err);
+	if (rc < 0)
+		return rc;
+	if (!in_memory(p) && !o->full_frames)
+		rc = fold_names(p, false, &by_thread, err);
+	if (rc == 0)
+		rc = functions_text(v, folded, o->top, err);
+	if (rc == 0)
+		stacks_text(v, by_thread ? by_thread : p, o);
+	profile_free(folded);
+	profile_free(by_thread);
+	return rc;
+}
+
+static int report_json(const struct cmd_input *in, const struct options *o, struct buf *out, struct err *err)
+{
+	struct profile *folded = NULL;
+	struct json j;
+	int rc = o->full_frames ? 0 : fold_names(in->profile, false, &folded, err);
+
+	if (rc < 0)
+		return rc;
+	json_init(&j, out);
+	view_json_profile(&j, folded ? folded : in->profile, o->top, o->full_frames);
+	buf_add_char(out, '\n');
+	profile_free(folded);
+	return 0;
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	struct options o = { 0 };
+	struct cmd_input in = { 0 };
+	struct cli_args args;
+	struct buf out = { 0 };
+	int rc = cmd_parse(&cmd_report, argc, argv, &o, &args, 1, 1, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = cmd_load_profile(args.items[0], o.metric, CMD_PREFER_TIME, &in, err);
+	if (rc == 0) {
+		struct view v = { &out, cmd_may_colour(o.output) };
+
+		rc = o.json ? report_json(&in, &o, &out, err) : report_text(&in, &o, &v, err);
+	}
+	if (rc == 0)
+		rc = cmd_output(o.output, &out, err);
+	buf_done(&out);
+	cmd_input_done(&in);
+	return rc;
+}
+
+const struct cli_command cmd_report = {
+	"report",
+	run,
+	option_table,
+	"A",
+	"hottest functions and stacks",
+	"  probe-analyze report server.snap                  where the CPU time went\n"
+	"  probe-analyze report --metric live server.snap    who holds the memory\n"
+	"  probe-analyze report --metric alloc --top 5 --json server.snap\n",
+};

@@ -1,0 +1,119 @@
+"""Running programs under the library and reading what it wrote, for the end-to-end tests.
+
+PERFPROBE_BUILD names the build directory (default: build/release)."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PERFPROBE_BUILD", ROOT / "build" / "release")).resolve()
+LIBRARY = BUILD / "lib" / "libperfprobe.so"
+ANALYZE = BUILD / "bin" / "probe-analyze"
+VICTIMS = BUILD / "victims"
+
+
+def environment(directory, **options):
+    """The environment of a recorded program; options are PERFPROBE_* without the prefix, in lower case."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PERFPROBE_") and k != "LD_PRELOAD"}
+    env["PERFPROBE_DIR"] = str(directory)
+    env["LD_PRELOAD"] = str(LIBRARY)
+    for name, value in options.items():
+        env["PERFPROBE_" + name.upper()] = str(value)
+    return env
+
+
+def record(directory, command, timeout=120, check=True, user=None, **options):
+    """Runs the command to its end under the library; returns the finished process."""
+    done = subprocess.run([str(c) for c in command], env=environment(directory, **options), timeout=timeout,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, user=user)
+    if check:
+        assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+class Running:
+    """A server under the library; ends with the `with` block, by SIGTERM, SIGKILL after ten seconds."""
+
+    def __init__(self, directory, command, user=None, cwd=None, **options):
+        self.log = open(pathlib.Path(directory) / "output.log", "w+")
+        self.process = subprocess.Popen([str(c) for c in command], env=environment(directory, **options), user=user, cwd=cwd,
+                                        stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def output(self):
+        self.log.flush()
+        return pathlib.Path(self.log.name).read_text(errors="replace")
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        return self.process.returncode
+
+    def __exit__(self, *_):
+        self.stop()
+        self.log.close()
+
+
+def wait_until(condition, seconds=10, what="the condition"):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not hold within {seconds} s")
+
+
+def snapshots(directory, pattern="*.snap"):
+    return sorted(pathlib.Path(directory).glob(pattern))
+
+
+def one(directory, pattern="*.snap"):
+    found = snapshots(directory, pattern)
+    assert len(found) == 1, f"{pattern} in {directory}: {[f.name for f in found]}"
+    return found[0]
+
+
+def analyze(*args, check=True):
+    done = subprocess.run([str(ANALYZE), *map(str, args)], capture_output=True, text=True, timeout=120)
+    if check:
+        assert done.returncode == 0, f"{args}: {done.returncode}\n{done.stderr}"
+    return done
+
+
+def info(path):
+    return json.loads(analyze("info", "--json", path).stdout)
+
+
+def report(path, metric):
+    return json.loads(analyze("report", "--json", "--metric", metric, path).stdout)
+
+
+def by_function(path, metric, innermost=()):
+    """Sum of values by the innermost frame that is not in `innermost`: function name -> value."""
+    sums = {}
+    for stack in report(path, metric)["stacks"]:
+        frames = [f for f in stack["frames"] if f not in innermost]
+        name = frames[0] if frames else "?"
+        sums[name] = sums.get(name, 0) + stack["value"]
+    return sums
+
+
+def inclusive(path, metric):
+    """Function name -> sum of the values of the stacks it is on, and the total."""
+    data = report(path, metric)
+    sums = {}
+    for stack in data["stacks"]:
+        for name in set(stack["frames"]):
+            sums[name] = sums.get(name, 0) + stack["value"]
+    return sums, data["total"]

@@ -1,0 +1,359 @@
+#undef NDEBUG
+#include "snapshot_build.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "snapshot_codec.h"
+
+enum { ROOM = 4 << 20 };
+
+void build_seal(uint8_t *file, size_t bytes)
+{
+	struct snap_header h;
+
+	assert(bytes >= sizeof(h));
+	memcpy(&h, file, sizeof(h));
+	for (uint32_t i = 0; i < h.section_count; i++) {
+		uint8_t *entry = file + h.header_bytes + (size_t)i * h.entry_bytes;
+		struct snap_section s;
+
+		memcpy(&s, entry, sizeof(s));
+		if (s.offset > bytes || s.stored_bytes > bytes - s.offset)
+			continue;
+		s.crc = crc32c(0, file + s.offset, s.stored_bytes);
+		memcpy(entry, &s, sizeof(s));
+	}
+	h.head_crc = 0;
+	memcpy(file, &h, sizeof(h));
+	h.head_crc = crc32c(0, file, h.header_bytes + (size_t)h.section_count * h.entry_bytes);
+	memcpy(file, &h, sizeof(h));
+}
+
+uint8_t *build_frame(const struct raw_section *sections, size_t count, uint16_t major, uint16_t minor,
+                     size_t *ret_bytes)
+{
+	uint8_t *file = calloc(1, ROOM);
+	size_t at = sizeof(struct snap_header) + count * sizeof(struct snap_section);
+	struct snap_header h = { 0 };
+
+	assert(file);
+	for (size_t i = 0; i < count; i++) {
+		struct snap_section s = { 0 };
+
+		s.id = sections[i].id;
+		s.codec = sections[i].codec;
+		s.offset = at;
+		s.raw_bytes = sections[i].claim_raw ? sections[i].claim_raw : sections[i].count;
+		if (s.codec == SNAP_CODEC_ZSTD) {
+			s.stored_bytes = ZSTD_compress(file + at, ROOM - at, sections[i].bytes, sections[i].count, 3);
+			assert(!ZSTD_isError(s.stored_bytes));
+		} else {
+			s.stored_bytes = sections[i].count;
+			assert(s.stored_bytes <= ROOM - at);
+			if (s.stored_bytes)
+				memcpy(file + at, sections[i].bytes, s.stored_bytes);
+		}
+		at += s.stored_bytes;
+		memcpy(file + sizeof(h) + i * sizeof(s), &s, sizeof(s));
+	}
+	memcpy(h.magic, SNAP_MAGIC, SNAP_MAGIC_BYTES);
+	h.major = major;
+	h.minor = minor;
+	h.header_bytes = sizeof(h);
+	h.section_count = (uint32_t)count;
+	h.entry_bytes = sizeof(struct snap_section);
+	h.file_bytes = at;
+	memcpy(file, &h, sizeof(h));
+	build_seal(file, at);
+	*ret_bytes = at;
+	return file;
+}
+
+static void text(struct put *p, const char *s)
+{
+	put_string(p, s, strlen(s));
+}
+
+static void put_info(struct put *p, const struct model *m)
+{
+	put_varint(p, m->pid);
+	put_varint(p, m->ppid);
+	put_varint(p, m->sequence);
+	text(p, m->comm);
+	text(p, m->exe);
+	text(p, m->cmdline);
+	text(p, m->reason);
+	put_varint(p, m->start_ns);
+	put_varint(p, m->start_wall_ns);
+	put_varint(p, m->end_ns);
+	put_varint(p, m->end_wall_ns);
+	put_varint(p, m->process_cpu_ns);
+	put_varint(p, m->cpu_hz);
+	put_varint(p, m->cpu_period_ns);
+	put_varint(p, m->clock_is_wall);
+	text(p, m->engine_cpu);
+	text(p, m->engine_cpu_why);
+	text(p, m->engine_heap);
+	text(p, m->engine_unwind);
+	put_varint(p, m->page_bytes);
+	put_varint(p, m->cpus);
+	text(p, m->kernel);
+	text(p, m->machine);
+	text(p, m->recorder_version);
+}
+
+static void put_modules(struct put *p, const struct model *m)
+{
+	put_varint(p, m->module_count);
+	for (size_t i = 0; i < m->module_count; i++) {
+		const struct model_module *mod = &m->modules[i];
+
+		put_varint(p, mod->start);
+		put_varint(p, mod->end);
+		put_varint(p, mod->bias);
+		put_varint(p, mod->flags);
+		put_varint(p, mod->load_ns);
+		put_varint(p, mod->unload_ns);
+		text(p, mod->path);
+		put_string(p, (const char *)mod->build_id, mod->build_id_bytes);
+	}
+}
+
+static void put_heap(struct put *p, const struct model *m)
+{
+	double scale = m->heap_mode == SNAP_HEAP_SAMPLED ? 65536 : 1;
+	uint32_t last = 0;
+
+	put_varint(p, m->heap_mode);
+	put_varint(p, m->heap_interval_bytes);
+	put_varint(p, (uint64_t)scale);
+	put_varint(p, m->heap_peak_bytes);
+	put_varint(p, m->heap_peak_ns);
+	put_varint(p, m->heap_count);
+	for (size_t i = 0; i < m->heap_count; i++) {
+		const struct model_heap_row *r = &m->heap[i];
+
+		put_varint(p, r->stack - last);
+		last = r->stack;
+		put_varint(p, (uint64_t)llround(r->alloc_count * scale));
+		put_varint(p, r->alloc_bytes);
+		put_varint(p, (uint64_t)llround(r->free_count * scale));
+		put_varint(p, r->free_bytes);
+		put_varint(p, (uint64_t)llround(r->peak_count * scale));
+		put_varint(p, r->peak_bytes);
+		put_varint(p, (uint64_t)llround(r->temporary_count * scale));
+	}
+}
+
+static void put_rows(struct put *p, const struct model *m, enum snap_section_id id)
+{
+	uint64_t last = 0;
+
+	if (id == SNAP_STACKS) {
+		put_varint(p, m->node_count);
+		for (size_t i = 0; i < m->node_count; i++) {
+			put_varint(p, i + 1 - m->nodes[i].parent);
+			put_signed(p, (int64_t)(m->nodes[i].pc - last));
+			last = m->nodes[i].pc;
+		}
+	} else if (id == SNAP_CPU) {
+		put_varint(p, m->cpu_count);
+		for (size_t i = 0; i < m->cpu_count; i++) {
+			put_varint(p, m->cpu[i].stack - last);
+			last = m->cpu[i].stack;
+			put_varint(p, m->cpu[i].thread);
+			put_varint(p, m->cpu[i].samples);
+		}
+	} else {
+		put_varint(p, m->sample_count);
+		for (size_t i = 0; i < m->sample_count; i++) {
+			put_varint(p, m->samples[i].time_ns - last);
+			last = m->samples[i].time_ns;
+			put_varint(p, m->samples[i].thread);
+			put_varint(p, m->samples[i].stack);
+			put_varint(p, m->samples[i].weight);
+		}
+	}
+}
+
+static void put_tables(struct put *p, const struct model *m, enum snap_section_id id)
+{
+	if (id == SNAP_OPTIONS) {
+		put_varint(p, m->option_count);
+		for (size_t i = 0; i < m->option_count; i++) {
+			text(p, m->options[i].name);
+			text(p, m->options[i].value);
+			put_varint(p, m->options[i].source);
+		}
+	} else if (id == SNAP_LOSSES) {
+		put_varint(p, m->loss_count);
+		for (size_t i = 0; i < m->loss_count; i++) {
+			text(p, m->losses[i].name);
+			put_varint(p, m->losses[i].count);
+		}
+	} else {
+		put_varint(p, m->thread_count);
+		for (size_t i = 0; i < m->thread_count; i++) {
+			put_varint(p, m->threads[i].tid);
+			text(p, m->threads[i].name);
+			put_varint(p, m->threads[i].start_ns);
+			put_varint(p, m->threads[i].end_ns);
+			put_varint(p, m->threads[i].cpu_ns);
+		}
+	}
+}
+
+uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *ret_bytes)
+{
+	uint8_t *raw = malloc(ROOM);
+	struct put p = { raw, raw + ROOM, false };
+
+	assert(raw);
+	switch (id) {
+	case SNAP_INFO:
+		put_info(&p, m);
+		break;
+	case SNAP_OPTIONS:
+	case SNAP_LOSSES:
+	case SNAP_THREADS:
+		put_tables(&p, m, id);
+		break;
+	case SNAP_MODULES:
+		put_modules(&p, m);
+		break;
+	case SNAP_HEAP:
+		put_heap(&p, m);
+		break;
+	case SNAP_STACKS:
+	case SNAP_CPU:
+	case SNAP_SAMPLES:
+		put_rows(&p, m, id);
+		break;
+	}
+	assert(!p.full);
+	*ret_bytes = (size_t)(p.at - raw);
+	return raw;
+}
+
+uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes)
+{
+	struct raw_section sections[SNAP_SAMPLES];
+	uint8_t *raw[SNAP_SAMPLES], *file;
+
+	for (unsigned i = 0; i < SNAP_SAMPLES; i++) {
+		sections[i] =
+		        (struct raw_section){ .id = i + 1, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
+		raw[i] = build_section(m, (enum snap_section_id)(i + 1), &sections[i].count);
+		sections[i].bytes = raw[i];
+	}
+	file = build_frame(sections, SNAP_SAMPLES, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
+	for (unsigned i = 0; i < SNAP_SAMPLES; i++)
+		free(raw[i]);
+	return file;
+}
+
+struct model build_empty(void)
+{
+	return (struct model){
+		.major = SNAP_MAJOR,
+		.pid = 4711,
+		.ppid = 1,
+		.sequence = 1,
+		.comm = "example",
+		.exe = "/nowhere/example",
+		.reason = "exit",
+		.cmdline = "/nowhere/example --verbose",
+		.start_ns = 1000000000,
+		.start_wall_ns = 1790000000000000000,
+		.end_ns = 11000000000,
+		.end_wall_ns = 1790000010000000000,
+		.process_cpu_ns = 1000000000,
+		.cpu_hz = 100,
+		.cpu_period_ns = 10000000,
+		.engine_cpu = "perf_event",
+		.engine_cpu_why = "the kernel allows it",
+		.engine_heap = "shadow",
+		.engine_unwind = "cfi",
+		.page_bytes = 4096,
+		.cpus = 2,
+		.kernel = "6.1.0",
+		.machine = "x86_64",
+		.recorder_version = "0.1.0",
+	};
+}
+
+struct model *build_example(void)
+{
+	static struct model_option options[] = {
+		{ "CPU", "100", SNAP_OPTION_ENVIRONMENT },
+		{ "HEAP", "full", SNAP_OPTION_ENVIRONMENT },
+		{ "WINDOW", "30s", SNAP_OPTION_DEFAULT },
+	};
+	static struct model_loss losses[] = { { "cpu.dropped", 3 }, { "heap.table_full", 0 }, { "stacks.full", 0 } };
+	static struct model_module modules[] = {
+		{ .start = 0x400000,
+		  .end = 0x500000,
+		  .bias = 0,
+		  .flags = SNAP_MODULE_MAIN,
+		  .load_ns = 1,
+		  .path = "/nowhere/example",
+		  .build_id = { 1, 2, 3, 4 },
+		  .build_id_bytes = 4 },
+		{ .start = 0x7f0000000000,
+		  .end = 0x7f0000100000,
+		  .bias = 0x7f0000000000,
+		  .load_ns = 2,
+		  .unload_ns = 500,
+		  .path = "/nowhere/libold.so" },
+		{ .start = 0x7f0000000000,
+		  .end = 0x7f0000200000,
+		  .bias = 0x7f0000000000,
+		  .load_ns = 3,
+		  .path = "/nowhere/libnew.so" },
+	};
+	static struct model_thread threads[] = {
+		{ 4711, "example", 1000000000, 0, 900000000 },
+		{ 4712, "worker", 2000000000, 9000000000, 100000000 },
+	};
+	/* main (1) calls a (2) and b (3); b calls the library (4); 5 was truncated above the library. */
+	static struct model_node nodes[] = {
+		{ 0, 0x401000 },       { 1, 0x402000 },          { 1, 0x403000 },
+		{ 3, 0x7f0000001234 }, { 0, SNAP_PC_TRUNCATED }, { 5, 0x7f0000001234 },
+	};
+	static struct model_heap_row heap[] = {
+		{ 0, 1, 1, 0, 0, 16, 16, 0 },
+		{ 2, 10, 4, 8, 2, 1000, 400, 800 },
+		{ 4, 5, 0, 5, 0, 5000, 0, 5000 },
+	};
+	static struct model_cpu_row cpu[] = { { 2, 0, 60 }, { 4, 0, 30 }, { 4, 1, 9 }, { 6, 1, 1 } };
+	static struct model_sample samples[] = { { 10000000000, 0, 2, 1 },
+		                                 { 10010000000, 0, 4, 1 },
+		                                 { 10010000000, 1, 4, 2 } };
+	static struct model m;
+
+	m = build_empty();
+	m.heap_mode = SNAP_HEAP_FULL;
+	m.heap_peak_bytes = 5800;
+	m.heap_peak_ns = 5000000000;
+	m.options = options;
+	m.option_count = 3;
+	m.losses = losses;
+	m.loss_count = 3;
+	m.modules = modules;
+	m.module_count = 3;
+	m.threads = threads;
+	m.thread_count = 2;
+	m.nodes = nodes;
+	m.node_count = 6;
+	m.heap = heap;
+	m.heap_count = 3;
+	m.cpu = cpu;
+	m.cpu_count = 4;
+	m.samples = samples;
+	m.sample_count = 3;
+	return &m;
+}

@@ -1,0 +1,20 @@
+/* Writes the example snapshot: write_example FILE. Made tests/golden/v1/example.snap once; that file is never edited. */
+#undef NDEBUG
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "snapshot_build.h"
+
+int main(int argc, char **argv)
+{
+	size_t bytes;
+	uint8_t *file = build_snapshot(build_example(), true, &bytes);
+	FILE *out = argc == 2 ? fopen(argv[1], "wb") : NULL;
+
+	assert(out);
+	assert(fwrite(file, 1, bytes, out) == bytes);
+	assert(fclose(out) == 0);
+	free(file);
+	return 0;
+}
