@@ -182,14 +182,11 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
 	struct block block = { .bytes = size, .born = load_relaxed(&tenths) }, was;
 	bool replaced;
-	size_t depth;
-
-	depth = unwind_walk(&start, th->heap_pcs, ARRAY_LEN(th->heap_pcs));
 	if (!guard_enter(t, GUARD_TABLE)) {
 		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
 		return;
 	}
-	block.stack = stacks_intern(&th->heap_memo, th->heap_pcs, depth, false);
+	block.stack = capture_stack(&th->capture, &start);
 	if (allocs_put(address, &block, &was, &replaced)) {
 		if (replaced) {
 			loss_add(LOSS_HEAP_REUSED, 1);

@@ -123,7 +123,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->random = 0;
 	th->last_alloc = NULL;
 	th->pending = th->pending_high = 0;
-	th->heap_memo.depth = th->cpu_memo.depth = 0;
+	th->capture.depth = th->cpu_memo.depth = 0;
 	th->deferred_depth = 0;
 	th->sampled = false;
 	ring_make(th);

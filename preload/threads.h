@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "capture.h"
 #include "counters.h"
 #include "guard.h"
 #include "lock.h"
@@ -45,8 +46,7 @@ struct thread {
 	const void *last_alloc;
 	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
 	struct counters counters;
-	struct stack_memo heap_memo;
-	uintptr_t heap_pcs[STACKS_MAX_DEPTH];
+	struct capture capture;
 
 	/* samples.c */
 	struct sample *ring;
