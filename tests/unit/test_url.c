@@ -30,7 +30,7 @@ static const struct {
 	{ "a/?next=http://b/", "a", "a", "/?next=http://b/", 80, false },
 	{ "http://a/%20%zz", "a", "a", "/%20%zz", 80, false },
 	{ "http://a/\xc3\xa4", "a", "a", "/%C3%A4", 80, false },
-	{ "http://my_host-1.x~y:65535/", "my_host-1.x~y", "my_host-1.x~y:65535", "/", 65535, false },
+	{ "http://my_host-1~y:65535/", "my_host-1~y", "my_host-1~y:65535", "/", 65535, false },
 };
 
 static const char *const bad[] = {
