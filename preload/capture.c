@@ -15,6 +15,8 @@
  * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
  *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
  *            I3  frame[i].node is the tree's node for frame[0..i].
+ *            I4  word[frame[i - 1].words .. frame[i].words) are what the step of frame[i] read, as it was: one flat list,
+ *                so that b is a loop of loads and compares, about a nanosecond a frame.
  * Only stacks of the thread itself are kept; a walk that fails for a bad stack keeps nothing.
  */
 #include "capture.h"
@@ -27,28 +29,13 @@
 
 enum { NODE_MAX = STACKS_MAX_DEPTH - 1 }; /* one place is left for the mark of a truncated stack */
 
-static NO_SANITIZE uintptr_t word_at(uintptr_t at)
-{
-	return *(const uintptr_t *)
-	        at; /* on the thread's own stack above sp: read before, and mapped as long as it runs */
-}
-
-/* b: would the step of frame[i] lead where it led? */
-static bool step_holds(const struct capture *c, uint32_t i)
-{
-	const struct captured *f = &c->frame[i];
-
-	if (!f->complete)
-		return false;
-	if (i == 0)
-		return f->ra_at == 0 || word_at(f->ra_at) == c->end_word;
-	return word_at(f->ra_at) == c->frame[i - 1].pc && (f->fp_at == 0 || word_at(f->fp_at) == c->frame[i - 1].fp);
-}
+/* Stands in the list for a step that read more than two words: never equal to its value. */
+static const uintptr_t never;
 
 static bool same_state(const struct captured *f, const struct walk *w)
 {
-	return f->pc == w->pc && f->sp == w->sp && f->exact == w->exact && f->fp_known == w->fp_known &&
-	       (f->fp == w->fp || !f->fp_known);
+	return f->pc == w->pc && f->sp == w->sp && f->exact == w->exact &&
+	       (!f->fp_used || (f->fp_known == w->fp_known && (f->fp == w->fp || !f->fp_known)));
 }
 
 static void set_state(struct walk *w, const struct captured *f)
@@ -62,13 +49,19 @@ static void set_state(struct walk *w, const struct captured *f)
 	w->regs = NULL;
 }
 
-static void note_state(struct captured *f, const struct walk *w)
+/* b: the number of frames, from the outermost, whose steps do not all hold: 0, or the first whose own step must be taken
+ * anew is the last of them. The words stand on the thread's own stack above sp: read before, and mapped as long as it runs. */
+static NO_SANITIZE uint32_t frames_to_redo(const struct capture *c, uint32_t known)
 {
-	f->pc = w->pc;
-	f->sp = w->sp;
-	f->fp = w->fp;
-	f->fp_known = w->fp_known;
-	f->exact = w->exact;
+	const struct captured_word *word = c->word + c->frame[known - 1].words;
+
+	while (word > c->word && LIKELY(*word[-1].at == word[-1].value))
+		word--;
+	if (LIKELY(word == c->word))
+		return 0;
+	while (known > 1 && c->word + c->frame[known - 2].words >= word)
+		known--;
+	return known;
 }
 
 struct result {
@@ -77,6 +70,35 @@ struct result {
 	enum step end;
 };
 
+static void step_fresh(struct captured_fresh *f, struct walk *w, struct result *r)
+{
+	struct walk_reads reads;
+
+	f->frame.pc = w->pc;
+	f->frame.sp = w->sp;
+	f->frame.fp = w->fp;
+	f->frame.fp_known = w->fp_known;
+	f->frame.exact = w->exact;
+	r->end = walk_step(w, &reads);
+	f->ra_at = reads.ra_at;
+	f->fp_at = reads.fp_at;
+	f->frame.fp_used = reads.fp_used;
+	f->complete = reads.complete && !w->foreign;
+	r->fresh++;
+}
+
+/* A kept frame as one of the walk under way, with the words of its step. */
+static void copy_kept(const struct capture *c, uint32_t i, struct captured_fresh *ret_fresh)
+{
+	uint32_t n = i ? c->frame[i - 1].words : 0, end = c->frame[i].words;
+
+	*ret_fresh = (struct captured_fresh){ .frame = c->frame[i], .complete = true };
+	if (n < end)
+		ret_fresh->ra_at = (uintptr_t)c->word[n++].at;
+	if (n < end)
+		ret_fresh->fp_at = (uintptr_t)c->word[n].at;
+}
+
 /* a, b and c. */
 static struct result walk_until_known(struct capture *c, struct walk *w)
 {
@@ -84,38 +106,43 @@ static struct result walk_until_known(struct capture *c, struct walk *w)
 	uint32_t known = c->depth; /* frame[0..known) may still be met */
 
 	while (r.end == STEP_ON && r.fresh < NODE_MAX) {
-		struct captured *f = &c->fresh[r.fresh];
-		struct walk_reads reads;
-
 		while (known && c->frame[known - 1].sp < w->sp)
 			known--;
 		if (known && same_state(&c->frame[known - 1], w)) {
-			uint32_t i = known;
+			uint32_t redo = frames_to_redo(c, known);
 
-			while (i && step_holds(c, i - 1))
-				i--;
-			if (i == 0) {
+			if (LIKELY(redo == 0)) {
 				r.kept = known;
 				r.end = c->truncated ? STEP_NO_RULE : STEP_DONE;
 				return r;
 			}
-			/* Frames i..known - 1 are this stack's too; the step of frame i - 1 must be taken anew. */
-			for (uint32_t j = known; j > i && r.fresh < NODE_MAX; j--)
-				c->fresh[r.fresh++] = c->frame[j - 1];
+			/* Frames redo..known - 1 are this stack's too, and hold the words that lead from one to the next. */
+			for (uint32_t j = known; j > redo && r.fresh < NODE_MAX; j--)
+				copy_kept(c, j - 1, &c->fresh[r.fresh++]);
 			if (r.fresh == NODE_MAX)
 				break;
-			set_state(w, &c->frame[i - 1]);
-			known = i - 1;
-			f = &c->fresh[r.fresh];
+			set_state(w, &c->frame[redo - 1]);
+			known = redo - 1;
 		}
-		note_state(f, w);
-		r.fresh++;
-		r.end = walk_step(w, &reads);
-		f->ra_at = reads.ra_at;
-		f->fp_at = reads.fp_at;
-		f->complete = reads.complete && !w->foreign;
+		step_fresh(&c->fresh[r.fresh], w, &r);
 	}
 	return r;
+}
+
+/* The words that the step of frame `at` read, behind those of the frames outside it. */
+static NO_SANITIZE void note_words(struct capture *c, uint32_t at, const struct captured_fresh *f)
+{
+	const struct captured *outer = at ? &c->frame[at - 1] : NULL;
+	uint32_t n = outer ? outer->words : 0;
+
+	if (!f->complete)
+		c->word[n++] = (struct captured_word){ &never, 1 };
+	else if (f->ra_at) /* of the outermost frame: what ended the chain */
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at,
+			                               outer ? outer->pc : *(const uintptr_t *)f->ra_at };
+	if (f->complete && f->fp_at && outer)
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->fp_at, outer->fp };
+	c->frame[at].words = (uint16_t)n;
 }
 
 /* Fresh frames onto the kept ones. Returns the innermost frame's node. */
@@ -127,15 +154,16 @@ static uint32_t join(struct capture *c, struct result r)
 		parent = stacks_child(0, SNAP_PC_TRUNCATED, false);
 	c->depth = r.kept;
 	for (uint32_t i = r.fresh; i > 0; i--) {
-		struct captured *f = &c->frame[c->depth];
+		const struct captured_fresh *f = &c->fresh[i - 1];
 
-		*f = c->fresh[i - 1];
-		parent = stacks_child(parent, f->exact ? f->pc : f->pc - 1, false);
+		parent = stacks_child(parent, f->frame.exact ? f->frame.pc : f->frame.pc - 1, false);
 		if (!parent) { /* counted there */
 			c->depth = 0;
 			return 0;
 		}
-		f->node = parent;
+		c->frame[c->depth] = f->frame;
+		c->frame[c->depth].node = parent;
+		note_words(c, c->depth, f);
 		c->depth++;
 	}
 	return parent;
@@ -155,12 +183,27 @@ static uint32_t capture_whole(const struct unwind_start *start)
 	return parent;
 }
 
+/* The commonest case: the same call as last time, from the same frame. */
+static bool is_last_again(const struct capture *c, const struct unwind_start *start)
+{
+	const struct captured *f;
+
+	if (c->depth == 0)
+		return false;
+	f = &c->frame[c->depth - 1];
+	return f->pc == start->pc && f->sp == start->sp && !f->exact && !c->truncated &&
+	       (!f->fp_used || (f->fp_known && f->fp == start->fp)) && c->generation == walk_generation() &&
+	       frames_to_redo(c, c->depth) == 0;
+}
+
 uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 {
 	struct walk w;
 	struct result r;
 	uint32_t node;
 
+	if (LIKELY(is_last_again(c, start)))
+		return c->frame[c->depth - 1].node;
 	if (UNLIKELY(!unwind_can_step()))
 		return capture_whole(start);
 	walk_begin(&w, start);
@@ -179,12 +222,10 @@ uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 		unwind_count_truncated((int)r.end);
 	node = join(c, r);
 	if (r.kept == 0) {
-		/* How the walk ended, to be tested next time. A chain that ends by its rule reads nothing there. */
+		/* How the walk ended. A chain that ends by its rule alone reads nothing there. */
 		c->truncated = r.end == STEP_NO_RULE;
 		if (r.end == STEP_BAD_STACK)
 			c->depth = 0;
-		if (c->depth)
-			c->end_word = c->frame[0].ra_at ? word_at(c->frame[0].ra_at) : 0;
 	}
 	return node;
 }

@@ -9,22 +9,35 @@
 
 struct unwind_start;
 
-/* One frame of the last stack: the state its step began with, what the step read, and the tree's node for it. */
+/* One frame of the last stack: the state its step began with, and the tree's node for it. */
 struct captured {
 	uintptr_t pc, sp, fp;
-	uintptr_t ra_at, fp_at; /* as struct walk_reads */
 	uint32_t node;
-	bool exact, fp_known, complete;
+	uint16_t words;                /* words of frames 0 to this one, in capture.word */
+	bool exact, fp_known, fp_used; /* fp_used: as struct walk_reads */
+};
+
+/* A frame of the walk under way, with what its step read (struct walk_reads). */
+struct captured_fresh {
+	struct captured frame;
+	uintptr_t ra_at, fp_at;
+	bool complete;
+};
+
+/* A word that a kept step read. */
+struct captured_word {
+	const uintptr_t *at;
+	uintptr_t value;
 };
 
 /* A thread's last stack. All zeros: none. */
 struct capture {
-	uint32_t depth;     /* frames, outermost first; 0: none is kept */
-	bool truncated;     /* the outermost frame kept is not the thread's: its step had no rule */
-	uintptr_t end_word; /* what stood at frame[0].ra_at: the end of the chain */
+	uint32_t depth; /* frames, outermost first; 0: none is kept */
+	bool truncated; /* the outermost frame kept is not the thread's: its step had no rule */
 	uint64_t generation;
 	struct captured frame[STACKS_MAX_DEPTH];
-	struct captured fresh[STACKS_MAX_DEPTH]; /* of the walk under way, innermost first */
+	struct captured_word word[2 * STACKS_MAX_DEPTH]; /* at most two a frame, in the order of the frames */
+	struct captured_fresh fresh[STACKS_MAX_DEPTH];   /* innermost first */
 };
 
 uint32_t capture_stack(struct capture *c, const struct unwind_start *start);

@@ -197,13 +197,14 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 	struct rule r = { .kind = RULE_FP };
 	uintptr_t base;
 
-	*ret_reads = (struct walk_reads){ .complete = true };
+	*ret_reads = (struct walk_reads){ .complete = true, .fp_used = true };
 	if (!frame_pointers_only)
 		r = rule_at(walk_lookup(w));
 	switch (r.kind) {
 	case RULE_REG:
 		if (!register_value(w, r.reg, &base))
 			return STEP_NO_RULE;
+		ret_reads->fp_used = r.reg == DW_RBP || r.rbp_kind == RBP_SAME || r.rbp_kind == RBP_AT_RBP;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r, ret_reads);
 	case RULE_DEREF:
 		if (!register_value(w, r.reg, &base))

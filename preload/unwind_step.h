@@ -23,6 +23,7 @@ struct walk {
 struct walk_reads {
 	uintptr_t ra_at; /* the return address stands here; 0: none was read */
 	uintptr_t fp_at; /* the caller's frame pointer stands here; 0: it is the callee's, or unknown */
+	bool fp_used;    /* false: its outcome does not depend on the frame pointer */
 	bool complete;   /* false: it read more than these two words */
 };
 
