@@ -101,7 +101,7 @@ static void trend_row(const char *name, const struct histogram *h, struct buf *o
 {
 	static const double quantiles[] = { 0.5, 0.9, 0.95, 0.99, 0.999 };
 
-	if (h->count == 0)
+	if (h->count == 0 || h->max == 0) /* no samples, or every response came in one piece */
 		return;
 	buf_printf(out, "%-12s", name);
 	cell(out, (uint64_t)histogram_mean(h));

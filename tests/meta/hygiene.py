@@ -32,6 +32,9 @@ def script_problems(name, text):
         done = subprocess.run(["bash", "-n", name], cwd=tree.ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             yield f"{name}: {done.stderr.strip()}"
+        for number, line in enumerate(text.splitlines(), 1):
+            if "pipefail" in text and re.search(r"\|\s*(grep -\w*q|head\b)", line) and not line.strip().startswith("#"):
+                yield f"{name}:{number}: leaves a pipe early, which pipefail takes for a failure of the writer"
 
 
 def main():
