@@ -123,6 +123,7 @@ static void threads_do_not_lose_blocks(void **state)
 	pthread_t threads[THREADS];
 
 	(void)state;
+	allocs_share();
 	for (uintptr_t t = 0; t < THREADS; t++)
 		assert_int_equal(pthread_create(&threads[t], NULL, churn, (void *)t), 0);
 	for (int t = 0; t < THREADS; t++) {
