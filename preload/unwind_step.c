@@ -20,7 +20,7 @@
 
 #pragma weak _dl_find_object
 
-enum { CACHE_BITS = 14, CACHE_SIZE = 1 << CACHE_BITS, PAGE = 4096 };
+enum { CACHE_BITS = 14, CACHE_SIZE = 1 << CACHE_BITS, PAGE = 4096, ENTRY_BYTES = 128 };
 /* The furthest that a frame of a stack of unknown extent may reach up. */
 #define FOREIGN_REACH ((uintptr_t)1 << 20)
 
@@ -227,6 +227,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 	case RULE_STOP:
 		return STEP_DONE;
 	default:
-		return STEP_NO_RULE;
+		/* ld.so's entry has no frame information, and needs none: nothing of the stack is left above it. */
+		return !w->foreign && w->stack_hi - w->sp <= ENTRY_BYTES ? STEP_DONE : STEP_NO_RULE;
 	}
 }
