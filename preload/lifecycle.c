@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "allocs.h"
@@ -33,27 +31,7 @@
 #include "threads.h"
 #include "unwind.h"
 
-extern void *__libc_stack_end; /* ld.so: the stack pointer that the program began with */
-
-#define STACK_MAX ((uintptr_t)512 << 20)
-
 /* ---- start -------------------------------------------------------------------------------------------------------- */
-
-static void attach_main(struct tls *t)
-{
-	uintptr_t hi = (uintptr_t)__libc_stack_end;
-	struct rlimit limit = { 8 << 20, 8 << 20 };
-	uintptr_t bytes;
-
-	(void)os_call(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0); /* keeps the guess on failure */
-	bytes = limit.rlim_cur > STACK_MAX ? STACK_MAX : (uintptr_t)limit.rlim_cur;
-	if (t->thread) {
-		t->thread->stack_lo = hi - bytes;
-		t->thread->stack_hi = hi;
-	} else {
-		(void)threads_attach(t, hi - bytes, hi); /* a failure is counted there */
-	}
-}
 
 static void say_options(const struct config *config)
 {
@@ -101,7 +79,8 @@ static CONSTRUCTOR(101) void start(void)
 	dump_init(config);
 	dump_set_unwind_engine(unwind);
 	(void)modules_scan();
-	attach_main(t);
+	if (!t->thread)
+		(void)threads_attach(t, 0, 0); /* a failure is counted there */
 	hook_thread_init();
 	sampler_init(config);
 	sampler_on_first_sample(on_first_sample);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "compiler.h"
@@ -129,11 +130,29 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	return th;
 }
 
+extern void *__libc_stack_end; /* ld.so: the stack pointer that the program began with */
+
+#define STACK_MAX ((uintptr_t)512 << 20)
+
+/* The main thread's stack, as far as it may grow; the limit is asked for once, when its first hook runs. */
+static void main_stack(uintptr_t *ret_lo, uintptr_t *ret_hi)
+{
+	struct rlimit limit = { 8 << 20, 8 << 20 };
+	uintptr_t bytes;
+
+	(void)os_call(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit, 0, 0); /* keeps the guess on failure */
+	bytes = limit.rlim_cur > STACK_MAX ? STACK_MAX : (uintptr_t)limit.rlim_cur;
+	*ret_hi = (uintptr_t)__libc_stack_end;
+	*ret_lo = *ret_hi - bytes;
+}
+
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
 {
 	pid_t tid = os_tid();
 	struct thread *th = load_relaxed(&adopted) ? threads_find(tid) : NULL; /* relaxed: written before main() */
 
+	if (stack_hi == 0 && tid == os_pid())
+		main_stack(&stack_lo, &stack_hi);
 	if (!th)
 		th = thread_make(tid, stack_lo, stack_hi);
 	t->thread = th;

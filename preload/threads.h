@@ -72,7 +72,7 @@ struct thread {
 /* Entries of each thread's ring of timed samples; rounded up to a power of two. Before the first attach. [init] */
 void threads_init(uint64_t ring_entries);
 
-/* A struct thread for the calling thread, now in t->thread. NULL without memory (counted). */
+/* A struct thread for the calling thread, now in t->thread; its stack, or 0, 0: not known (the main thread's is). NULL without memory (counted). */
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi);
 /* A struct thread for a thread that existed before us; it finds it by its tid when it first needs one. NULL without
  * memory (counted). [init] */
