@@ -154,14 +154,15 @@ static int parse_letters(struct parse *p, const char *letters)
 		}
 		value = take_value(p, letters[1] ? letters + 1 : NULL);
 		if (!value)
-			return err_set(p->err, -EINVAL, "-%c needs a value (%s)", o->letter, o->value ? o->value : "VALUE");
+			return err_set(p->err, -EINVAL, "-%c needs a value (%s)", o->letter,
+			               o->value ? o->value : "VALUE");
 		return option_store(o, value, p->fields, p->err);
 	}
 	return 0;
 }
 
 int cli_parse(const struct cli_option *options, int argc, char **argv, void *ret_options, struct cli_args *ret_args,
-	      struct err *err)
+              struct err *err)
 {
 	struct parse p = { options, argv, argc, 1, ret_options, err };
 	bool h_is_help = !option_by_letter(options, 'h');
@@ -214,7 +215,7 @@ static void print_options(FILE *out, const struct cli_option *o)
 void cli_print_help(FILE *out, const char *prog, const struct cli_command *command)
 {
 	fprintf(out, "usage: %s%s%s%s %s\n\n%s\n", prog, command->name[0] ? " " : "", command->name,
-		command->options && command->options->name ? " [options]" : "", command->args, command->help);
+	        command->options && command->options->name ? " [options]" : "", command->args, command->help);
 	if (command->options && command->options->name) {
 		fprintf(out, "\noptions:\n");
 		print_options(out, command->options);
@@ -224,7 +225,7 @@ void cli_print_help(FILE *out, const char *prog, const struct cli_command *comma
 }
 
 void cli_print_commands(FILE *out, const char *prog, const char *purpose, const struct cli_command *commands,
-			size_t count, const char *footer)
+                        size_t count, const char *footer)
 {
 	fprintf(out, "usage: %s COMMAND [options] ...\n\n%s\n\ncommands:\n", prog, purpose);
 	for (size_t i = 0; i < count; i++)
@@ -262,7 +263,7 @@ static size_t distance(const char *a, const char *b)
 }
 
 const struct cli_command *cli_find_command(const struct cli_command *commands, size_t count, const char *name,
-					   const char **ret_nearest)
+                                           const char **ret_nearest)
 {
 	size_t best = 3;
 

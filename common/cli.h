@@ -20,14 +20,17 @@ enum cli_kind {
 };
 
 struct cli_option {
-	const char *name;  /* long name without dashes */
-	char letter;       /* or 0 */
+	const char *name; /* long name without dashes */
+	char letter;      /* or 0 */
 	enum cli_kind kind;
 	const char *value; /* name of the value in help ("FILE"); NULL for flags */
 	const char *help;  /* one line */
 	size_t offset;     /* offsetof the field in the options struct given to cli_parse() */
 };
-#define CLI_END { NULL, 0, CLI_FLAG, NULL, NULL, 0 }
+#define CLI_END                                  \
+	{                                        \
+		NULL, 0, CLI_FLAG, NULL, NULL, 0 \
+	}
 
 enum { CLI_LIST_MAX = 64 };
 struct cli_list {
@@ -39,12 +42,12 @@ struct cli_list {
 struct cli_args {
 	const char **items; /* points into argv, reordered in place */
 	size_t count;
-	bool help;          /* --help or -h was given (unless the table uses the letter h itself): nothing else is checked */
+	bool help; /* --help or -h was given (unless the table uses the letter h itself): nothing else is checked */
 };
 
 /* Parses argv[1..argc). `ret_options` is filled at the offsets of the table; `ret_args` gets the rest. */
 int cli_parse(const struct cli_option *options, int argc, char **argv, void *ret_options, struct cli_args *ret_args,
-	      struct err *err) MUST_USE;
+              struct err *err) MUST_USE;
 
 struct cli_command {
 	const char *name;
@@ -59,10 +62,10 @@ struct cli_command {
 void cli_print_help(FILE *out, const char *prog, const struct cli_command *command);
 /* The command list of a program; `footer` (may be NULL) comes last. */
 void cli_print_commands(FILE *out, const char *prog, const char *purpose, const struct cli_command *commands,
-			size_t count, const char *footer);
+                        size_t count, const char *footer);
 /* NULL if there is none of that name; then *ret_nearest is the most similar one (may be NULL). */
 const struct cli_command *cli_find_command(const struct cli_command *commands, size_t count, const char *name,
-					   const char **ret_nearest);
+                                           const char **ret_nearest);
 
 /* Process exit codes of DESIGN.md 2.3. A negative errno from a command maps to these. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_CHECK = 3 };

@@ -3,22 +3,22 @@
 #pragma once
 #include <assert.h>
 
-#define HIDDEN              __attribute__((visibility("hidden")))
-#define EXPORT              __attribute__((visibility("default")))
-#define TLS_INITIAL_EXEC    __attribute__((tls_model("initial-exec")))
-#define PRINTF(fmt, first)  __attribute__((format(printf, fmt, first)))
-#define MUST_USE            __attribute__((warn_unused_result))
-#define MALLOC_LIKE         __attribute__((malloc))
-#define NOINLINE            __attribute__((noinline))
-#define ALWAYS_INLINE       inline __attribute__((always_inline))
-#define NORETURN            __attribute__((noreturn))
-#define UNUSED              __attribute__((unused))
-#define CONSTRUCTOR(prio)   __attribute__((constructor(prio)))
-#define ALIAS_OF(name)      __attribute__((alias(name)))
+#define HIDDEN             __attribute__((visibility("hidden")))
+#define EXPORT             __attribute__((visibility("default")))
+#define TLS_INITIAL_EXEC   __attribute__((tls_model("initial-exec")))
+#define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#define MUST_USE           __attribute__((warn_unused_result))
+#define MALLOC_LIKE        __attribute__((malloc))
+#define NOINLINE           __attribute__((noinline))
+#define ALWAYS_INLINE      inline __attribute__((always_inline))
+#define NORETURN           __attribute__((noreturn))
+#define UNUSED             __attribute__((unused))
+#define CONSTRUCTOR(prio)  __attribute__((constructor(prio)))
+#define ALIAS_OF(name)     __attribute__((alias(name)))
 /* Run `fn(&variable)` when the variable goes out of scope. */
-#define CLEANUP(fn)         __attribute__((cleanup(fn)))
+#define CLEANUP(fn) __attribute__((cleanup(fn)))
 /* No sanitizer instrumentation: for code that walks stacks it does not own. */
-#define NO_SANITIZE         __attribute__((no_sanitize("address", "thread", "undefined")))
+#define NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -22,7 +22,7 @@ void json_object_end(struct json *j);
 void json_array_begin(struct json *j);
 void json_array_end(struct json *j);
 void json_key(struct json *j, const char *key);
-void json_string(struct json *j, const char *text);              /* NULL writes null */
+void json_string(struct json *j, const char *text); /* NULL writes null */
 void json_string_n(struct json *j, const char *text, size_t len);
 void json_u64(struct json *j, uint64_t value);
 void json_i64(struct json *j, int64_t value);

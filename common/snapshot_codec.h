@@ -15,8 +15,8 @@ struct put {
 };
 enum { PUT_VARINT_MAX = 10 };
 void put_bytes(struct put *p, const void *data, size_t bytes);
-void put_varint(struct put *p, uint64_t value); /* LEB128, 7 bits a byte, low first */
-void put_signed(struct put *p, int64_t value);  /* zigzag, then varint */
+void put_varint(struct put *p, uint64_t value);               /* LEB128, 7 bits a byte, low first */
+void put_signed(struct put *p, int64_t value);                /* zigzag, then varint */
 void put_string(struct put *p, const char *text, size_t len); /* varint length, bytes, no NUL */
 
 /* Bounded reader with a sticky error: a read past the end, or a varint over 64 bits, sets `bad`, and that and all

@@ -18,13 +18,13 @@ enum { SNAP_MAGIC_BYTES = 8 };
 struct snap_header {
 	uint8_t magic[SNAP_MAGIC_BYTES];
 	uint16_t major, minor;
-	uint32_t header_bytes;  /* sizeof when written: a reader skips what it does not know */
+	uint32_t header_bytes; /* sizeof when written: a reader skips what it does not know */
 	uint32_t section_count;
-	uint32_t entry_bytes;   /* sizeof(struct snap_section) when written */
-	uint64_t file_bytes;    /* size of the whole file */
-	uint64_t reserved[3];   /* 0 */
-	uint32_t flags;         /* 0 */
-	uint32_t head_crc;      /* CRC-32C of header (this field as 0) and section index */
+	uint32_t entry_bytes; /* sizeof(struct snap_section) when written */
+	uint64_t file_bytes;  /* size of the whole file */
+	uint64_t reserved[3]; /* 0 */
+	uint32_t flags;       /* 0 */
+	uint32_t head_crc;    /* CRC-32C of header (this field as 0) and section index */
 };
 static_assert(sizeof(struct snap_header) == 64, "on-disk layout");
 static_assert(offsetof(struct snap_header, file_bytes) == 24, "on-disk layout");
@@ -44,15 +44,15 @@ static_assert(sizeof(struct snap_section) == 40, "on-disk layout");
 enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 
 /* One table: ids, names for messages. Never renumber. */
-#define SNAP_SECTIONS(X)                                                                                               \
-	X(1, INFO, "info")       /* what was recorded, by whom, when, with which engines */                            \
-	X(2, OPTIONS, "options") /* every option, its value and where it came from */                                  \
-	X(3, LOSSES, "losses")   /* everything that was not recorded, counted by cause */                              \
-	X(4, MODULES, "modules") /* loaded objects */                                                                  \
-	X(5, THREADS, "threads") /* threads seen */                                                                    \
-	X(6, STACKS, "stacks")   /* the tree of call stacks */                                                         \
-	X(7, HEAP, "heap")       /* per-stack allocation counters */                                                   \
-	X(8, CPU, "cpu")         /* per-stack, per-thread CPU sample counts: the whole recording */                    \
+#define SNAP_SECTIONS(X)                                                                            \
+	X(1, INFO, "info")       /* what was recorded, by whom, when, with which engines */         \
+	X(2, OPTIONS, "options") /* every option, its value and where it came from */               \
+	X(3, LOSSES, "losses")   /* everything that was not recorded, counted by cause */           \
+	X(4, MODULES, "modules") /* loaded objects */                                               \
+	X(5, THREADS, "threads") /* threads seen */                                                 \
+	X(6, STACKS, "stacks")   /* the tree of call stacks */                                      \
+	X(7, HEAP, "heap")       /* per-stack allocation counters */                                \
+	X(8, CPU, "cpu")         /* per-stack, per-thread CPU sample counts: the whole recording */ \
 	X(9, SAMPLES, "samples") /* the newest CPU samples, each with its time */
 
 enum snap_section_id {

@@ -16,7 +16,7 @@ char *units_print_duration(char *out, size_t size, uint64_t ns)
 		(void)snprintf(out, size, "%.2f s", (double)ns / 1e9);
 	else
 		(void)snprintf(out, size, "%lluh%02llum%02llus", (unsigned long long)(ns / NS_PER_S / 3600),
-			       (unsigned long long)(ns / NS_PER_S / 60 % 60), (unsigned long long)(ns / NS_PER_S % 60));
+		               (unsigned long long)(ns / NS_PER_S / 60 % 60), (unsigned long long)(ns / NS_PER_S % 60));
 	return out;
 }
 

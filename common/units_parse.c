@@ -139,4 +139,3 @@ int units_parse_count(const char *text, uint64_t *ret_count)
 	*ret_count = whole;
 	return 0;
 }
-

@@ -14,6 +14,9 @@ static const struct unit units_durations[UNITS_DURATIONS] = {
 	{ "ms", NS_PER_MS },      { "us", NS_PER_US },    { "ns", 1 },
 };
 static const struct unit units_sizes[UNITS_SIZES] = {
-	{ "T", UINT64_C(1) << 40 }, { "G", UINT64_C(1) << 30 }, { "M", UINT64_C(1) << 20 },
-	{ "k", UINT64_C(1) << 10 }, { "", 1 },
+	{ "T", UINT64_C(1) << 40 },
+	{ "G", UINT64_C(1) << 30 },
+	{ "M", UINT64_C(1) << 20 },
+	{ "k", UINT64_C(1) << 10 },
+	{ "", 1 },
 };

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import time
 
@@ -26,10 +27,24 @@ def environment(directory, **options):
     return env
 
 
+def usable_by_all(directory):
+    """A directory that an ordinary user can reach and write."""
+    for parent in [directory, *directory.parents]:
+        if not os.stat(parent).st_mode & stat.S_IXOTH and os.access(parent, os.W_OK):
+            os.chmod(parent, os.stat(parent).st_mode | stat.S_IXOTH)
+    os.chmod(directory, 0o777)
+    return directory
+
+
+def identity(user):
+    """Arguments of subprocess for running as that uid alone; None: as we are."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+
 def record(directory, command, timeout=120, check=True, user=None, **options):
     """Runs the command to its end under the library; returns the finished process."""
     done = subprocess.run([str(c) for c in command], env=environment(directory, **options), timeout=timeout,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, user=user)
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, **identity(user))
     if check:
         assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
@@ -40,14 +55,13 @@ class Running:
 
     def __init__(self, directory, command, user=None, cwd=None, **options):
         self.log = open(pathlib.Path(directory) / "output.log", "w+")
-        self.process = subprocess.Popen([str(c) for c in command], env=environment(directory, **options), user=user, cwd=cwd,
+        self.process = subprocess.Popen([str(c) for c in command], env=environment(directory, **options), cwd=cwd, **identity(user),
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
     def __enter__(self):
         return self
 
     def output(self):
-        self.log.flush()
         return pathlib.Path(self.log.name).read_text(errors="replace")
 
     def stop(self, how=signal.SIGTERM):

@@ -60,6 +60,7 @@ int main(int argc, char **argv)
 			exit(0);
 		}
 		printf("%d\n", pid);
+		fflush(stdout);
 	}
 	for (int status; wait(&status) > 0;)
 		bad |= status;

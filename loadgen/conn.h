@@ -1,0 +1,58 @@
+/* One connection and the attempt under way on it: open if need be, send, receive, judge. It tells its caller what came
+ * of it by a return value, keeps no counts of its own, and never retries.
+ * Context: the worker's thread. Errors: enum failure in the connection, never errno. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "failure.h"
+#include "http1.h"
+
+struct net_addresses;
+
+/* What all connections of a worker share; the worker owns it. */
+struct conn_env {
+	const char *request;
+	size_t request_bytes;
+	bool is_head;
+	const struct net_addresses *addresses;
+	size_t preferred; /* address that answered last: new connections begin there */
+	int epoll_fd;
+	char *buffer;                                      /* CONN_BUFFER_BYTES of scratch */
+	uint64_t now_ns;                                   /* the newest reading of the clock */
+	uint64_t bytes_in, bytes_out, connected, reopened; /* totals, counted up here */
+};
+enum { CONN_BUFFER_BYTES = 16 << 10 };
+
+enum conn_state { CONN_CLOSED, CONN_CONNECTING, CONN_SENDING, CONN_WAITING, CONN_IDLE };
+
+enum conn_result {
+	CONN_PENDING,  /* go on waiting */
+	CONN_RESPONSE, /* complete: `http` and the times below are valid */
+	CONN_FAILED,   /* `failure` says why; the connection is closed */
+};
+
+struct conn {
+	int fd;
+	uint8_t state;             /* enum conn_state */
+	uint8_t failure;           /* enum failure, after CONN_FAILED */
+	bool failed_to_connect;    /* after CONN_FAILED: no connection was made */
+	bool is_new, was_open;     /* this attempt had to connect; some attempt had a connection */
+	bool in_flight;            /* the worker's: an attempt is under way */
+	uint8_t address, tried;    /* which of env->addresses; how many of them this attempt tried */
+	size_t sent;               /* of the request */
+	uint64_t began_ns;         /* the attempt began: connecting or, on an open connection, sending */
+	uint64_t send_ns;          /* the first byte was sent; 0 while connecting */
+	uint64_t first_ns, end_ns; /* first and last byte of the response were received */
+	uint64_t deadline_ns;      /* the worker's: when it wants to look at this connection again; 0 = never */
+	struct http1 http;
+};
+
+void conn_init(struct conn *c);
+void conn_close(struct conn *c);
+/* Begin an attempt at env->now_ns on a closed or idle connection. */
+enum conn_result conn_start(struct conn *c, struct conn_env *env);
+/* The connection's socket reported `events` (EPOLL*). Advances env->now_ns. */
+enum conn_result conn_ready(struct conn *c, struct conn_env *env, uint32_t events);
+/* Give the attempt up at env->now_ns: always CONN_FAILED, with FAILURE_TIMEOUT. */
+enum conn_result conn_expire(struct conn *c, struct conn_env *env);

@@ -1,0 +1,46 @@
+/* Runs a plan: starts the workers, ends them, adds up what they measured. Main thread.
+ * engine_start -> (engine_fd is readable, or engine_stop) -> engine_finish, which frees the engine. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "compiler.h"
+#include "err.h"
+#include "metrics.h"
+#include "plan.h"
+
+struct engine;
+struct net_addresses;
+
+struct engine_progress {
+	uint64_t elapsed_ns, attempts, failures, in_flight;
+};
+
+/* What a finished run was. Ownership: result_done() frees. */
+struct result {
+	const struct plan *plan; /* the caller's */
+	struct metrics metrics;
+	uint64_t start_wall_ns;              /* CLOCK_REALTIME */
+	uint64_t elapsed_ns;                 /* first start to last end */
+	uint64_t window_ns;                  /* first start to the end of the load: rates are per second of this */
+	uint64_t busy_ns[PLAN_THREADS_MAX];  /* CPU time of each worker */
+	uint64_t cpu_user_ns, cpu_system_ns; /* of all workers */
+	bool interrupted;                    /* engine_stop() was called */
+	bool gave_up;                        /* nothing was ever answered, and no connection could be made */
+};
+
+/* `plan` and `addresses` must live until engine_finish(). Signals that the caller has blocked stay blocked in the workers. */
+int engine_start(const struct plan *plan, const struct net_addresses *addresses, struct engine **ret_engine,
+                 struct err *err) MUST_USE;
+/* Becomes readable when all workers are done. */
+int engine_fd(const struct engine *e);
+void engine_progress(const struct engine *e, struct engine_progress *ret_progress);
+/* End at once: attempts under way are cut off and counted as interrupted. */
+void engine_stop(struct engine *e);
+/* Waits for the workers. On failure *ret_result is untouched; the engine is freed either way. */
+int engine_finish(struct engine *e, struct result *ret_result, struct err *err) MUST_USE;
+/* The result of a run whose host name has no address: one attempt, failed as DNS. 0 or -ENOMEM. */
+int result_of_unknown_host(const struct plan *plan, struct result *ret_result) MUST_USE;
+void result_done(struct result *r);
+/* Per second of the load: attempts that ended within it. */
+double result_rate(const struct result *r);
+double result_window_s(const struct result *r);

@@ -1,0 +1,354 @@
+/*
+ * worker.c - the loop.
+ *
+ * Closed model   each connection has at most one attempt under way, and begins the next one in the same turn in which the
+ *                last one ended, while common->end_ns and the store of attempts allow it.
+ * Invariants     `busy` is the number of connections with in_flight or pausing set; the loop ends when it is 0.
+ *                attempts == responses + failures, at every moment.
+ * Deadlines      a request costs one store (its deadline), no list and no heap. All connections are scanned at `scan_ns`,
+ *                which is never later than the earliest deadline: a scan finds the earliest deadline of that moment, and
+ *                whatever starts later has a later one. In a healthy run that is one scan per timeout.
+ * Pause          in a run limited by time, a connection that could not connect waits PAUSE_NS: a closed port would
+ *                otherwise be knocked at as fast as the machine can, and drown every other number.
+ * Giving up      if nothing was ever answered and every connection of the worker failed to connect, a run limited by time ends.
+ */
+#include "worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "conn.h"
+#include "net.h"
+#include "plan.h"
+#include "schedule.h"
+
+enum { EVENTS_MAX = 256 };
+static const uint64_t pause_ns = 10 * NS_PER_MS, scan_gap_ns = NS_PER_MS;
+
+struct loop {
+	struct worker *w;
+	const struct plan *plan;
+	struct metrics *m;
+	struct conn *conns;
+	struct conn_env env;
+	uint64_t busy, batch, scan_ns, timeout_ns, failed_connects;
+	bool draining, drained; /* no attempt starts any more; pausing connections are let go */
+};
+
+int worker_init(struct worker *w, struct worker_common *common, uint64_t connections)
+{
+	*w = (struct worker){ .common = common, .connections = connections, .epoll_fd = -1, .wake_fd = -1 };
+	if (metrics_init(&w->metrics) < 0)
+		return -ENOMEM;
+	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	w->wake_fd = w->epoll_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (w->wake_fd < 0 || net_watch(w->epoll_fd, w->wake_fd, NULL) < 0) {
+		int code = errno;
+
+		worker_done(w);
+		return -code;
+	}
+	return 0;
+}
+
+void worker_done(struct worker *w)
+{
+	metrics_done(&w->metrics);
+	if (w->wake_fd >= 0)
+		(void)close(w->wake_fd);
+	if (w->epoll_fd >= 0)
+		(void)close(w->epoll_fd);
+	w->wake_fd = w->epoll_fd = -1;
+}
+
+void worker_wake(const struct worker *w)
+{
+	uint64_t one = 1;
+
+	(void)!write(w->wake_fd, &one, sizeof(one)); /* fails only if a wake-up is pending already */
+}
+
+/* May another attempt start now? Takes it from the store if there is one. */
+static bool take_attempt(struct loop *l)
+{
+	struct worker_common *common = l->w->common;
+
+	/* relaxed: stop carries no data with it */
+	if (UNLIKELY(l->draining || l->env.now_ns >= common->end_ns || load_relaxed(&common->stop)))
+		return false;
+	if (l->plan->schedule.attempts == 0)
+		return true;
+	if (l->batch == 0) {
+		uint64_t left = load_relaxed(&common->attempts_left), take;
+
+		do /* relaxed: the store is a number, it orders nothing */
+			take = schedule_batch(left, l->plan->threads);
+		while (take && !cas_relaxed(&common->attempts_left, &left, left - take));
+		l->batch = take;
+	}
+	if (l->batch == 0)
+		return false;
+	l->batch--;
+	return true;
+}
+
+static void record_failure(struct loop *l, const struct conn *c)
+{
+	l->m->failures[c->failure]++;
+	if (c->failure == FAILURE_MALFORMED)
+		l->m->problems[c->http.problem]++;
+	/* The time that was waited in vain is a latency: without it, the worse the server, the better its percentiles. */
+	if (c->failure == FAILURE_TIMEOUT && c->send_ns)
+		histogram_record(&l->m->trends[TREND_DURATION], c->end_ns - c->send_ns);
+	if (c->failed_to_connect)
+		l->failed_connects++;
+}
+
+static inline void record_response(struct loop *l, const struct conn *c)
+{
+	struct metrics *m = l->m;
+
+	m->responses++;
+	m->status[c->http.status]++;
+	histogram_record(&m->trends[TREND_DURATION], c->end_ns - c->send_ns);
+	histogram_record(&m->trends[TREND_WAITING], c->first_ns - c->send_ns);
+	histogram_record(&m->trends[TREND_RECEIVING], c->end_ns - c->first_ns);
+	if (UNLIKELY(m->responses == 1))
+		store_relaxed(&l->w->common->answered, true); /* a hint for workers that only meet refusals */
+}
+
+static inline void record(struct loop *l, struct conn *c, enum conn_result result)
+{
+	struct metrics *m = l->m;
+
+	m->attempts++;
+	if (c->end_ns < l->w->common->end_ns)
+		m->in_window++;
+	if (UNLIKELY(c->is_new && c->send_ns))
+		histogram_record(&m->trends[TREND_CONNECTING], c->send_ns - c->began_ns);
+	if (LIKELY(result == CONN_RESPONSE))
+		record_response(l, c);
+	else
+		record_failure(l, c);
+	l->w->last_ns = c->end_ns;
+}
+
+static void set_deadline(struct loop *l, struct conn *c, uint64_t at_ns)
+{
+	c->deadline_ns = at_ns;
+	if (at_ns < l->scan_ns)
+		l->scan_ns = at_ns;
+}
+
+static bool has_nothing_but_refusals(const struct loop *l)
+{
+	return l->m->responses == 0 && l->failed_connects == l->m->attempts &&
+	       l->failed_connects >= l->w->connections && !load_relaxed(&l->w->common->answered); /* relaxed: a hint */
+}
+
+/* After a failure to connect. True if the connection now waits for its pause to end. */
+static bool pause_or_give_up(struct loop *l, struct conn *c)
+{
+	if (l->plan->schedule.attempts || l->draining || l->env.now_ns >= l->w->common->end_ns)
+		return false;
+	if (has_nothing_but_refusals(l)) {
+		store_relaxed(&l->w->common->gave_up, true); /* read after the thread is joined */
+		l->draining = true;
+		return false;
+	}
+	c->in_flight = false;
+	set_deadline(l, c, l->env.now_ns + pause_ns);
+	return true;
+}
+
+/* Leaves the loop's care: no attempt is under way and none will start. */
+static void retire(struct loop *l, struct conn *c)
+{
+	c->in_flight = false;
+	c->deadline_ns = 0;
+	conn_close(c);
+	l->busy--;
+}
+
+/* An attempt ended (or `result` is CONN_PENDING and nothing happened): record it, and start the next, until one is pending. */
+static void follow_up(struct loop *l, struct conn *c, enum conn_result result)
+{
+	while (result != CONN_PENDING) {
+		record(l, c, result);
+		if (result == CONN_FAILED && c->failed_to_connect && pause_or_give_up(l, c))
+			return;
+		if (!take_attempt(l)) {
+			retire(l, c);
+			return;
+		}
+		result = conn_start(c, &l->env);
+		set_deadline(l, c, c->began_ns + l->timeout_ns);
+	}
+}
+
+static void start(struct loop *l, struct conn *c)
+{
+	enum conn_result result;
+
+	if (!take_attempt(l)) {
+		retire(l, c);
+		return;
+	}
+	c->in_flight = true;
+	result = conn_start(c, &l->env);
+	set_deadline(l, c, c->began_ns + l->timeout_ns);
+	follow_up(l, c, result);
+}
+
+static void scan(struct loop *l)
+{
+	uint64_t now = l->env.now_ns, next = now + l->timeout_ns;
+
+	l->scan_ns = UINT64_MAX;
+	for (uint64_t i = 0; i < l->w->connections; i++) {
+		struct conn *c = &l->conns[i];
+
+		if (c->deadline_ns == 0)
+			continue;
+		if (c->deadline_ns <= now) {
+			if (c->in_flight)
+				follow_up(l, c, conn_expire(c, &l->env));
+			else
+				start(l, c); /* its pause is over */
+		}
+		if (c->deadline_ns && c->deadline_ns < next)
+			next = c->deadline_ns;
+	}
+	l->scan_ns = next > now + scan_gap_ns ? next : now + scan_gap_ns;
+}
+
+/* Until the next scan or the end of the load, rounded up to the millisecond that epoll_wait() counts in. */
+static int wait_ms(const struct loop *l)
+{
+	uint64_t now = l->env.now_ns, until = l->scan_ns, ms;
+
+	if (!l->draining && l->w->common->end_ns < until)
+		until = l->w->common->end_ns;
+	if (until <= now)
+		return 0;
+	ms = (until - now + NS_PER_MS - 1) / NS_PER_MS;
+	return ms > 1000 ? 1000 : (int)ms;
+}
+
+/* The load is over: pausing connections have nothing left to do; attempts under way are waited for. */
+static void drain(struct loop *l)
+{
+	if (l->drained)
+		return;
+	l->draining = l->drained = true;
+	for (uint64_t i = 0; i < l->w->connections; i++)
+		if (l->conns[i].deadline_ns && !l->conns[i].in_flight)
+			retire(l, &l->conns[i]);
+}
+
+/* The engine wants the end now. */
+static void interrupt(struct loop *l)
+{
+	for (uint64_t i = 0; i < l->w->connections; i++) {
+		if (l->conns[i].deadline_ns == 0)
+			continue;
+		l->m->interrupted += l->conns[i].in_flight;
+		retire(l, &l->conns[i]);
+	}
+}
+
+static void publish(const struct loop *l)
+{
+	struct worker_counts *counts = &l->w->counts;
+
+	/* relaxed: statistics for the eye */
+	store_relaxed(&counts->attempts, l->m->attempts);
+	store_relaxed(&counts->failures, l->m->attempts - l->m->responses);
+	store_relaxed(&counts->in_flight, l->busy);
+}
+
+static void loop_run(struct loop *l)
+{
+	struct epoll_event events[EVENTS_MAX];
+
+	for (uint64_t i = 0; i < l->w->connections; i++) {
+		conn_init(&l->conns[i]);
+		l->busy++;
+		l->env.now_ns = clock_now();
+		start(l, &l->conns[i]);
+	}
+	while (l->busy > 0) {
+		int n = epoll_wait(l->env.epoll_fd, events, EVENTS_MAX, wait_ms(l));
+		uint64_t before_ns = l->env.now_ns;
+
+		for (int i = 0; i < n; i++) {
+			struct conn *c = events[i].data.ptr;
+
+			if (c) /* NULL is the wake-up, which only has to end the wait */
+				follow_up(l, c, conn_ready(c, &l->env, events[i].events));
+		}
+		if (l->env.now_ns == before_ns) /* nothing was received, but time goes on */
+			l->env.now_ns = clock_now();
+		if (load_relaxed(&l->w->common->stop)) /* relaxed: carries no data with it */
+			interrupt(l);
+		else if (l->env.now_ns >= l->w->common->end_ns || l->draining)
+			drain(l);
+		if (l->env.now_ns >= l->scan_ns)
+			scan(l);
+		publish(l);
+	}
+}
+
+static uint64_t timeval_ns(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_usec * NS_PER_US;
+}
+
+static void run(struct worker *w, struct loop *l)
+{
+	struct rusage usage;
+
+	l->conns = calloc(w->connections, sizeof(*l->conns));
+	l->env.buffer = malloc(CONN_BUFFER_BYTES);
+	if (!l->conns || !l->env.buffer) {
+		w->error = ENOMEM;
+		return;
+	}
+	loop_run(l);
+	w->metrics.bytes_in = l->env.bytes_in;
+	w->metrics.bytes_out = l->env.bytes_out;
+	w->metrics.connected = l->env.connected;
+	w->metrics.reopened = l->env.reopened;
+	if (getrusage(RUSAGE_THREAD, &usage) == 0) {
+		w->cpu_user_ns = timeval_ns(usage.ru_utime);
+		w->cpu_system_ns = timeval_ns(usage.ru_stime);
+	}
+}
+
+void worker_main(struct worker *w)
+{
+	const struct plan *plan = w->common->plan;
+	struct loop l = {
+		.w = w,
+		.plan = plan,
+		.m = &w->metrics,
+		.scan_ns = UINT64_MAX,
+		.timeout_ns = plan->timeout_ns,
+		.env = {
+			.request = plan->request,
+			.request_bytes = plan->request_bytes,
+			.is_head = plan->is_head,
+			.addresses = w->common->addresses,
+			.epoll_fd = w->epoll_fd,
+		},
+	};
+
+	run(w, &l);
+	free(l.conns);
+	free(l.env.buffer);
+}
