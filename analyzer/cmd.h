@@ -38,4 +38,4 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
               size_t least, size_t most, struct err *err) MUST_USE;
 
 /* One a file cmd_NAME.c. */
-extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks;
+extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_flamegraph, cmd_export;

@@ -64,7 +64,7 @@ static void stack_text(const struct view *v, const struct input *in, const struc
 	view_delta(v, d->metric, d->period_ns, s->delta);
 	view_style(v, VIEW_PLAIN);
 	buf_add_str(v->out, "  ");
-	view_frame(v, headline(d, s));
+	view_function(v, headline(d, s));
 	buf_add_str(v->out, "   ");
 	view_value(v, d->metric, d->period_ns, s->before);
 	buf_add_str(v->out, " -> ");

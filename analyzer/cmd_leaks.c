@@ -91,7 +91,7 @@ static void leaks_text(const struct profile *p, const struct model *m, const str
 		view_count(v, s->count);
 		buf_add_str(v->out, s->count == 1 ? " block  " : " blocks  ");
 		if (s->depth)
-			view_frame(v, &p->frames[s->frames[headline_find(p->frames, s->frames, s->depth, 1)]]);
+			view_function(v, &p->frames[s->frames[headline_find(p->frames, s->frames, s->depth, 1)]]);
 		buf_add_char(v->out, '\n');
 		view_stack(v, p->frames, s->frames, s->depth, 10, o->full_frames ? 0 : TEXT_FRAMES);
 		buf_add_char(v->out, '\n');

@@ -82,7 +82,9 @@ static int functions_text(const struct view *v, const struct profile *folded, ui
 	shown = top && top < n ? (size_t)top : n;
 	if (!top && shown > TEXT_FUNCTIONS)
 		shown = TEXT_FUNCTIONS;
-	view_text(v, VIEW_BOLD, "\n    self     total              function\n");
+	buf_add_char(v->out, '\n');
+	view_text(v, VIEW_BOLD, "    self     total              function");
+	buf_add_char(v->out, '\n');
 	for (size_t i = 0; i < shown; i++) {
 		const struct hot_function *h = &list[i];
 
@@ -92,7 +94,7 @@ static int functions_text(const struct view *v, const struct profile *folded, ui
 		buf_add_str(v->out, "  ");
 		bar(v, h->self, folded->total);
 		buf_add_char(v->out, ' ');
-		view_frame(v, &folded->frames[h->frame]);
+		view_function(v, &folded->frames[h->frame]);
 		buf_add_char(v->out, '\n');
 	}
 	if (shown < n)

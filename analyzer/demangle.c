@@ -11,8 +11,8 @@
 #include <string.h>
 
 /* libstdc++ src/c++98/compatibility and libiberty cp-demangle.c; exported since GLIBCXX_3.4 for the debug mode. 0: done. */
-int __gcclibcxx_demangle_callback(const char *mangled, int options,
-                                  void (*callback)(const char *text, size_t len, void *opaque), void *opaque);
+int __gcclibcxx_demangle_callback(const char *mangled, void (*callback)(const char *text, size_t len, void *opaque),
+                                  void *opaque);
 
 struct sink {
 	struct buf *out;
@@ -39,7 +39,7 @@ static bool demangle_cxx(const char *name, size_t len, struct buf *out)
 	copy[len] = '\0';
 	s.out = out;
 	s.most = before + DEMANGLE_MAX_OUT;
-	if (setjmp(s.leave) == 0 && __gcclibcxx_demangle_callback(copy, 0, sink_add, &s) == 0 && out->len > before)
+	if (setjmp(s.leave) == 0 && __gcclibcxx_demangle_callback(copy, sink_add, &s) == 0 && out->len > before)
 		return true;
 	if (out->data && !out->failed) {
 		out->len = before;
@@ -74,21 +74,16 @@ static size_t without_suffix(const char *name, size_t len, bool all)
 
 static size_t without_version(const char *symbol)
 {
-	const char *at = strchr(symbol + 1, '@');
+	const char *at = strchr(symbol + 1, '@'); /* what is asked for has a first byte */
 
 	return at ? (size_t)(at - symbol) : strlen(symbol);
 }
 
-void demangle(const char *symbol, struct buf *out)
+static void demangle_plain(const char *symbol, struct buf *out)
 {
-	size_t len;
-	bool is_cxx, is_rust;
+	size_t len = without_version(symbol);
+	bool is_cxx = strncmp(symbol, "_Z", 2) == 0, is_rust = strncmp(symbol, "_R", 2) == 0;
 
-	if (!symbol[0])
-		return;
-	len = without_version(symbol);
-	is_cxx = strncmp(symbol, "_Z", 2) == 0;
-	is_rust = strncmp(symbol, "_R", 2) == 0;
 	if (is_cxx && len < DEMANGLE_MAX_IN) {
 		/* Legacy Rust names have dots inside; the hash ends them. */
 		size_t cut = without_suffix(symbol, len, false);
@@ -100,4 +95,16 @@ void demangle(const char *symbol, struct buf *out)
 	if (is_rust && len < DEMANGLE_MAX_IN && demangle_rust_v0(symbol, without_suffix(symbol, len, true), out))
 		return;
 	buf_add(out, symbol, without_suffix(symbol, len, false));
+}
+
+void demangle(const char *symbol, struct buf *out)
+{
+	static const char plt[] = "@plt";
+	size_t len = strlen(symbol);
+
+	if (len == 0)
+		return;
+	demangle_plain(symbol, out);
+	if (len >= sizeof(plt) && strcmp(symbol + len - (sizeof(plt) - 1), plt) == 0)
+		buf_add_str(out, plt);
 }

@@ -5,7 +5,7 @@
 #include "buf.h"
 
 /* Appends the readable form of `symbol`: C++ (Itanium), Rust (legacy and v0), without version (@GLIBC_2.2.5) and without the
- * suffixes that compilers put on copies (.constprop.0, .isra.0, .part.0, .cold, .llvm.123). What is not mangled, or not
+ * suffixes that compilers put on copies (.constprop.0, .isra.0, .part.0, .cold, .llvm.123); "@plt" stays. What is not mangled, or not
  * validly, is appended as it is. out->failed says that memory ran out. */
 void demangle(const char *symbol, struct buf *out);
 

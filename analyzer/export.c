@@ -6,18 +6,9 @@
 #include "profile.h"
 
 const struct exporter exporters[] = {
-	/* name         suffix             what opens it                                              writer            */
-	{ "cpuprofile", ".cpuprofile", "Chrome DevTools, VS Code, speedscope (CPU and wall time)", export_cpuprofile },
-	{ "speedscope", ".speedscope.json", "speedscope", export_speedscope },
-	{ "folded", ".folded", "flame graph scripts, speedscope; one stack a line", export_folded },
-	{ "json", ".json", "programs: every stack with its value", export_json },
-	{ "heapprofile", ".heapprofile", "Chrome DevTools (memory)", NULL },
-	{ "pprof", ".pb.gz", "pprof, Grafana, Pyroscope, Parca", NULL },
-	{ "trace", ".trace.json", "Perfetto, Chrome tracing", NULL },
-	{ "firefox", ".firefox.json", "Firefox Profiler", NULL },
-	{ "callgrind", ".callgrind", "KCachegrind", NULL },
-	{ "perf-script", ".perf.txt", "what reads perf script", NULL },
-	{ "dhat", ".dhat.json", "DHAT viewer", NULL },
+#define EXPORTER_ROW(name, suffix, help, write) { name, suffix, help, write },
+	EXPORTERS(EXPORTER_ROW) EXPORTERS_LATER(EXPORTER_ROW)
+#undef EXPORTER_ROW
 };
 const size_t exporter_count = ARRAY_LEN(exporters);
 
@@ -27,18 +18,6 @@ const struct exporter *exporter_find(const char *name)
 		if (strcmp(exporters[i].name, name) == 0)
 			return &exporters[i];
 	return NULL;
-}
-
-void exporter_names(struct buf *out, bool built)
-{
-	const char *separator = "";
-
-	for (size_t i = 0; i < exporter_count; i++) {
-		if ((exporters[i].write != NULL) != built)
-			continue;
-		buf_printf(out, "%s%s", separator, exporters[i].name);
-		separator = ", ";
-	}
 }
 
 int export_check_thread(const struct profile *p, uint64_t tid, struct err *err)

@@ -12,6 +12,23 @@
 
 struct profile;
 
+/* name on the command line, file suffix, what opens it, function */
+#define EXPORTERS(X)                                                                                                   \
+	X("cpuprofile", ".cpuprofile", "Chrome DevTools, VS Code, speedscope (time only)", export_cpuprofile)          \
+	X("speedscope", ".speedscope.json", "speedscope", export_speedscope)                                           \
+	X("folded", ".folded", "flame graph scripts, speedscope; one stack a line", export_folded)                     \
+	X("json", ".json", "programs: every stack with its value", export_json)
+#define EXPORTERS_LATER(X)                                                                                             \
+	X("heapprofile", ".heapprofile", "Chrome DevTools (memory)", NULL)                                             \
+	X("pprof", ".pb.gz", "pprof, Pyroscope, Parca", NULL)                                                          \
+	X("trace", ".trace.json", "Perfetto, Chrome tracing", NULL)                                                    \
+	X("firefox", ".firefox.json", "Firefox Profiler", NULL)                                                        \
+	X("callgrind", ".callgrind", "KCachegrind", NULL)                                                              \
+	X("perf-script", ".perf.txt", "what reads perf script", NULL)                                                  \
+	X("dhat", ".dhat.json", "DHAT viewer", NULL)
+/* For help texts: " cpuprofile speedscope ..." */
+#define EXPORTER_WORD(name, suffix, help, write) " " name
+
 #define EXPORT_ALL_THREADS UINT64_MAX
 
 struct export_options {
@@ -34,8 +51,6 @@ extern const size_t exporter_count;
 
 /* NULL if there is none of that name. */
 const struct exporter *exporter_find(const char *name);
-/* Appends "cpuprofile, speedscope, ...": those that are built, or those that are not. */
-void exporter_names(struct buf *out, bool built);
 /* -EINVAL with a sentence where the profile has no thread of that tid, or its metric is not kept by thread. */
 int export_check_thread(const struct profile *p, uint64_t tid, struct err *err) MUST_USE;
 

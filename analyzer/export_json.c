@@ -2,90 +2,57 @@
  * export_json.c - DESIGN.md 2.3's "report" shape: {"metric","unit","period_ns","total","stacks":[...]}, largest first.
  *
  * By default a stack is its function names, and stacks that differ in lines or addresses only are one (per thread). With
- * full frames they stay apart. `report --json` is this function.
+ * full frames they stay apart. `report --json` writes the same through the same function.
  */
 #include "export.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
-#include "clean_text.h"
 #include "export_samples.h"
 #include "fold.h"
 #include "json_write.h"
 #include "profile.h"
+#include "view.h"
 
-static void write_frame(struct json *j, const struct profile_frame *f, bool full)
+/* The stacks of one thread, with their own total. Shares everything with `p` but the list, which *ret_stacks frees. */
+static int filter(const struct profile *p, uint64_t tid, struct profile *ret, struct profile_stack **ret_stacks)
 {
-	if (!full) {
-		json_string(j, f->function);
-		return;
-	}
-	json_object_begin(j);
-	json_key_string(j, "function", f->function);
-	json_key_string(j, "file", f->file);
-	json_key_u64(j, "line", f->line);
-	json_key_string(j, "module", f->module);
-	json_key_u64(j, "offset", f->offset);
-	json_key_bool(j, "inlined", f->inlined);
-	json_object_end(j);
-}
+	struct profile_stack *stacks = calloc(p->stack_count + 1, sizeof(*stacks));
 
-static void write_stack(struct json *j, const struct profile *p, const struct profile_stack *stack, bool full)
-{
-	json_object_begin(j);
-	json_key_u64(j, "value", stack->value);
-	json_key_u64(j, "count", stack->count);
-	json_key(j, "thread");
-	if (stack->thread < p->thread_count)
-		json_u64(j, p->threads[stack->thread].tid);
-	else
-		json_null(j);
-	json_key(j, "frames");
-	json_array_begin(j);
-	for (uint32_t i = 0; i < stack->depth; i++)
-		write_frame(j, &p->frames[stack->frames[i]], full);
-	json_array_end(j);
-	json_object_end(j);
-}
-
-static void write_profile(const struct profile *p, const struct export_options *o, struct buf *out)
-{
-	uint64_t listed = 0, total = 0;
-	struct json j;
-
-	for (size_t i = 0; i < p->stack_count; i++)
-		if (export_has_tid(p, p->stacks[i].thread, o->tid))
-			total += p->stacks[i].value;
-	json_init(&j, out);
-	json_object_begin(&j);
-	json_key_string(&j, "metric", profile_metric_name(p->metric));
-	json_key_string(&j, "unit", profile_metric_unit(p->metric));
-	json_key_u64(&j, "period_ns", p->period_ns);
-	json_key_u64(&j, "total", total);
-	json_key_u64(&j, "lost", p->lost);
-	json_key(&j, "stacks");
-	json_array_begin(&j);
-	for (size_t i = 0; i < p->stack_count && (o->top == 0 || listed < o->top); i++) {
-		if (!export_has_tid(p, p->stacks[i].thread, o->tid))
+	if (!stacks)
+		return -ENOMEM;
+	*ret = *p;
+	ret->stacks = stacks;
+	ret->stack_count = 0;
+	ret->total = 0;
+	for (size_t i = 0; i < p->stack_count; i++) {
+		if (!export_has_tid(p, p->stacks[i].thread, tid))
 			continue;
-		write_stack(&j, p, &p->stacks[i], o->full_frames);
-		listed++;
+		stacks[ret->stack_count++] = p->stacks[i];
+		ret->total += p->stacks[i].value;
 	}
-	json_array_end(&j);
-	json_object_end(&j);
-	buf_add_char(out, '\n');
+	*ret_stacks = stacks;
+	return 0;
 }
 
 int export_json(const struct profile *p, const struct export_options *o, struct buf *out, struct err *err)
 {
-	struct profile *folded = NULL;
+	struct profile *folded = NULL, chosen;
+	struct profile_stack *stacks = NULL;
+	struct json j;
 	int rc = export_check_thread(p, o->tid, err);
 
 	if (rc == 0 && !o->full_frames)
 		rc = fold_names(p, false, &folded, err);
-	if (rc < 0)
-		return rc;
-	write_profile(folded ? folded : p, o, out);
+	if (rc == 0 && filter(folded ? folded : p, o->tid, &chosen, &stacks) < 0)
+		rc = err_set(err, -ENOMEM, "out of memory for the stacks");
+	if (rc == 0) {
+		json_init(&j, out);
+		view_json_profile(&j, &chosen, o->top, o->full_frames);
+		buf_add_char(out, '\n');
+	}
+	free(stacks);
 	profile_free(folded);
-	return 0;
+	return rc;
 }

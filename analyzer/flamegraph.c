@@ -150,7 +150,7 @@ static void add_amount(const struct flamegraph_layout *l, uint64_t value, struct
 		double ns = (double)value * (double)l->in->period_ns;
 
 		if (l->in->period_ns != 1)
-			buf_printf(out, "%llu %s, ", (unsigned long long)value, unit);
+			buf_printf(out, "%llu %s, ", (unsigned long long)value, value == 1 ? "sample" : unit);
 		buf_add_str(out, units_print_duration(human, sizeof(human), ns < 1.8e19 ? (uint64_t)ns : UINT64_MAX));
 	} else if (strcmp(unit, "bytes") == 0) {
 		buf_add_str(out, units_print_bytes(human, sizeof(human), value));
@@ -214,14 +214,14 @@ static size_t write_notes(const struct flamegraph_layout *l, struct buf *notes)
 		if (frames) {
 			buf_add_str(notes, l->side ? "Vanished: " : "New: ");
 			add_amount(l, value, notes);
-			buf_printf(notes, " in %u frames that the %s profile does not have.", frames,
-				   l->side ? "second" : "first");
+			buf_printf(notes, " in %u frame%s that the %s profile does not have.", frames,
+				   frames == 1 ? "" : "s", l->side ? "second" : "first");
 			add_note(notes, &count);
 		}
 	}
 	if (l->dropped_count) {
-		buf_printf(notes, "%u frames narrower than %g px left out: ", l->dropped_count,
-			   l->options->min_width_px);
+		buf_printf(notes, "%u frame%s narrower than %g px left out: ", l->dropped_count,
+			   l->dropped_count == 1 ? "" : "s", l->options->min_width_px);
 		add_amount(l, l->dropped_value, notes);
 		buf_add_char(notes, '.');
 		add_note(notes, &count);

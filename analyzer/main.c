@@ -11,13 +11,11 @@
 #include "cmd.h"
 
 /* Every command of the program in the order of its help. What has no `run` is not built yet. */
-static const struct cli_command *const built[] = { &cmd_info, &cmd_report, &cmd_diff, &cmd_leaks };
+static const struct cli_command *const built[] = { &cmd_info, &cmd_report, &cmd_diff, &cmd_leaks, &cmd_flamegraph, &cmd_export };
 
 static const struct {
 	const char *name, *help;
 } later[] = {
-	{ "flamegraph", "interactive flame graph" },
-	{ "export", "profiles in other tools' formats" },
 	{ "requests", "latency by route, the slowest requests with their stacks" },
 	{ "html", "one self-contained interactive page" },
 	{ "merge", "one profile from many" },

@@ -50,8 +50,8 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 		}
 	}
 	return err_set(err, -EINVAL,
-	               "unknown metric '%s'; there are "
-#define PROFILE_METRIC_LIST(id, name, unit, about) name " "
+	               "unknown metric '%s'; there are"
+#define PROFILE_METRIC_LIST(id, name, unit, about) " " name
 	               PROFILE_METRICS(PROFILE_METRIC_LIST)
 #undef PROFILE_METRIC_LIST
 	                       ,

@@ -50,7 +50,7 @@ static int check_magic(const uint8_t *data, size_t bytes, struct err *err)
 	if (bytes == 0)
 		return err_set(err, -EPROTO, "the file is empty");
 	if (memcmp(data, SNAP_MAGIC, n) != 0) {
-		if (bytes > 4 && memcmp(data + 1, &SNAP_MAGIC[1], 5) == 0)
+		if (bytes >= 6 && memcmp(data + 1, &SNAP_MAGIC[1], 5) == 0)
 			return err_set(err, -EPROTO, "a snapshot damaged by a text-mode transfer");
 		return err_set(err, -EPROTO, "not a perfprobe snapshot");
 	}

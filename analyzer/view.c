@@ -90,6 +90,23 @@ static const char *base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
+static void add_module(const struct view *v, const struct profile_frame *f)
+{
+	if (!f->module[0])
+		return;
+	view_style(v, VIEW_DIM);
+	buf_add_str(v->out, "  (");
+	add_clean(v->out, base_name(f->module));
+	buf_add_str(v->out, ")");
+	view_style(v, VIEW_PLAIN);
+}
+
+void view_function(const struct view *v, const struct profile_frame *f)
+{
+	view_text(v, VIEW_BOLD, f->function);
+	add_module(v, f);
+}
+
 void view_frame(const struct view *v, const struct profile_frame *f)
 {
 	view_text(v, VIEW_PLAIN, f->function);
@@ -104,12 +121,8 @@ void view_frame(const struct view *v, const struct profile_frame *f)
 		add_clean(v->out, base_name(f->file));
 		buf_add_str(v->out, line);
 		view_style(v, VIEW_PLAIN);
-	} else if (f->module[0]) {
-		view_style(v, VIEW_DIM);
-		buf_add_str(v->out, "  (");
-		add_clean(v->out, base_name(f->module));
-		buf_add_str(v->out, ")");
-		view_style(v, VIEW_PLAIN);
+	} else {
+		add_module(v, f);
 	}
 }
 

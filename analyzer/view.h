@@ -26,8 +26,10 @@ void view_delta(const struct view *v, enum profile_metric metric, uint64_t perio
 void view_count(const struct view *v, uint64_t count); /* "1,234,567" */
 /* "12.3 %" in six columns. */
 void view_percent(const struct view *v, uint64_t part, uint64_t whole);
-/* "function  (module)  file:line", the module by its file name. */
+/* "function  file:line", or "function  (module)" where no line is known; both by their file names. */
 void view_frame(const struct view *v, const struct profile_frame *f);
+/* "function  (module)". */
+void view_function(const struct view *v, const struct profile_frame *f);
 /* Frames leaf first, one a line behind `indent` blanks; at most `most` (0: all), then how many are left out. */
 void view_stack(const struct view *v, const struct profile_frame *frames, const uint32_t *list, uint32_t depth,
                 unsigned indent, uint32_t most);

@@ -12,6 +12,7 @@
  *            allocs_check() asserts them.
  * Locking    four bits of the page's word: 0 free, else the tag of the process that holds it. A forked child has another
  *            tag, so a lock that was held by a thread that does not exist there is recognised, and its page is set right.
+ *            While the program has one thread no lock is taken.
  * Cost       three dependent loads, one compare-and-swap, one store.
  * Not chosen one hash table, sharded: a cache miss and a TLB miss or two an operation took 44 % of jq's time.
  *            A shadow of the address space (8 bytes for each 16): half the heap again. Numbers: docs/adr/0003.
@@ -26,11 +27,9 @@
 #include "lock.h"
 #include "os_linux.h"
 
-enum { ADDRESS_BITS = 48, REGION_BITS = 30, PAGE_BITS = 12, UNIT_BITS = 3 };
-enum { REGIONS = 1 << (ADDRESS_BITS - REGION_BITS), REGION_PAGES = 1 << (REGION_BITS - PAGE_BITS) };
-enum { OFF_BITS = PAGE_BITS - UNIT_BITS }; /* blocks begin at multiples of 8 */
-enum { CAP_MIN = 2, CAP_MAX = OFF_BITS };  /* log2 of a record's entries */
-enum { LOCK_MASK = 15, CAP_SHIFT = 48, USED_SHIFT = 52, CHUNK_BYTES = 1 << 20 };
+enum { UNIT_BITS = 3, OFF_BITS = ALLOCS_PAGE_BITS - UNIT_BITS }; /* blocks begin at multiples of 8 */
+enum { CAP_MIN = 2, CAP_MAX = OFF_BITS };                        /* log2 of a record's entries */
+enum { LOCK_MASK = 15, CAP_SHIFT = 48, USED_SHIFT = ALLOCS_USED_SHIFT, CHUNK_BYTES = 1 << 20 };
 #define RECORD_MASK (((UINT64_C(1) << CAP_SHIFT) - 1) & ~(uint64_t)LOCK_MASK)
 
 /* head: bit 0 set; place in the page, 9 bits; born, 24 bits; stack, 28 bits. 0 = empty slot. */
@@ -39,12 +38,9 @@ struct entry {
 	uint64_t bytes;
 };
 
-struct region {
-	_Atomic uint64_t page[REGION_PAGES];
-};
-
-static _Atomic(struct region *) regions[REGIONS];
+_Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 static _Atomic uint64_t lock_tag = 1; /* 1..15 */
+static bool shared;                   /* more than one thread: written before the second exists */
 
 /* ---- records: memory ---------------------------------------------------------------------------------------------- */
 
@@ -78,7 +74,8 @@ static struct entry *record_new(unsigned cap)
 		memset(r, 0, sizeof(*r)); /* the rest was cleared when it was given back */
 	} else {
 		if (chunk_left < bytes) {
-			chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
+			chunk = os_map(
+			        CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
 			chunk_left = chunk ? CHUNK_BYTES : 0;
 			chunk_total += chunk_left;
 		}
@@ -190,8 +187,7 @@ static uint64_t page_repair(uint64_t word)
 	return word;
 }
 
-/* Locks the page; returns its word without the lock. */
-static uint64_t page_lock(_Atomic uint64_t *page)
+static NOINLINE uint64_t page_lock_slowly(_Atomic uint64_t *page)
 {
 	uint64_t mine = load_relaxed(&lock_tag); /* relaxed: changes only in a forked child's only thread */
 
@@ -214,16 +210,28 @@ static uint64_t page_lock(_Atomic uint64_t *page)
 	}
 }
 
-static void page_unlock(_Atomic uint64_t *page, uint64_t word)
+/* Locks the page; returns its word without the lock. */
+static ALWAYS_INLINE uint64_t page_lock(_Atomic uint64_t *page)
+{
+	uint64_t word = load_relaxed(page);
+
+	if (!shared)
+		return word; /* as libc's malloc does while there is one thread */
+	if (LIKELY(!(word & LOCK_MASK)) && LIKELY(cas_acq_rel(page, &word, word | load_relaxed(&lock_tag))))
+		return word; /* acquire, pairs with the release in page_unlock: the record is as the last holder left it */
+	return page_lock_slowly(page);
+}
+
+static ALWAYS_INLINE void page_unlock(_Atomic uint64_t *page, uint64_t word)
 {
 	store_release(page, word); /* pairs with the acquire in page_lock */
 }
 
 /* The word of the address's page; NULL if there is none, and `make` is not set or there is no memory. */
-static _Atomic uint64_t *page_of(uint64_t address, bool make)
+static ALWAYS_INLINE _Atomic uint64_t *page_of(uint64_t address, bool make)
 {
-	_Atomic(struct region *) *at = &regions[address >> REGION_BITS & (REGIONS - 1)];
-	struct region *r = load_acquire(at), *fresh; /* pairs with the CAS below */
+	_Atomic(struct allocs_region *) *at = &allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)];
+	struct allocs_region *r = load_acquire(at), *fresh; /* pairs with the CAS below */
 
 	if (UNLIKELY(!r)) {
 		if (!make)
@@ -236,7 +244,7 @@ static _Atomic uint64_t *page_of(uint64_t address, bool make)
 		else
 			os_unmap(fresh, sizeof(*fresh)); /* another thread was first; r is its region */
 	}
-	return &r->page[address >> PAGE_BITS & (REGION_PAGES - 1)];
+	return &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)];
 }
 
 /* A word whose record has room for one more; the same word where there is no memory. Lock held. */
@@ -261,12 +269,15 @@ static uint64_t with_room(uint64_t word)
 
 static struct block block_of(const struct entry *e)
 {
-	return (struct block){ .bytes = e->bytes, .born = (uint32_t)(e->head >> 10 & 0xffffff), .stack = (uint32_t)(e->head >> 34) };
+	return (struct block){ .bytes = e->bytes,
+		               .born = (uint32_t)(e->head >> 10 & 0xffffff),
+		               .stack = (uint32_t)(e->head >> 34) };
 }
 
 static struct entry entry_make(unsigned off, const struct block *b)
 {
-	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34, b->bytes };
+	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34,
+		               b->bytes };
 }
 
 /* Knuth 6.4, algorithm R: entries that would no longer be found move back into the gap. */
@@ -299,7 +310,7 @@ bool allocs_put(const void *address, const struct block *block, struct block *re
 	struct entry *e;
 
 	*ret_replaced = false;
-	if (a & ((1 << UNIT_BITS) - 1) || a >> ADDRESS_BITS)
+	if (a & ((1 << UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS)
 		return false;
 	page = page_of(a, true);
 	if (!page)
@@ -325,7 +336,7 @@ bool allocs_take(const void *address, struct block *ret_block)
 	_Atomic uint64_t *page = page_of(a, false);
 	struct entry *record, *e;
 
-	if (!page || a & ((1 << UNIT_BITS) - 1) || a >> ADDRESS_BITS)
+	if (!page || a & ((1 << UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS)
 		return false;
 	if (!record_of(load_relaxed(page))) /* relaxed: who put the address there handed it to this thread */
 		return false;
@@ -347,11 +358,9 @@ bool allocs_take(const void *address, struct block *ret_block)
 	return true;
 }
 
-bool allocs_maybe(const void *address)
+void allocs_share(void)
 {
-	_Atomic uint64_t *page = page_of((uint64_t)address, false);
-
-	return page && load_relaxed(page) >> USED_SHIFT != 0; /* relaxed: as in allocs_take */
+	shared = true;
 }
 
 void allocs_fork_prepare(void)
@@ -395,12 +404,13 @@ uint64_t allocs_check(void)
 {
 	uint64_t n = 0;
 
-	for (uint64_t i = 0; i < REGIONS; i++) {
-		struct region *r = load_acquire(&regions[i]);
+	for (uint64_t i = 0; i < ALLOCS_REGIONS; i++) {
+		struct allocs_region *r = load_acquire(&allocs_regions[i]);
 
-		for (uint64_t p = 0; r && p < REGION_PAGES; p++)
+		for (uint64_t p = 0; r && p < ALLOCS_REGION_PAGES; p++)
 			if (load_relaxed(&r->page[p]))
-				n += check_page(load_relaxed(&r->page[p]), i << REGION_BITS | p << PAGE_BITS);
+				n += check_page(load_relaxed(&r->page[p]),
+				                i << ALLOCS_REGION_BITS | p << ALLOCS_PAGE_BITS);
 	}
 	return n;
 }

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "atomic.h"
+#include "compiler.h"
 
 struct block {
 	uint64_t bytes; /* asked for */
@@ -21,13 +23,42 @@ bool allocs_put(const void *address, const struct block *block, struct block *re
 bool allocs_take(const void *address, struct block *ret_block);
 /* May the address be known? Two loads: false is certain, true says that its page has a known block. For sampled mode,
  * where most have none. */
-bool allocs_maybe(const void *address);
+static ALWAYS_INLINE bool allocs_maybe(const void *address);
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
 void allocs_fork_child(void);
 
+/* From now on more than one thread may call: before the second is made. Until then pages are locked by nothing. */
+void allocs_share(void);
+
 /* Asserts the invariants; for tests, while nobody changes the table. Returns the number of blocks. */
 uint64_t allocs_check(void);
 /* Bytes of memory that the table has taken from the system for blocks, directory not included. For tests. */
 uint64_t allocs_memory(void);
+
+/* ---- the directory, for allocs_maybe() --------------------------------------------------------------------------- */
+
+enum {
+	ALLOCS_ADDRESS_BITS = 48,
+	ALLOCS_REGION_BITS = 30,
+	ALLOCS_PAGE_BITS = 12,
+	ALLOCS_REGION_PAGES = 1 << (ALLOCS_REGION_BITS - ALLOCS_PAGE_BITS),
+	ALLOCS_REGIONS = 1 << (ALLOCS_ADDRESS_BITS - ALLOCS_REGION_BITS),
+	ALLOCS_USED_SHIFT = 52,
+};
+
+struct allocs_region {
+	_Atomic uint64_t page[ALLOCS_REGION_PAGES];
+};
+extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
+
+static ALWAYS_INLINE bool allocs_maybe(const void *address)
+{
+	uint64_t a = (uint64_t)address;
+	/* acquire, pairs with the CAS that publishes a region. The word itself is read relaxed: whoever put the address there
+	 * handed it to this thread. */
+	struct allocs_region *r = load_acquire(&allocs_regions[a >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
+
+	return r && load_relaxed(&r->page[a >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)]) >> ALLOCS_USED_SHIFT != 0;
+}

@@ -20,6 +20,8 @@ struct thread;
 /* What a thread keeps in TLS; the rest is in its struct thread. */
 struct tls {
 	volatile sig_atomic_t guard;
+	int64_t countdown;     /* bytes to the next heap sample; recorder.c */
+	uint64_t allocs;       /* allocations by this thread */
 	struct thread *thread; /* NULL: not attached yet, or past its end */
 	bool ended;            /* the thread's end was recorded: late events go to the shared record */
 	bool fork_guard;       /* GUARD_TABLE was entered for a fork under way */

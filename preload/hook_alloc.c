@@ -49,7 +49,7 @@ static ALWAYS_INLINE void hook_leave(struct tls *t)
 static ALWAYS_INLINE void *allocated(struct tls *t, bool outer, void *block, size_t size, const void *frame)
 {
 	if (outer) {
-		if (LIKELY(block != NULL) && state_get() == STATE_RUNNING)
+		if (LIKELY(block != NULL) && state_get() == STATE_RUNNING && recorder_wants(t, size))
 			recorder_alloc(t, block, size, frame);
 		hook_leave(t);
 	}
@@ -86,20 +86,16 @@ EXPORT void *calloc(size_t n, size_t size)
 	return allocated(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
 }
 
-static void forget_and_free(void *ptr)
+static NOINLINE void forget_and_free(void *ptr)
 {
 	struct tls *t = &tls_self;
-	struct block block;
-	bool known;
 
 	if (!hook_enter(t)) {
 		real.free(ptr);
 		return;
 	}
-	known = recorder_take(t, ptr, &block);
+	recorder_free(t, ptr);
 	real.free(ptr);
-	if (known)
-		recorder_freed(t, ptr, &block);
 	hook_leave(t);
 }
 
@@ -107,7 +103,10 @@ EXPORT void free(void *ptr)
 {
 	if (!ptr || UNLIKELY(!real_ready()) || UNLIKELY(bootstrap_owns(ptr)))
 		return; /* bootstrap memory is never given back */
-	forget_and_free(ptr);
+	if (allocs_maybe(ptr))
+		forget_and_free(ptr);
+	else
+		real.free(ptr);
 }
 
 EXPORT void free_sized(void *ptr, size_t size)

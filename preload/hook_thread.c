@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <threads.h>
 
+#include "allocs.h"
 #include "compiler.h"
 #include "hook_thread.h"
 #include "os_linux.h"
@@ -137,6 +138,7 @@ EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*st
 	if (!real_ready() || !real.pthread_create)
 		return ENOSYS;
 	b = start_recorder() ? give_birth(attr, arg) : NULL;
+	allocs_share();
 	if (!b)
 		return real.pthread_create(ret, attr, start, arg);
 	b->start.posix = start;
@@ -154,6 +156,7 @@ EXPORT int thrd_create(thrd_t *ret, thrd_start_t start, void *arg)
 	if (!real_ready() || !real.thrd_create)
 		return thrd_error;
 	b = start_recorder() ? give_birth(NULL, arg) : NULL;
+	allocs_share();
 	if (!b)
 		return real.thrd_create(ret, start, arg);
 	b->start.c11 = start;

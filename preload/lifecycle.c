@@ -110,7 +110,7 @@ static CONSTRUCTOR(101) void start(void)
 	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* without it children are not followed */
 	if (!(config->follow & FOLLOW_EXEC))
 		preload_env_remove(environ);
-	sampler_adopt_threads(); /* before we have a thread of our own */
+	sampler_adopt_threads();             /* before we have a thread of our own */
 	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);

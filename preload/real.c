@@ -15,7 +15,7 @@
 #include "os_linux.h"
 #include "say.h"
 
-enum { FIRST_BYTES = 64 << 10, MORE_BYTES = 1 << 20, REGIONS = 64, HEADER = 16 };
+enum { MORE_BYTES = 1 << 20, REGIONS = 64, HEADER = 16 };
 enum { UNKNOWN, LOOKING, KNOWN };
 enum need { OPTIONAL, REQUIRED };
 
@@ -25,12 +25,12 @@ _Atomic int real_state_ = UNKNOWN;
 static pid_t looker; /* the thread that looks up; valid while LOOKING */
 
 /* Regions of bootstrap memory; the first needs no system call. Written under the lock, read without it. */
-static _Alignas(64) unsigned char first[FIRST_BYTES];
+_Alignas(64) unsigned char bootstrap_first[BOOTSTRAP_FIRST_BYTES];
 static struct region {
 	unsigned char *at;
 	size_t bytes, used;
-} regions[REGIONS] = { { first, FIRST_BYTES, 0 } };
-static _Atomic uint32_t region_count = 1;
+} regions[REGIONS] = { { bootstrap_first, BOOTSTRAP_FIRST_BYTES, 0 } };
+_Atomic uint32_t bootstrap_regions = 1;
 static struct lock bootstrap_lock;
 
 static void *find(const char *name, enum need need)
@@ -70,7 +70,7 @@ bool real_resolve(void)
 /* Lock held. */
 static struct region *region_with_room(size_t bytes)
 {
-	uint32_t n = load_relaxed(&region_count); /* relaxed: only lock holders write */
+	uint32_t n = load_relaxed(&bootstrap_regions); /* relaxed: only lock holders write */
 	struct region *r = &regions[n - 1];
 	size_t size = bytes > MORE_BYTES ? (bytes + 4095) & ~(size_t)4095 : MORE_BYTES;
 
@@ -83,7 +83,7 @@ static struct region *region_with_room(size_t bytes)
 	if (!r->at)
 		return NULL;
 	r->bytes = size;
-	store_release(&region_count, n + 1); /* pairs with the acquire in bootstrap_owns */
+	store_release(&bootstrap_regions, n + 1); /* pairs with the acquire in bootstrap_owns_more */
 	return r;
 }
 
@@ -114,9 +114,9 @@ void *bootstrap_alloc(size_t align, size_t size)
 	return block;
 }
 
-bool bootstrap_owns(const void *at)
+bool bootstrap_owns_more(const void *at)
 {
-	uint32_t n = load_acquire(&region_count); /* pairs with the release in region_with_room */
+	uint32_t n = load_acquire(&bootstrap_regions); /* pairs with the release in region_with_room */
 
 	for (uint32_t i = 0; i < n; i++)
 		if ((uintptr_t)at - (uintptr_t)regions[i].at < regions[i].bytes)

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <threads.h>
 #include "atomic.h"
 #include "compiler.h"
@@ -30,5 +31,19 @@ static inline bool real_ready(void)
 
 /* Zeroed memory, aligned to `align` (a power of two); NULL when the system has none. */
 void *bootstrap_alloc(size_t align, size_t size) HIDDEN;
-bool bootstrap_owns(const void *at) HIDDEN;
+static ALWAYS_INLINE bool bootstrap_owns(const void *at);
 size_t bootstrap_size(const void *at) HIDDEN; /* as asked for */
+
+/* ---- for bootstrap_owns(): the first region, which is nearly always the only one --------------------------------- */
+
+enum { BOOTSTRAP_FIRST_BYTES = 64 << 10 };
+extern unsigned char bootstrap_first[BOOTSTRAP_FIRST_BYTES] HIDDEN;
+extern _Atomic uint32_t bootstrap_regions HIDDEN;
+bool bootstrap_owns_more(const void *at) HIDDEN;
+
+static ALWAYS_INLINE bool bootstrap_owns(const void *at)
+{
+	if ((uintptr_t)at - (uintptr_t)bootstrap_first < BOOTSTRAP_FIRST_BYTES)
+		return true;
+	return UNLIKELY(load_relaxed(&bootstrap_regions) > 1) && bootstrap_owns_more(at);
+}

@@ -4,7 +4,7 @@
  * full mode     each block is stored with weight 1.
  * sampled mode  a countdown of bytes per thread; the block that takes it below zero is stored with the weight 1/p and
  *               the countdown is drawn anew (poisson.h). A free first asks a one-byte filter.
- * peak          each thread adds its live bytes to the process's total when they moved by more than 1/1024 of the peak;
+ * peak          each thread adds its live bytes to the process's total when they moved by more than 1/1024 of the peak (at least 4 KiB);
  *               between, it remembers its own highest value, so that a single-threaded program's peak is exact. When
  *               the total passes the last mark by 1/64, the epoch moves on and each counter keeps what was live
  *               (counters.h): "live at the peak" per stack, without touching the stacks that did not change.
@@ -20,7 +20,9 @@
 #include "unwind.h"
 #include "units.h"
 
-static enum config_heap mode = HEAP_OFF;
+enum { PENDING_MIN = 4096 };
+
+enum config_heap recorder_mode = HEAP_OFF;
 static uint64_t interval = 1;
 static uint64_t seed;
 static bool seed_given;
@@ -32,11 +34,11 @@ static _Atomic int64_t live_total;
 static _Atomic int64_t peak_high; /* highest total seen */
 static _Atomic int64_t peak_mark; /* the total at which the epoch last moved */
 static _Atomic uint64_t peak_ns;
-static _Atomic int64_t pending_limit; /* peak / 1024 */
+static _Atomic int64_t pending_limit = PENDING_MIN; /* peak / 1024, at least PENDING_MIN */
 
 void recorder_init(const struct config *config)
 {
-	mode = (enum config_heap)config->heap;
+	recorder_mode = (enum config_heap)config->heap;
 	interval = config->heap_interval;
 	seed_given = config->seed != 0;
 	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
@@ -69,7 +71,8 @@ static NOINLINE void pending_flush(struct thread *th)
 		return;
 	atomic_raise(&peak_high, high);
 	store_relaxed(&peak_ns, os_now_ns());
-	store_relaxed(&pending_limit, high / 1024);
+	if (high / 1024 > PENDING_MIN)
+		store_relaxed(&pending_limit, high / 1024);
 	if (high > mark + mark / 64 && cas_relaxed(&peak_mark, &mark, high))
 		add_relaxed(&counters_epoch_now, 1);
 }
@@ -129,7 +132,7 @@ static struct share share_of(const struct block *b)
 	struct share s = { 1, b->bytes };
 	double weight;
 
-	if (LIKELY(mode == HEAP_FULL))
+	if (LIKELY(recorder_mode == HEAP_FULL))
 		return s;
 	weight = poisson_weight(b->bytes, interval);
 	s.count = (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5);
@@ -182,14 +185,11 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
 	struct block block = { .bytes = size, .born = load_relaxed(&tenths) }, was;
 	bool replaced;
-	size_t depth;
-
-	depth = unwind_walk(&start, th->heap_pcs, ARRAY_LEN(th->heap_pcs));
 	if (!guard_enter(t, GUARD_TABLE)) {
 		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
 		return;
 	}
-	block.stack = stacks_intern(&th->heap_memo, th->heap_pcs, depth, false);
+	block.stack = capture_stack(&th->capture, &start);
 	if (allocs_put(address, &block, &was, &replaced)) {
 		if (replaced) {
 			loss_add(LOSS_HEAP_REUSED, 1);
@@ -200,42 +200,51 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 	}
 	th->last_alloc = address;
-	th->last_seq = th->alloc_seq;
+	th->last_seq = t->allocs;
 	table_leave(t, th);
 }
 
-/* First use of a thread's countdown. */
-static NOINLINE void seed_thread(struct thread *th)
+/* The thread's countdown ran out: is this block a sample? Draws the next gap. */
+static bool draw(struct tls *t, struct thread *th, size_t size)
 {
-	uint64_t n = add_relaxed(&threads_seeded, 1);
-
-	th->random = seed + n * UINT64_C(0xd1342543de82ef95);
-	th->countdown = poisson_gap(&th->random, interval);
+	if (UNLIKELY(th->random == 0)) {
+		/* Its first allocation: nothing was drawn yet, so this block is charged only now. */
+		th->random = seed + add_relaxed(&threads_seeded, 1) * UINT64_C(0xd1342543de82ef95);
+		t->countdown = poisson_gap(&th->random, interval) - (int64_t)size - 1;
+		if (t->countdown > 0)
+			return false;
+	}
+	t->countdown = poisson_gap(&th->random, interval);
+	return true;
 }
 
 void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame)
 {
-	struct thread *th;
+	struct thread *th = threads_enter(t);
 
-	if (mode == HEAP_OFF)
-		return;
-	th = threads_enter(t);
 	if (UNLIKELY(!th)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
-	th->alloc_seq++;
-	if (mode == HEAP_SAMPLED) {
-		if (UNLIKELY(th->random == 0))
-			seed_thread(th);
-		th->countdown -= (int64_t)size + 1;
-		if (LIKELY(th->countdown > 0)) {
-			threads_leave(t, th);
-			return;
-		}
-		th->countdown = poisson_gap(&th->random, interval);
+	if (recorder_mode == HEAP_FULL || draw(t, th, size))
+		store_block(t, th, address, size, frame);
+	threads_leave(t, th);
+}
+
+void recorder_free(struct tls *t, const void *address)
+{
+	struct thread *th = threads_enter(t);
+	struct block block;
+
+	if (UNLIKELY(!th)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
 	}
-	store_block(t, th, address, size, frame);
+	if (LIKELY(guard_enter(t, GUARD_TABLE))) {
+		if (allocs_take(address, &block))
+			count_free(th, &block, th->last_alloc == address && th->last_seq == t->allocs);
+		table_leave(t, th);
+	}
 	threads_leave(t, th);
 }
 
@@ -243,7 +252,7 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 {
 	bool found;
 
-	if (mode == HEAP_OFF || (mode == HEAP_SAMPLED && LIKELY(!allocs_maybe(address))))
+	if (!allocs_maybe(address))
 		return false;
 	if (!guard_enter(t, GUARD_TABLE))
 		return false;
@@ -263,7 +272,7 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 		return;
 	}
 	if (guard_enter(t, GUARD_TABLE)) {
-		bool temporary = th->last_alloc == address && th->last_seq == th->alloc_seq;
+		bool temporary = th->last_alloc == address && th->last_seq == t->allocs;
 
 		count_free(th, block, temporary);
 		table_leave(t, th);

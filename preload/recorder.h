@@ -7,15 +7,29 @@
 #include <stdint.h>
 #include "allocs.h"
 #include "config.h"
+#include "compiler.h"
 #include "guard.h"
 
 enum { RECORDER_COUNT_SCALE = 65536 }; /* unit of counts in sampled mode: 1/65536 */
 
 void recorder_init(const struct config *config); /* [init] */
 
-/* `address` is a new block of `size` bytes. `frame`: __builtin_frame_address(0) of the hook the program called. */
+extern enum config_heap recorder_mode HIDDEN; /* HEAP_OFF until recorder_init() */
+
+/* Must recorder_alloc() be told of a new block of `size` bytes? To be asked once for each, by every hook. */
+static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
+{
+	t->allocs++;
+	if (recorder_mode == HEAP_SAMPLED)
+		return UNLIKELY((t->countdown -= (int64_t)size + 1) <= 0);
+	return recorder_mode == HEAP_FULL;
+}
+
+/* `address` is a new block of `size` bytes, and wanted. `frame`: __builtin_frame_address(0) of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame);
-/* Takes the block out before the real allocator may hand the address out again; false if it is not followed. */
+/* The block is about to be freed, for certain: before the real free. [hook] */
+void recorder_free(struct tls *t, const void *address);
+/* Where that is not certain, in realloc. Takes the block out before the real allocator may hand the address out again; false if it is not followed. */
 bool recorder_take(struct tls *t, const void *address, struct block *ret_block);
 /* The block is gone. After recorder_take(). */
 void recorder_freed(struct tls *t, const void *address, const struct block *block);

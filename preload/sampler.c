@@ -26,6 +26,7 @@
 #include <time.h>
 #include <ucontext.h>
 
+#include "allocs.h"
 #include "eh_frame.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -461,6 +462,7 @@ void sampler_adopt_threads(void)
 			at += reclen;
 			if (tid <= 0 || tid == os_tid() || threads_find(tid))
 				continue;
+			allocs_share();
 			th = threads_adopt(tid);
 			if (th)
 				arm(th, tid);

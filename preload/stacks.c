@@ -135,7 +135,7 @@ static uint32_t node_new(uint32_t parent, uintptr_t pc)
 	return id;
 }
 
-static uint32_t child_of(uint32_t parent, uintptr_t pc, bool in_handler)
+uint32_t stacks_child(uint32_t parent, uintptr_t pc, bool in_handler)
 {
 	/* acquire, pairs with the release in table_with_room: the table's ids are in place */
 	struct table *t = load_acquire(&table_now);
@@ -175,7 +175,7 @@ uint32_t stacks_intern(struct stack_memo *memo, const uintptr_t *pcs, size_t dep
 	memo->depth = i;
 	for (; i < depth; i++) {
 		uintptr_t pc = pcs[depth - 1 - i];
-		uint32_t id = child_of(parent, pc, in_handler);
+		uint32_t id = stacks_child(parent, pc, in_handler);
 
 		if (!id)
 			return 0;

@@ -20,6 +20,9 @@ struct stack_memo {
 /* Id of pcs[0..depth), innermost first. May be called before anything else. `in_handler`: do not wait for a lock. */
 uint32_t stacks_intern(struct stack_memo *memo, const uintptr_t *pcs, size_t depth, bool in_handler);
 
+/* The node below `parent` (0: the root) for `pc`. [as stacks_intern] */
+uint32_t stacks_child(uint32_t parent, uintptr_t pc, bool in_handler);
+
 /* Nodes so far: ids 1..count are complete. */
 uint32_t stacks_count(void);
 /* Parent and pc of node `id` (1..stacks_count()). */

@@ -119,11 +119,10 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->record = record_new(tid);
 	th->stack_lo = stack_lo;
 	th->stack_hi = stack_hi;
-	th->countdown = 0; /* 0: drawn before the first charge, or the first block would always be a sample */
-	th->random = 0;
+	th->random = 0; /* a countdown is drawn before the first charge, or the first block would always be a sample */
 	th->last_alloc = NULL;
 	th->pending = th->pending_high = 0;
-	th->heap_memo.depth = th->cpu_memo.depth = 0;
+	th->capture.depth = th->cpu_memo.depth = 0;
 	th->deferred_depth = 0;
 	th->sampled = false;
 	ring_make(th);
@@ -186,10 +185,8 @@ void threads_end(struct tls *t)
 	}
 }
 
-struct thread *threads_enter(struct tls *t)
+struct thread *threads_enter_slowly(struct tls *t)
 {
-	if (LIKELY(t->thread != NULL))
-		return t->thread;
 	if (!t->ended)
 		return threads_attach(t, 0, 0);
 	lock_enter(&late_lock);
@@ -203,9 +200,9 @@ struct thread *threads_enter(struct tls *t)
 	return late;
 }
 
-void threads_leave(struct tls *t, struct thread *th)
+void threads_leave_late(struct thread *th)
 {
-	if (UNLIKELY(th == late && t->thread != th))
+	if (th == late)
 		lock_leave(&late_lock);
 }
 

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include "capture.h"
 #include "counters.h"
 #include "guard.h"
 #include "lock.h"
@@ -39,14 +40,12 @@ struct thread {
 	uintptr_t stack_lo, stack_hi;
 
 	/* recorder.c */
-	int64_t countdown; /* bytes to the next heap sample */
 	uint64_t random;
-	uint64_t alloc_seq, last_seq;
+	uint64_t last_seq; /* tls.allocs at the last allocation that was stored */
 	const void *last_alloc;
 	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
 	struct counters counters;
-	struct stack_memo heap_memo;
-	uintptr_t heap_pcs[STACKS_MAX_DEPTH];
+	struct capture capture;
 
 	/* samples.c */
 	struct sample *ring;
@@ -82,8 +81,19 @@ struct thread *threads_adopt(pid_t tid);
 void threads_end(struct tls *t);
 
 /* The calling thread's struct thread; for one past its end the shared one, locked until threads_leave(). May be NULL. */
-struct thread *threads_enter(struct tls *t);
-void threads_leave(struct tls *t, struct thread *th);
+struct thread *threads_enter_slowly(struct tls *t);
+void threads_leave_late(struct thread *th);
+
+static ALWAYS_INLINE struct thread *threads_enter(struct tls *t)
+{
+	return LIKELY(t->thread != NULL) ? t->thread : threads_enter_slowly(t);
+}
+
+static ALWAYS_INLINE void threads_leave(struct tls *t, struct thread *th)
+{
+	if (UNLIKELY(t->thread != th))
+		threads_leave_late(th);
+}
 
 /* All, in no order; stays valid. [any thread] */
 struct thread *threads_first(void);

@@ -1,237 +1,55 @@
 /*
- * unwind.c - the stack walk.
- *
- * A frame costs one look into a cache of rules by pc; a pc not seen before is looked up through _dl_find_object and
- * decoded from .eh_frame (eh_frame.c). Memory without an object behind it (code made at run time) is walked by frame
- * pointers. The cache is shared by all threads without a lock: an entry is two words, key ^ rule and rule, so a torn
- * entry does not match its key (Hyatt and Mann, "A lockless transposition table", ICGA Journal 25, 2002). The key holds
- * a generation, which unwind_forget() moves on: rules of unmapped code never match again.
+ * unwind.c - the choice of engine, and the walk that takes a stack whole.
  */
 #include "unwind.h"
 
 #include <dlfcn.h>
 #include <ucontext.h>
 
-#include "atomic.h"
 #include "compiler.h"
 #include "eh_frame.h"
 #include "losses.h"
-#include "os_linux.h"
 #include "snapshot_layout.h"
 #include "unwind_libunwind.h"
+#include "unwind_step.h"
 
 #pragma weak _dl_find_object
 
-enum { CACHE_BITS = 14, CACHE_SIZE = 1 << CACHE_BITS, PAGE = 4096 };
-/* The furthest that a frame of a stack of unknown extent may reach up. */
-#define FOREIGN_REACH ((uintptr_t)1 << 20)
-
-struct cache_entry {
-	_Atomic uint64_t check; /* key ^ rule */
-	_Atomic uint64_t rule;
-};
-
-static struct cache_entry cache[CACHE_SIZE];
-static _Atomic uint64_t generation = 1;
-static enum config_unwind engine = UNWIND_CFI;
-
-static struct rule rule_decode(uintptr_t pc)
-{
-	struct rule r = { .kind = RULE_NONE };
-	struct dl_find_object found;
-
-	if (_dl_find_object((void *)pc, &found) != 0) {
-		r.kind = RULE_FP; /* no object there: code made at run time, if it is code */
-		return r;
-	}
-	if (!found.dlfo_eh_frame)
-		return r;
-	return eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, pc);
-}
-
-static struct rule rule_at(uintptr_t pc)
-{
-	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
-	uint64_t gen = load_relaxed(&generation);
-	uint64_t key = pc | gen << 48; /* user addresses have 47 bits */
-	struct cache_entry *e = &cache[(pc ^ pc >> CACHE_BITS) & (CACHE_SIZE - 1)];
-	uint64_t packed = load_relaxed(&e->rule);
-	struct rule r;
-
-	if (LIKELY((load_relaxed(&e->check) ^ packed) == key))
-		return rule_unpack(packed);
-	r = rule_decode(pc);
-	packed = rule_pack(r);
-	store_relaxed(&e->rule, packed);
-	store_relaxed(&e->check, key ^ packed);
-	return rule_unpack(packed);
-}
-
-void unwind_forget(void)
-{
-	add_relaxed(&generation,
-	            1); /* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
-}
-
-struct walk {
-	uintptr_t pc, sp, fp;
-	bool exact, fp_known, foreign;
-	const uintptr_t *regs;
-	uintptr_t lo, hi;
-	uintptr_t probed_page; /* of a foreign stack: known to be readable */
-};
-
-/* Which stack is sp on? */
-static void enter_stack(struct walk *w, const struct unwind_start *start)
-{
-	w->foreign = !(w->sp >= start->stack_lo && w->sp < start->stack_hi);
-	w->lo = w->sp;
-	w->hi = w->foreign ? w->sp + FOREIGN_REACH : start->stack_hi;
-}
-
-static NO_SANITIZE bool load(struct walk *w, uintptr_t at, uintptr_t *ret_word)
-{
-	if (at < w->lo || at > w->hi - sizeof(uintptr_t) || at % sizeof(uintptr_t) != 0)
-		return false;
-	if (w->foreign && at / PAGE != w->probed_page) {
-		if (!os_readable((const void *)at))
-			return false;
-		w->probed_page = at / PAGE;
-	}
-	*ret_word = *(const uintptr_t *)at;
-	return true;
-}
-
-enum step { STEP_ON, STEP_DONE, STEP_NO_RULE, STEP_BAD_STACK };
-
-static bool register_value(const struct walk *w, unsigned reg, uintptr_t *ret_value)
-{
-	if (reg == DW_RSP) {
-		*ret_value = w->sp;
-	} else if (reg == DW_RBP) {
-		if (!w->fp_known)
-			return false;
-		*ret_value = w->fp;
-	} else {
-		if (!w->regs)
-			return false;
-		*ret_value = w->regs[reg];
-	}
-	return true;
-}
-
-/* The frame whose pc is `w->pc` becomes its caller, whose CFA is `cfa`. */
-static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r)
-{
-	uintptr_t ra, fp = w->fp;
-	bool fp_known = w->fp_known;
-
-	if (cfa <= w->sp || cfa > w->hi || cfa % 8 != 0 || !load(w, cfa - 8, &ra))
-		return STEP_BAD_STACK;
-	if (r.rbp_kind == RBP_AT_CFA)
-		fp_known = load(w, cfa + (uintptr_t)(intptr_t)r.rbp_off, &fp);
-	else if (r.rbp_kind == RBP_AT_RBP)
-		fp_known = w->fp_known && load(w, w->fp + (uintptr_t)(intptr_t)r.rbp_off, &fp);
-	else if (r.rbp_kind == RBP_UNKNOWN)
-		fp_known = false;
-	w->fp = fp;
-	w->fp_known = fp_known;
-	w->sp = cfa;
-	w->lo = cfa;
-	w->pc = ra;
-	w->exact = false;
-	w->regs = NULL;
-	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
-}
-
-/* The trampoline's stack pointer is the address of the ucontext (Linux arch/x86/kernel/signal.c, struct rt_sigframe). */
-static enum step step_signal(struct walk *w, const struct unwind_start *start)
-{
-	const ucontext_t *uc = (const ucontext_t *)w->sp;
-	uintptr_t pc, sp, fp;
-
-	if (!load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RIP], &pc) ||
-	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RSP], &sp) ||
-	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RBP], &fp))
-		return STEP_BAD_STACK;
-	if (sp <= w->sp && !(w->foreign || sp < start->stack_lo || sp >= start->stack_hi))
-		return STEP_BAD_STACK; /* same stack, and not upwards: no progress */
-	if (sp % 8 != 0)
-		return STEP_BAD_STACK;
-	w->pc = pc;
-	w->sp = sp;
-	w->fp = fp;
-	w->fp_known = true;
-	w->exact = true;
-	enter_stack(w, start);
-	return STEP_ON;
-}
-
-static enum step step(struct walk *w, const struct unwind_start *start)
-{
-	uintptr_t lookup = w->exact ? w->pc : w->pc - 1;
-	struct rule r = { .kind = RULE_FP };
-	uintptr_t base;
-
-	if (engine != UNWIND_FP)
-		r = rule_at(lookup);
-	switch (r.kind) {
-	case RULE_REG:
-		if (!register_value(w, r.reg, &base))
-			return STEP_NO_RULE;
-		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r);
-	case RULE_DEREF:
-		if (!register_value(w, r.reg, &base))
-			return STEP_NO_RULE;
-		if (!load(w, base + (uintptr_t)(intptr_t)r.off, &base))
-			return STEP_BAD_STACK;
-		return step_to(w, base + (uintptr_t)(intptr_t)r.add, r);
-	case RULE_PLT:
-		return step_to(w, w->sp + 8 + ((w->pc & 15) >= (uintptr_t)r.add ? 8 : 0), r);
-	case RULE_FP:
-		if (!w->fp_known || w->fp < w->sp || w->fp > w->hi)
-			return STEP_BAD_STACK;
-		r.rbp_kind = RBP_AT_CFA;
-		r.rbp_off = -16;
-		return step_to(w, w->fp + 16, r);
-	case RULE_SIGNAL:
-		return step_signal(w, start);
-	case RULE_STOP:
-		return STEP_DONE;
-	default:
-		return STEP_NO_RULE;
-	}
-}
+static bool use_libunwind;
 
 size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 {
-	struct walk w = { .pc = start->pc,
-		          .sp = start->sp,
-		          .fp = start->fp,
-		          .exact = start->pc_is_exact,
-		          .fp_known = true,
-		          .regs = start->regs,
-		          .probed_page = 0 };
+	enum step s = STEP_ON;
+	struct walk_reads reads;
+	struct walk w;
 	size_t n = 0;
 
-	if (engine == UNWIND_LIBUNWIND)
+	if (use_libunwind)
 		return unwind_libunwind_walk(start, pcs, max);
-	enter_stack(&w, start);
-	while (n < max - 1) {
-		enum step s;
-
-		pcs[n++] = w.exact ? w.pc : w.pc - 1;
-		s = step(&w, start);
-		if (s == STEP_DONE)
-			return n;
-		if (s == STEP_NO_RULE || s == STEP_BAD_STACK) {
-			loss_add(s == STEP_NO_RULE ? LOSS_UNWIND_NO_RULE : LOSS_UNWIND_BAD_STACK, 1);
-			break;
-		}
+	walk_begin(&w, start);
+	while (s == STEP_ON && n < max - 1) {
+		pcs[n++] = walk_lookup(&w);
+		s = walk_step(&w, &reads);
 	}
-	loss_add(LOSS_UNWIND_TRUNCATED, 1);
+	if (s == STEP_DONE)
+		return n;
+	unwind_count_truncated(s);
 	pcs[n++] = SNAP_PC_TRUNCATED;
 	return n;
+}
+
+void unwind_count_truncated(int why)
+{
+	if (why == STEP_NO_RULE)
+		loss_add(LOSS_UNWIND_NO_RULE, 1);
+	else if (why == STEP_BAD_STACK)
+		loss_add(LOSS_UNWIND_BAD_STACK, 1);
+	loss_add(LOSS_UNWIND_TRUNCATED, 1);
+}
+
+bool unwind_can_step(void)
+{
+	return !use_libunwind;
 }
 
 struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,
@@ -257,18 +75,16 @@ struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_roo
 const char *unwind_init(enum config_unwind wanted, const char **ret_why)
 {
 	*ret_why = "";
-	engine = UNWIND_CFI;
 	if (wanted == UNWIND_LIBUNWIND) {
-		if (unwind_libunwind_init()) {
-			engine = UNWIND_LIBUNWIND;
+		use_libunwind = unwind_libunwind_init();
+		if (use_libunwind)
 			return "libunwind";
-		}
 		*ret_why = "libunwind.so.8 is not installed";
 	}
 	if (wanted == UNWIND_FP || !_dl_find_object) {
 		if (wanted != UNWIND_FP)
 			*ret_why = "this libc has no _dl_find_object (glibc 2.35 or newer)";
-		engine = UNWIND_FP;
+		walk_use_frame_pointers(true);
 		return "fp";
 	}
 	return "cfi";

@@ -21,6 +21,10 @@ struct unwind_start {
 const char *unwind_init(enum config_unwind wanted, const char **ret_why);
 /* Frames of the stack at `start` in pcs[0..max), at least 1 and at most `max` (>= 2). */
 size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max);
+/* Counts a stack whose outer frames were not reached; `why` is an enum step (unwind_step.h). */
+void unwind_count_truncated(int why);
+/* Can stacks be walked frame by frame (unwind_step.h)? Not by libunwind. */
+bool unwind_can_step(void);
 /* Forget every cached rule: code was unmapped. [any thread, not in a handler] */
 void unwind_forget(void);
 

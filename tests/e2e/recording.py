@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import stat
 import subprocess
 import time
 
@@ -24,6 +25,15 @@ def environment(directory, **options):
     for name, value in options.items():
         env["PERFPROBE_" + name.upper()] = str(value)
     return env
+
+
+def usable_by_all(directory):
+    """A directory that an ordinary user can reach and write."""
+    for parent in [directory, *directory.parents]:
+        if not os.stat(parent).st_mode & stat.S_IXOTH and os.access(parent, os.W_OK):
+            os.chmod(parent, os.stat(parent).st_mode | stat.S_IXOTH)
+    os.chmod(directory, 0o777)
+    return directory
 
 
 def identity(user):

@@ -6,7 +6,7 @@
 
 #include "profile_make.h"
 
-enum { MAX_DEPTH = 4096 };
+enum { MAX_DEPTH = 4096, MAX_LINES = 200000 };
 
 static void check(bool ok, const char *what)
 {
@@ -113,25 +113,26 @@ struct profile *fake_profile(enum profile_metric metric, const char *text, const
 	bool is_time = metric == METRIC_CPU || metric == METRIC_WALL;
 	struct profile_maker mk;
 	struct profile *p = NULL;
+	static struct {
+		int64_t stack;
+		uint32_t thread;
+	} lines[MAX_LINES];
 	char *copy = strdup(text), *rest = copy, *line;
 
 	check(copy && profile_maker_init(&mk, metric) == 0, "memory");
 	add_threads(&mk);
 	for (size_t n = 0; (line = strsep(&rest, "\n"));) {
-		uint32_t thread;
-		int64_t stack;
-
 		if (!*line)
 			continue;
-		stack = add_line(&mk, line, is_time, &thread);
-		check(stack >= 0, "stack");
-		for (size_t i = 0; i < sample_count; i++)
-			if (samples[i].line == n)
-				check(profile_maker_sample(&mk, (struct profile_sample){ samples[i].time_ns, thread,
-											 (uint32_t)stack,
-											 samples[i].weight }) == 0,
-				      "sample");
-		n++;
+		check(n < MAX_LINES, "too many lines");
+		lines[n].stack = add_line(&mk, line, is_time, &lines[n].thread);
+		check(lines[n++].stack >= 0, "stack");
+	}
+	for (size_t i = 0; i < sample_count; i++) { /* in the order given: that of time */
+		struct profile_sample s = { samples[i].time_ns, lines[samples[i].line].thread,
+					    (uint32_t)lines[samples[i].line].stack, samples[i].weight };
+
+		check(profile_maker_sample(&mk, s) == 0, "sample");
 	}
 	mk.profile->period_ns = is_time ? 10000000 : 0;
 	mk.profile->pid = 4711;

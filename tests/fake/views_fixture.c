@@ -49,7 +49,7 @@ static struct profile *load(const char *path, enum profile_metric metric)
 static void draw(const struct profile *const *profiles, size_t n, struct buf *out)
 {
 	struct functions functions;
-	struct tree *tree;
+	struct tree *tree = NULL;
 	struct tree_input inputs[2];
 	struct tree_options options = { .tid = TREE_ALL_THREADS };
 	const char *notes[] = { "7 samples were lost: the total is too small by that." };

@@ -81,10 +81,10 @@ def check_program(program):
     commands = re.findall(r"^  ([a-z]\S*)", block.group(1), re.M) if block else []
     pages = [text] + [help_of(program, command) for command in commands]
     for command in commands:
-        expect(re.search(rf"\.(It )?Cm .*\b{command}\b", page), f"{program}.1: no command {command}")
+        expect(re.search(rf"\.It Cm .*\b{command}\b", page), f"{program}.1: no command {command}")
         expect(re.search(rf"`{command}\b", readme), f"README.md: no {program} {command}")
     for option in sorted(set(re.findall(r"^ {2,6}(?:-\w, )?--([a-z][\w-]*)", "\n".join(pages), re.M))):
-        expect(re.search(rf"Fl -{re.escape(option)}\b", page), f"{program}.1: no option --{option}")
+        expect(re.search(rf"^\.It Fl .*-{re.escape(option)}(\s|$)", page, re.M), f"{program}.1: no option --{option}")
 
 
 def check_code_map():

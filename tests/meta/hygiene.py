@@ -17,7 +17,7 @@ BINARY = (".snap", ".live", ".png", ".gz", ".zst", ".ico")
 def host_problems(name, text):
     for number, line in enumerate(text.splitlines(), 1):
         for host in re.findall(r"\b(?:https?|wss?|ftp|git)://(\[[0-9a-fA-F:]+\]|[\w.\-]+)", line):
-            if "." in host and host not in HOSTS and not RESERVED.search(host):
+            if re.search(r"\.[A-Za-z]{2,}$", host) and host not in HOSTS and not RESERVED.search(host):
                 yield f"{name}:{number}: names the host {host}"
         if MACHINE_PATH.search(line) and not name.startswith("tests/golden/"):
             yield f"{name}:{number}: names a path of one machine: {MACHINE_PATH.search(line).group()}"
@@ -32,6 +32,9 @@ def script_problems(name, text):
         done = subprocess.run(["bash", "-n", name], cwd=tree.ROOT, capture_output=True, text=True)
         if done.returncode != 0:
             yield f"{name}: {done.stderr.strip()}"
+        for number, line in enumerate(text.splitlines(), 1):
+            if "pipefail" in text and re.search(r"\|\s*(grep -\w*q|head\b)", line) and not line.strip().startswith("#"):
+                yield f"{name}:{number}: leaves a pipe early, which pipefail takes for a failure of the writer"
 
 
 def main():

@@ -416,6 +416,27 @@ static void cannot_open(const char *path, int code, const char *words)
 	assert_null(m);
 }
 
+static void other_files_are_named(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t count;
+		const char *words;
+	} cases[] = {
+		{ "w", 1, "not a perfprobe snapshot" },
+		{ "wPPSN", 5, "not a perfprobe snapshot" },
+		{ "\x09PPSNP\n", 7, "damaged by a text-mode transfer" },
+		{ "\x89PPSNP\n\n", 8, "damaged by a text-mode transfer" },
+		{ "\x7f"
+		  "ELF\2\1\1",
+		  8, "not a perfprobe snapshot" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		refused((const uint8_t *)cases[i].bytes, cases[i].count, cases[i].words);
+}
+
 static void files(void **state)
 {
 	char path[] = "/tmp/perfprobe-test-XXXXXX";
@@ -480,6 +501,7 @@ int main(void)
 		cmocka_unit_test(hostile_sections_are_refused),
 		cmocka_unit_test(sections_once_and_info_always),
 		cmocka_unit_test(decompression_is_bounded),
+		cmocka_unit_test(other_files_are_named),
 		cmocka_unit_test(files),
 		cmocka_unit_test(golden_files_are_read),
 	};

@@ -51,12 +51,10 @@ static void *exit_here(void *arg)
 	return arg;
 }
 
-int main(int argc, char **argv)
+static int end_by_itself(const char *how)
 {
-	const char *how = argc > 1 ? argv[1] : "return";
 	pthread_t t;
 
-	allocate_ten();
 	if (!strcmp(how, "return"))
 		return 3;
 	if (!strcmp(how, "exit"))
@@ -89,6 +87,11 @@ int main(int argc, char **argv)
 			return 98;
 		return 3;
 	}
+	return -1;
+}
+
+static int end_by_signal(const char *how)
+{
 	if (!strcmp(how, "default")) {
 		check_default(SIGTERM);
 		check_default(SIGINT);
@@ -124,4 +127,14 @@ int main(int argc, char **argv)
 		return 97;
 	}
 	return 96;
+}
+
+int main(int argc, char **argv)
+{
+	const char *how = argc > 1 ? argv[1] : "return";
+	int status;
+
+	allocate_ten();
+	status = end_by_itself(how);
+	return status >= 0 ? status : end_by_signal(how);
 }

@@ -16,7 +16,8 @@ static void *volatile keep[4096];
 static unsigned kept;
 static volatile size_t huge = SIZE_MAX / 2;
 
-static void say(const char *name, unsigned long allocs, unsigned long bytes, unsigned long live, unsigned long live_bytes)
+static void say(const char *name, unsigned long allocs, unsigned long bytes, unsigned long live,
+                unsigned long live_bytes)
 {
 	printf("%s %lu %lu %lu %lu\n", name, allocs, bytes, live, live_bytes);
 }
@@ -149,7 +150,8 @@ static void threads(void)
 		pthread_join(t[i], NULL);
 	for (unsigned i = 0; i < handed; i += 2) /* every second one is freed, elsewhere */
 		free(handed_over[i]);
-	say("made_in_thread", THREADS * ROUNDS, THREADS * ROUNDS * EACH, THREADS * ROUNDS / 2, THREADS * ROUNDS * EACH / 2);
+	say("made_in_thread", THREADS * ROUNDS, THREADS * ROUNDS * EACH, THREADS * ROUNDS / 2,
+	    THREADS * ROUNDS * EACH / 2);
 }
 
 PLACE static void temporaries(void)

@@ -16,14 +16,14 @@ static double cpu(clockid_t id)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-#define WORK(name)                                                              \
+#define WORK(name)                                                                       \
 	__attribute__((noinline, no_icf)) static uint64_t name(double until, uint64_t x) \
-	{                                                                       \
-		while (cpu(CLOCK_THREAD_CPUTIME_ID) < until)                    \
-			for (int i = 0; i < 200000; i++)                        \
-				x = x * UINT64_C(6364136223846793005) + 1;      \
-		__asm__ volatile("" : "+r"(x));                                 \
-		return x;                                                       \
+	{                                                                                \
+		while (cpu(CLOCK_THREAD_CPUTIME_ID) < until)                             \
+			for (int i = 0; i < 200000; i++)                                 \
+				x = x * UINT64_C(6364136223846793005) + 1;               \
+		__asm__ volatile("" : "+r"(x));                                          \
+		return x;                                                                \
 	}
 WORK(spin_most)
 WORK(spin_some)

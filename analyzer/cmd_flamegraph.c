@@ -1,0 +1,209 @@
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "flamegraph.h"
+#include "functions.h"
+#include "tree.h"
+#include "units.h"
+
+enum { LEAST_WIDTH = 200, MOST_WIDTH = 20000 };
+
+struct options {
+	const char *output, *metric, *title, *thread;
+	uint64_t width;
+	double min_width;
+	bool inverted, reverse, by_name, before, normalize;
+};
+
+static const struct cli_option option_table[] = {
+	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output", offsetof(struct options, output) },
+	{ "metric", 'm', CLI_STRING, "M", "as for report (default: cpu if sampled, else live)",
+	  offsetof(struct options, metric) },
+	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name and the metric", offsetof(struct options, title) },
+	{ "width", 'w', CLI_U64, "PX", "fixed width (default: that of the window)", offsetof(struct options, width) },
+	{ "min-width", 0, CLI_DOUBLE, "PX", "leave out frames narrower than this in the whole picture (default 0.01)",
+	  offsetof(struct options, min_width) },
+	{ "inverted", 'i', CLI_FLAG, NULL, "root at the top (icicle)", offsetof(struct options, inverted) },
+	{ "reverse", 'r', CLI_FLAG, NULL, "stacks leaf first: what each hot function was called by",
+	  offsetof(struct options, reverse) },
+	{ "by-name", 0, CLI_FLAG, NULL, "siblings in order of name, not of size", offsetof(struct options, by_name) },
+	{ "thread", 't', CLI_STRING, "TID", "only this thread (time; one snapshot)", offsetof(struct options, thread) },
+	{ "before", 0, CLI_FLAG, NULL, "with B: widths are A's, so that what vanished is seen",
+	  offsetof(struct options, before) },
+	{ "normalize", 0, CLI_FLAG, NULL, "with B: compare shares, not amounts", offsetof(struct options, normalize) },
+	CLI_END,
+};
+
+/* Everything between the snapshots and the picture. */
+struct work {
+	struct cmd_input in[2];
+	const struct profile *profiles[2];
+	size_t n;
+	uint64_t scale[2], period_ns; /* what makes the two profiles' values comparable, and what a value then is */
+	struct functions functions;
+	struct tree *tree;
+	uint64_t tid;
+};
+
+static int check(const struct options *o, size_t inputs, uint64_t *ret_tid, struct err *err)
+{
+	*ret_tid = TREE_ALL_THREADS;
+	if (o->width && (o->width < LEAST_WIDTH || o->width > MOST_WIDTH))
+		return err_set(err, -EINVAL, "--width takes %d to %d pixels", LEAST_WIDTH, MOST_WIDTH);
+	if (o->min_width < 0)
+		return err_set(err, -EINVAL, "--min-width takes pixels, 0 or more");
+	if (inputs == 1 && (o->before || o->normalize))
+		return err_set(err, -EINVAL, "%s compares two snapshots; give B too",
+			       o->before ? "--before" : "--normalize");
+	if (o->thread && inputs == 2)
+		return err_set(err, -EINVAL, "--thread works with one snapshot: two have different threads");
+	if (o->thread && units_parse_count(o->thread, ret_tid) < 0)
+		return err_set(err, -EINVAL, "--thread takes the number of a thread, not '%s'", o->thread);
+	return 0;
+}
+
+static int load(struct work *w, const struct cli_args *args, const char *metric, struct err *err)
+{
+	for (size_t i = 0; i < args->count; i++) {
+		const char *same = i ? profile_metric_name(w->profiles[0]->metric) : metric;
+		int rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
+
+		if (rc < 0)
+			return rc;
+		w->profiles[w->n++] = w->in[i].profile;
+		w->scale[i] = 1;
+	}
+	w->period_ns = w->profiles[0]->period_ns;
+	if (w->n == 2 && w->profiles[1]->period_ns != w->period_ns) {
+		/* Samples of different rates: compare the time they stand for. */
+		w->scale[0] = w->period_ns;
+		w->scale[1] = w->profiles[1]->period_ns;
+		w->period_ns = 1;
+	}
+	return 0;
+}
+
+static int merge(struct work *w, const struct options *o, struct err *err)
+{
+	struct tree_options options = { o->reverse, o->by_name ? TREE_BY_NAME : TREE_LARGEST_FIRST, w->tid };
+	struct tree_input inputs[2] = { { w->profiles[0], w->scale[0] }, { w->profiles[1], w->scale[1] } };
+	int rc = 0;
+
+	if (w->tid != TREE_ALL_THREADS && w->period_ns == 0)
+		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
+			       profile_metric_text(w->profiles[0]->metric));
+	rc = functions_build(w->profiles, w->n, &w->functions, err);
+	if (rc == 0)
+		rc = tree_build(inputs, w->n, &w->functions, &options, &w->tree, err);
+	if (rc == 0 && w->tree->nodes[0].total[0] == 0 && w->tree->nodes[0].total[1] == 0)
+		rc = err_set(err, -ENODATA, "nothing of %s was recorded%s", profile_metric_text(w->profiles[0]->metric),
+			     w->tid == TREE_ALL_THREADS ? "" : " on that thread");
+	return rc;
+}
+
+static void add_total(const struct work *w, size_t k, struct buf *out)
+{
+	uint64_t total = w->tree->nodes[0].total[k];
+	const char *unit = profile_metric_unit(w->profiles[k]->metric);
+	char text[32];
+
+	if (w->period_ns == 1)
+		buf_add_str(out, units_print_duration(text, sizeof(text), total));
+	else if (w->period_ns)
+		buf_printf(out, "%s in %llu samples", units_print_duration(text, sizeof(text), total * w->period_ns),
+			   (unsigned long long)total);
+	else if (strcmp(unit, "bytes") == 0)
+		buf_printf(out, "%s in %llu blocks", units_print_bytes(text, sizeof(text), total),
+			   (unsigned long long)w->tree->nodes[0].count[k]);
+	else
+		buf_printf(out, "%llu %s", (unsigned long long)total, unit);
+}
+
+static void write_subtitle(const struct work *w, const struct options *o, const char *const *paths, struct buf *out)
+{
+	const struct profile *p = w->profiles[0];
+	char text[32];
+
+	add_total(w, 0, out);
+	if (w->n == 2) {
+		buf_printf(out, " in %s (before), ", paths[0]);
+		add_total(w, 1, out);
+		buf_printf(out, " in %s (after)%s", paths[1], o->normalize ? "; compared by share" : "");
+	} else if (p->end_ns > p->start_ns) {
+		buf_printf(out, ", recorded for %s", units_print_duration(text, sizeof(text), p->end_ns - p->start_ns));
+	}
+	if (w->tid != TREE_ALL_THREADS)
+		buf_printf(out, ", thread %llu", (unsigned long long)w->tid);
+	if (o->reverse)
+		buf_add_str(out, ", leaf first: callers stand on what they called");
+}
+
+static void draw(const struct work *w, const struct options *o, const char *const *paths, struct buf *out)
+{
+	const struct profile *p = w->profiles[0];
+	struct buf title = { 0 }, subtitle = { 0 }, lost = { 0 };
+	struct flamegraph_options look = { .width_px = (uint32_t)o->width, .min_width_px = o->min_width,
+					   .inverted = o->inverted, .before = o->before, .normalize = o->normalize };
+	struct flamegraph_input in = { w->tree, &w->functions, w->n, p->metric, w->period_ns };
+	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
+	const char *notes[1];
+
+	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_metric_text(p->metric),
+		   w->n == 2 ? ", what grew and shrank" : "");
+	write_subtitle(w, o, paths, &subtitle);
+	if (losses) {
+		buf_printf(&lost, "%llu events were lost while recording: the total is too small by them.",
+			   (unsigned long long)losses);
+		notes[look.note_count++] = lost.data;
+	}
+	look.title = o->title ? o->title : title.data;
+	look.subtitle = subtitle.data;
+	look.notes = notes;
+	if (title.failed || subtitle.failed || lost.failed)
+		out->failed = true;
+	else
+		flamegraph_write(&in, &look, out);
+	buf_done(&title);
+	buf_done(&subtitle);
+	buf_done(&lost);
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	struct options o = { .min_width = 0.01 };
+	struct work w = { 0 };
+	struct cli_args args;
+	struct buf out = { 0 };
+	int rc = cmd_parse(&cmd_flamegraph, argc, argv, &o, &args, 1, 2, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = check(&o, args.count, &w.tid, err);
+	if (rc == 0)
+		rc = load(&w, &args, o.metric, err);
+	if (rc == 0)
+		rc = merge(&w, &o, err);
+	if (rc == 0) {
+		draw(&w, &o, args.items, &out);
+		rc = cmd_output(o.output, &out, err);
+	}
+	buf_done(&out);
+	tree_free(w.tree);
+	functions_done(&w.functions);
+	cmd_input_done(&w.in[0]);
+	cmd_input_done(&w.in[1]);
+	return rc;
+}
+
+const struct cli_command cmd_flamegraph = {
+	"flamegraph",
+	run,
+	option_table,
+	"A [B]",
+	"interactive flame graph (SVG); with B what grew and shrank",
+	"  probe-analyze flamegraph server.snap -o cpu.svg\n"
+	"  probe-analyze flamegraph --metric live before.snap after.snap -o growth.svg    red grew, blue shrank\n",
+};

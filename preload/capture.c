@@ -1,0 +1,231 @@
+/*
+ * capture.c - verified reuse of a thread's last stack.
+ *
+ * A step of a walk is a function of its state (pc, sp, frame pointer, and whether that is known), of the rule for the pc,
+ * and of the words it reads: the return address and the saved frame pointer. So, with the last stack kept:
+ *   a  the new walk goes on until its state equals a kept one in every part, under the same generation of rules;
+ *   b  from there, if the two words that the kept step read still have the values that led to the next kept state, the new
+ *      walk would come to that state too. By induction over the frames outward, as long as each comparison holds, the rest
+ *      of the new stack is the rest of the kept one, and so are its nodes in the tree.
+ *   c  Where a comparison fails, the frame reached is a true state of the new walk, which goes on from it by rules.
+ * Nothing is assumed of what happened between the two captures: longjmp, exceptions, alloca, tail calls and swapped stacks
+ * change states or words, and are seen. A step that reads more than two words (a realigned stack, a signal frame) is always
+ * taken again. Return addresses are compared, never changed: shadow stacks, coroutines and exceptions do not notice.
+ *
+ * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
+ *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
+ *            I3  frame[i].node is the tree's node for frame[0..i].
+ *            I4  word[frame[i - 1].words .. frame[i].words) are what the step of frame[i] read, as it was: one flat list,
+ *                so that b is a loop of loads and compares, about a nanosecond a frame.
+ * Only stacks of the thread itself are kept; a walk that fails for a bad stack keeps nothing.
+ */
+#include "capture.h"
+
+#include "compiler.h"
+#include "losses.h"
+#include "snapshot_layout.h"
+#include "unwind.h"
+#include "unwind_step.h"
+
+enum { NODE_MAX = STACKS_MAX_DEPTH - 1 }; /* one place is left for the mark of a truncated stack */
+
+/* Stands in the list for a step that read more than two words: never equal to its value. */
+static const uintptr_t never;
+
+static bool same_state(const struct captured *f, const struct walk *w)
+{
+	return f->pc == w->pc && f->sp == w->sp && f->exact == w->exact &&
+	       (!f->fp_used || (f->fp_known == w->fp_known && (f->fp == w->fp || !f->fp_known)));
+}
+
+static void set_state(struct walk *w, const struct captured *f)
+{
+	w->pc = f->pc;
+	w->sp = f->sp;
+	w->lo = f->sp;
+	w->fp = f->fp;
+	w->fp_known = f->fp_known;
+	w->exact = f->exact;
+	w->regs = NULL;
+}
+
+/* b: the number of frames, from the outermost, whose steps do not all hold: 0, or the first whose own step must be taken
+ * anew is the last of them. The words stand on the thread's own stack above sp: read before, and mapped as long as it runs. */
+static NO_SANITIZE uint32_t frames_to_redo(const struct capture *c, uint32_t known)
+{
+	const struct captured_word *word = c->word + c->frame[known - 1].words;
+
+	while (word > c->word && LIKELY(*word[-1].at == word[-1].value))
+		word--;
+	if (LIKELY(word == c->word))
+		return 0;
+	while (known > 1 && c->word + c->frame[known - 2].words >= word)
+		known--;
+	return known;
+}
+
+struct result {
+	uint32_t fresh; /* frames walked */
+	uint32_t kept;  /* frames of the last stack that go on outward from them */
+	enum step end;
+};
+
+static void step_fresh(struct captured_fresh *f, struct walk *w, struct result *r)
+{
+	struct walk_reads reads;
+
+	f->frame.pc = w->pc;
+	f->frame.sp = w->sp;
+	f->frame.fp = w->fp;
+	f->frame.fp_known = w->fp_known;
+	f->frame.exact = w->exact;
+	r->end = walk_step(w, &reads);
+	f->ra_at = reads.ra_at;
+	f->fp_at = reads.fp_at;
+	f->frame.fp_used = reads.fp_used;
+	f->complete = reads.complete && !w->foreign;
+	r->fresh++;
+}
+
+/* A kept frame as one of the walk under way, with the words of its step. */
+static void copy_kept(const struct capture *c, uint32_t i, struct captured_fresh *ret_fresh)
+{
+	uint32_t n = i ? c->frame[i - 1].words : 0, end = c->frame[i].words;
+
+	*ret_fresh = (struct captured_fresh){ .frame = c->frame[i], .complete = true };
+	if (n < end)
+		ret_fresh->ra_at = (uintptr_t)c->word[n++].at;
+	if (n < end)
+		ret_fresh->fp_at = (uintptr_t)c->word[n].at;
+}
+
+/* a, b and c. */
+static struct result walk_until_known(struct capture *c, struct walk *w)
+{
+	struct result r = { 0, 0, STEP_ON };
+	uint32_t known = c->depth; /* frame[0..known) may still be met */
+
+	while (r.end == STEP_ON && r.fresh < NODE_MAX) {
+		while (known && c->frame[known - 1].sp < w->sp)
+			known--;
+		if (known && same_state(&c->frame[known - 1], w)) {
+			uint32_t redo = frames_to_redo(c, known);
+
+			if (LIKELY(redo == 0)) {
+				r.kept = known;
+				r.end = c->truncated ? STEP_NO_RULE : STEP_DONE;
+				return r;
+			}
+			/* Frames redo..known - 1 are this stack's too, and hold the words that lead from one to the next. */
+			for (uint32_t j = known; j > redo && r.fresh < NODE_MAX; j--)
+				copy_kept(c, j - 1, &c->fresh[r.fresh++]);
+			if (r.fresh == NODE_MAX)
+				break;
+			set_state(w, &c->frame[redo - 1]);
+			known = redo - 1;
+		}
+		step_fresh(&c->fresh[r.fresh], w, &r);
+	}
+	return r;
+}
+
+/* The words that the step of frame `at` read, behind those of the frames outside it. */
+static NO_SANITIZE void note_words(struct capture *c, uint32_t at, const struct captured_fresh *f)
+{
+	const struct captured *outer = at ? &c->frame[at - 1] : NULL;
+	uint32_t n = outer ? outer->words : 0;
+
+	if (!f->complete)
+		c->word[n++] = (struct captured_word){ &never, 1 };
+	else if (f->ra_at) /* of the outermost frame: what ended the chain */
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at,
+			                               outer ? outer->pc : *(const uintptr_t *)f->ra_at };
+	if (f->complete && f->fp_at && outer)
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->fp_at, outer->fp };
+	c->frame[at].words = (uint16_t)n;
+}
+
+/* Fresh frames onto the kept ones. Returns the innermost frame's node. */
+static uint32_t join(struct capture *c, struct result r)
+{
+	uint32_t parent = r.kept ? c->frame[r.kept - 1].node : 0;
+
+	if (r.kept == 0 && r.end != STEP_DONE)
+		parent = stacks_child(0, SNAP_PC_TRUNCATED, false);
+	c->depth = r.kept;
+	for (uint32_t i = r.fresh; i > 0; i--) {
+		const struct captured_fresh *f = &c->fresh[i - 1];
+
+		parent = stacks_child(parent, f->frame.exact ? f->frame.pc : f->frame.pc - 1, false);
+		if (!parent) { /* counted there */
+			c->depth = 0;
+			return 0;
+		}
+		c->frame[c->depth] = f->frame;
+		c->frame[c->depth].node = parent;
+		note_words(c, c->depth, f);
+		c->depth++;
+	}
+	return parent;
+}
+
+static uint32_t capture_whole(const struct unwind_start *start)
+{
+	uintptr_t pcs[STACKS_MAX_DEPTH];
+	size_t depth = unwind_walk(start, pcs, ARRAY_LEN(pcs));
+	uint32_t parent = 0;
+
+	while (depth > 0) {
+		parent = stacks_child(parent, pcs[--depth], false);
+		if (!parent)
+			break;
+	}
+	return parent;
+}
+
+/* The commonest case: the same call as last time, from the same frame. */
+static bool is_last_again(const struct capture *c, const struct unwind_start *start)
+{
+	const struct captured *f;
+
+	if (c->depth == 0)
+		return false;
+	f = &c->frame[c->depth - 1];
+	return f->pc == start->pc && f->sp == start->sp && !f->exact && !c->truncated &&
+	       (!f->fp_used || (f->fp_known && f->fp == start->fp)) && c->generation == walk_generation() &&
+	       frames_to_redo(c, c->depth) == 0;
+}
+
+uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
+{
+	struct walk w;
+	struct result r;
+	uint32_t node;
+
+	if (LIKELY(is_last_again(c, start)))
+		return c->frame[c->depth - 1].node;
+	if (UNLIKELY(!unwind_can_step()))
+		return capture_whole(start);
+	walk_begin(&w, start);
+	if (UNLIKELY(w.foreign))
+		return capture_whole(start); /* a coroutine, an alternate stack: the thread's own stays kept */
+	if (UNLIKELY(c->generation != walk_generation())) {
+		c->depth = 0;
+		c->generation = walk_generation();
+	}
+	r = walk_until_known(c, &w);
+	if (r.end == STEP_ON || r.kept + r.fresh > NODE_MAX) {
+		c->depth = 0;
+		return capture_whole(start); /* deeper than what is kept */
+	}
+	if (r.end != STEP_DONE)
+		unwind_count_truncated((int)r.end);
+	node = join(c, r);
+	if (r.kept == 0) {
+		/* How the walk ended. A chain that ends by its rule alone reads nothing there. */
+		c->truncated = r.end == STEP_NO_RULE;
+		if (r.end == STEP_BAD_STACK)
+			c->depth = 0;
+	}
+	return node;
+}

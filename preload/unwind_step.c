@@ -1,0 +1,233 @@
+/*
+ * unwind_step.c - rules by pc, and one step by a rule.
+ *
+ * A frame costs one look into a cache of rules by pc; a pc not seen before is looked up through _dl_find_object and
+ * decoded from .eh_frame (eh_frame.c). Memory without an object behind it (code made at run time) is walked by frame
+ * pointers. The cache is shared by all threads without a lock: an entry is two words, key ^ rule and rule, so a torn
+ * entry does not match its key (Hyatt and Mann, "A lockless transposition table", ICGA Journal 25, 2002). The key holds
+ * a generation, which unwind_forget() moves on: rules of unmapped code never match again.
+ */
+#include "unwind_step.h"
+
+#include <dlfcn.h>
+#include <ucontext.h>
+
+#include "atomic.h"
+#include "compiler.h"
+#include "eh_frame.h"
+#include "os_linux.h"
+#include "unwind.h"
+
+#pragma weak _dl_find_object
+
+enum { CACHE_BITS = 14, CACHE_SIZE = 1 << CACHE_BITS, PAGE = 4096, ENTRY_BYTES = 128 };
+/* The furthest that a frame of a stack of unknown extent may reach up. */
+#define FOREIGN_REACH ((uintptr_t)1 << 20)
+
+struct cache_entry {
+	_Atomic uint64_t check; /* key ^ rule */
+	_Atomic uint64_t rule;
+};
+
+static struct cache_entry cache[CACHE_SIZE];
+static _Atomic uint64_t generation = 1;
+static bool frame_pointers_only;
+
+static struct rule rule_decode(uintptr_t pc)
+{
+	struct rule r = { .kind = RULE_NONE };
+	struct dl_find_object found, frames;
+	uintptr_t hdr;
+
+	if (_dl_find_object((void *)pc, &found) != 0) {
+		r.kind = RULE_FP; /* no object there: code made at run time, if it is code */
+		return r;
+	}
+	if (!found.dlfo_eh_frame)
+		return r;
+	hdr = (uintptr_t)found.dlfo_eh_frame;
+	/* Where an object's segments have gaps between them (not position-independent programs), the range is that of the
+	 * segment with pc in it: the frame information stands in another. */
+	if (hdr >= (uintptr_t)found.dlfo_map_start && hdr < (uintptr_t)found.dlfo_map_end)
+		frames = found;
+	else if (_dl_find_object((void *)hdr, &frames) != 0)
+		return r;
+	return eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)frames.dlfo_map_start, (uintptr_t)frames.dlfo_map_end, pc);
+}
+
+static struct rule rule_at(uintptr_t pc)
+{
+	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
+	uint64_t gen = load_relaxed(&generation);
+	uint64_t key = pc | gen << 48; /* user addresses have 47 bits */
+	struct cache_entry *e = &cache[(pc ^ pc >> CACHE_BITS) & (CACHE_SIZE - 1)];
+	uint64_t packed = load_relaxed(&e->rule);
+	struct rule r;
+
+	if (LIKELY((load_relaxed(&e->check) ^ packed) == key))
+		return rule_unpack(packed);
+	r = rule_decode(pc);
+	packed = rule_pack(r);
+	store_relaxed(&e->rule, packed);
+	store_relaxed(&e->check, key ^ packed);
+	return rule_unpack(packed);
+}
+
+void unwind_forget(void)
+{
+	/* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
+	add_relaxed(&generation, 1);
+}
+
+uint64_t walk_generation(void)
+{
+	return load_relaxed(&generation); /* relaxed: code that runs was not unloaded by this thread's past */
+}
+
+void walk_use_frame_pointers(bool only)
+{
+	frame_pointers_only = only;
+}
+
+/* Which stack is sp on? */
+static void enter_stack(struct walk *w)
+{
+	w->foreign = !(w->sp >= w->stack_lo && w->sp < w->stack_hi);
+	w->lo = w->sp;
+	w->hi = w->foreign ? w->sp + FOREIGN_REACH : w->stack_hi;
+}
+
+void walk_begin(struct walk *w, const struct unwind_start *start)
+{
+	*w = (struct walk){ .pc = start->pc,
+		            .sp = start->sp,
+		            .fp = start->fp,
+		            .exact = start->pc_is_exact,
+		            .fp_known = true,
+		            .regs = start->regs,
+		            .stack_lo = start->stack_lo,
+		            .stack_hi = start->stack_hi };
+	enter_stack(w);
+}
+
+static NO_SANITIZE bool load(struct walk *w, uintptr_t at, uintptr_t *ret_word)
+{
+	if (at < w->lo || at > w->hi - sizeof(uintptr_t) || at % sizeof(uintptr_t) != 0)
+		return false;
+	if (w->foreign && at / PAGE != w->probed_page) {
+		if (!os_readable((const void *)at))
+			return false;
+		w->probed_page = at / PAGE;
+	}
+	*ret_word = *(const uintptr_t *)at;
+	return true;
+}
+
+static bool register_value(const struct walk *w, unsigned reg, uintptr_t *ret_value)
+{
+	if (reg == DW_RSP) {
+		*ret_value = w->sp;
+	} else if (reg == DW_RBP) {
+		if (!w->fp_known)
+			return false;
+		*ret_value = w->fp;
+	} else {
+		if (!w->regs)
+			return false;
+		*ret_value = w->regs[reg];
+	}
+	return true;
+}
+
+/* The frame whose pc is `w->pc` becomes its caller, whose CFA is `cfa`. */
+static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct walk_reads *reads)
+{
+	uintptr_t ra, fp = w->fp;
+	bool fp_known = w->fp_known;
+
+	if (cfa <= w->sp || cfa > w->hi || cfa % 8 != 0 || !load(w, cfa - 8, &ra))
+		return STEP_BAD_STACK;
+	reads->ra_at = cfa - 8;
+	if (r.rbp_kind == RBP_AT_CFA) {
+		reads->fp_at = cfa + (uintptr_t)(intptr_t)r.rbp_off;
+		fp_known = load(w, reads->fp_at, &fp);
+	} else if (r.rbp_kind == RBP_AT_RBP) {
+		reads->fp_at = w->fp + (uintptr_t)(intptr_t)r.rbp_off;
+		fp_known = w->fp_known && load(w, reads->fp_at, &fp);
+	} else if (r.rbp_kind == RBP_UNKNOWN) {
+		fp_known = false;
+	}
+	if (!fp_known)
+		reads->fp_at = 0;
+	w->fp = fp;
+	w->fp_known = fp_known;
+	w->sp = cfa;
+	w->lo = cfa;
+	w->pc = ra;
+	w->exact = false;
+	w->regs = NULL;
+	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
+}
+
+/* The trampoline's stack pointer is the address of the ucontext (Linux arch/x86/kernel/signal.c, struct rt_sigframe). */
+static enum step step_signal(struct walk *w)
+{
+	const ucontext_t *uc = (const ucontext_t *)w->sp;
+	uintptr_t pc, sp, fp;
+
+	if (!load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RIP], &pc) ||
+	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RSP], &sp) ||
+	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RBP], &fp))
+		return STEP_BAD_STACK;
+	if (sp <= w->sp && !(w->foreign || sp < w->stack_lo || sp >= w->stack_hi))
+		return STEP_BAD_STACK; /* same stack, and not upwards: no progress */
+	if (sp % 8 != 0)
+		return STEP_BAD_STACK;
+	w->pc = pc;
+	w->sp = sp;
+	w->fp = fp;
+	w->fp_known = true;
+	w->exact = true;
+	enter_stack(w);
+	return STEP_ON;
+}
+
+enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
+{
+	struct rule r = { .kind = RULE_FP };
+	uintptr_t base;
+
+	*ret_reads = (struct walk_reads){ .complete = true, .fp_used = true };
+	if (!frame_pointers_only)
+		r = rule_at(walk_lookup(w));
+	switch (r.kind) {
+	case RULE_REG:
+		if (!register_value(w, r.reg, &base))
+			return STEP_NO_RULE;
+		ret_reads->fp_used = r.reg == DW_RBP || r.rbp_kind == RBP_SAME || r.rbp_kind == RBP_AT_RBP;
+		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r, ret_reads);
+	case RULE_DEREF:
+		if (!register_value(w, r.reg, &base))
+			return STEP_NO_RULE;
+		if (!load(w, base + (uintptr_t)(intptr_t)r.off, &base))
+			return STEP_BAD_STACK;
+		ret_reads->complete = false;
+		return step_to(w, base + (uintptr_t)(intptr_t)r.add, r, ret_reads);
+	case RULE_PLT:
+		return step_to(w, w->sp + 8 + ((w->pc & 15) >= (uintptr_t)r.add ? 8 : 0), r, ret_reads);
+	case RULE_FP:
+		if (!w->fp_known || w->fp < w->sp || w->fp > w->hi)
+			return STEP_BAD_STACK;
+		r.rbp_kind = RBP_AT_CFA;
+		r.rbp_off = -16;
+		return step_to(w, w->fp + 16, r, ret_reads);
+	case RULE_SIGNAL:
+		ret_reads->complete = false;
+		return step_signal(w);
+	case RULE_STOP:
+		return STEP_DONE;
+	default:
+		/* ld.so's entry has no frame information, and needs none: nothing of the stack is left above it. */
+		return !w->foreign && w->stack_hi - w->sp <= ENTRY_BYTES ? STEP_DONE : STEP_NO_RULE;
+	}
+}

@@ -1,0 +1,43 @@
+/* One step of a stack walk: shared by the plain walk (unwind.c) and by verified reuse (capture.c).
+ * Context    [hook] and signal handlers, as unwind.h says. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "config.h"
+
+struct unwind_start;
+
+/* The state of a walk: one frame. */
+struct walk {
+	uintptr_t pc, sp, fp;
+	bool exact; /* pc is an interrupted instruction, not a return address */
+	bool fp_known;
+	bool foreign; /* not on the thread's own stack: pages are probed before they are read */
+	const uintptr_t *regs;
+	uintptr_t lo, hi;             /* what may be read now */
+	uintptr_t stack_lo, stack_hi; /* the thread's own stack */
+	uintptr_t probed_page;        /* of a foreign stack: known to be readable */
+};
+
+/* What a step read: with the state it started from, all that its outcome depends on. */
+struct walk_reads {
+	uintptr_t ra_at; /* the return address stands here; 0: none was read */
+	uintptr_t fp_at; /* the caller's frame pointer stands here; 0: it is the callee's, or unknown */
+	bool fp_used;    /* false: its outcome does not depend on the frame pointer */
+	bool complete;   /* false: it read more than these two words */
+};
+
+enum step { STEP_ON, STEP_DONE, STEP_NO_RULE, STEP_BAD_STACK };
+
+void walk_begin(struct walk *w, const struct unwind_start *start);
+/* To the caller's frame. STEP_DONE: the frame was the outermost; the state is then of no use. */
+enum step walk_step(struct walk *w, struct walk_reads *ret_reads);
+/* The address to look a frame up by: inside the instruction. */
+static inline uintptr_t walk_lookup(const struct walk *w)
+{
+	return w->exact ? w->pc : w->pc - 1;
+}
+/* Changes when rules of code that is gone were forgotten: states kept from before mean nothing. */
+uint64_t walk_generation(void);
+/* By frame pointers alone, or by call frame information. [init] */
+void walk_use_frame_pointers(bool only);

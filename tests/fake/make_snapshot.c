@@ -1,0 +1,146 @@
+/* A .snap with given content, for tests that need known numbers: make_snapshot FILE < LINES. Stacks are root first,
+ * hexadecimal addresses in /nowhere/demo (loaded at 0x400000, no such file: frames show as "demo+0xADDRESS") separated by ';'.
+ *	comm NAME                              cpu THREAD STACK SAMPLES
+ *	hz N                                   time THREAD STACK NS WEIGHT       (in order of time; counted in cpu too)
+ *	lost NAME COUNT                        heap STACK ALLOCS BYTES FREES BYTES
+ * THREAD is 0 or 1: tids 4711 and 4712. The recording lasts from second 1 to second 61. */
+#undef NDEBUG
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "snapshot_build.h"
+
+enum { MAX_ROWS = 20000, MAX_TEXT = 64 };
+
+static struct model_node nodes[MAX_ROWS];
+static struct model_heap_row heap[MAX_ROWS];
+static struct model_cpu_row cpu[MAX_ROWS];
+static struct model_sample samples[MAX_ROWS];
+static struct model_loss losses[16];
+static char loss_names[16][MAX_TEXT], comm[MAX_TEXT] = "demo";
+static struct model_module modules[] = { { .start = 0x400000,
+					   .end = 0x500000,
+					   .bias = 0,
+					   .flags = SNAP_MODULE_MAIN,
+					   .load_ns = 1,
+					   .path = "/nowhere/demo" } };
+static struct model_thread threads[] = { { 4711, "demo", 1000000000, 0, 1 }, { 4712, "worker", 2000000000, 0, 1 } };
+
+static uint32_t node_of(struct model *m, uint32_t parent, uint64_t pc)
+{
+	for (size_t i = 0; i < m->node_count; i++)
+		if (nodes[i].parent == parent && nodes[i].pc == pc)
+			return (uint32_t)i + 1;
+	assert(m->node_count < MAX_ROWS);
+	nodes[m->node_count] = (struct model_node){ parent, pc };
+	return (uint32_t)++m->node_count;
+}
+
+static uint32_t stack_of(struct model *m, char *text)
+{
+	uint32_t at = 0;
+	char *word;
+
+	while ((word = strsep(&text, ";")))
+		at = node_of(m, at, strtoull(word, NULL, 16));
+	return at;
+}
+
+static bool read_line(struct model *m, const char *line)
+{
+	char stack[4096];
+	struct model_heap_row h = { 0 };
+	struct model_cpu_row c;
+	struct model_sample s;
+
+	if (sscanf(line, "cpu %u %4095s %lu", &c.thread, stack, &c.samples) == 3) {
+		c.stack = stack_of(m, stack);
+		cpu[m->cpu_count++] = c;
+		return true;
+	}
+	if (sscanf(line, "time %u %4095s %lu %u", &s.thread, stack, &s.time_ns, &s.weight) == 4) {
+		s.stack = stack_of(m, stack);
+		samples[m->sample_count++] = s;
+		return true;
+	}
+	if (sscanf(line, "heap %4095s %lf %lu %lf %lu", stack, &h.alloc_count, &h.alloc_bytes, &h.free_count,
+		   &h.free_bytes) == 5) {
+		h.stack = stack_of(m, stack);
+		heap[m->heap_count++] = h;
+		return true;
+	}
+	if (sscanf(line, "lost %63s %lu", loss_names[m->loss_count], &losses[m->loss_count].count) == 2) {
+		losses[m->loss_count].name = loss_names[m->loss_count];
+		m->loss_count++;
+		return true;
+	}
+	return sscanf(line, "hz %lu", &m->cpu_hz) == 1 || sscanf(line, "comm %63[^\n]", comm) == 1;
+}
+
+static int by_stack(const void *a, const void *b)
+{
+	const struct model_cpu_row *x = a, *y = b;
+
+	if (x->stack != y->stack)
+		return x->stack < y->stack ? -1 : 1;
+	return (x->thread > y->thread) - (x->thread < y->thread);
+}
+
+static int by_heap_stack(const void *a, const void *b)
+{
+	const struct model_heap_row *x = a, *y = b;
+
+	return (x->stack > y->stack) - (x->stack < y->stack);
+}
+
+static void fill(struct model *m)
+{
+	*m = build_empty();
+	m->cpu_hz = 100;
+	m->pid = 4711;
+	m->comm = comm;
+	m->start_ns = 1000000000;
+	m->end_ns = UINT64_C(61000000000);
+	m->modules = modules;
+	m->module_count = 1;
+	m->threads = threads;
+	m->thread_count = 2;
+	m->nodes = nodes;
+	m->heap = heap;
+	m->cpu = cpu;
+	m->samples = samples;
+	m->losses = losses;
+}
+
+int main(int argc, char **argv)
+{
+	struct model m;
+	FILE *out = argc == 2 ? fopen(argv[1], "wb") : NULL;
+	char *line = NULL;
+	uint8_t *file;
+	size_t cap = 0, bytes;
+
+	assert(out);
+	fill(&m);
+	while (getline(&line, &cap, stdin) > 0) {
+		assert(m.cpu_count < MAX_ROWS && m.sample_count < MAX_ROWS && m.heap_count < MAX_ROWS &&
+		       m.loss_count < 16);
+		if (line[0] != '\n' && !read_line(&m, line)) {
+			fprintf(stderr, "make_snapshot: what is this: %s", line);
+			return 1;
+		}
+	}
+	free(line);
+	m.cpu_period_ns = 1000000000 / m.cpu_hz;
+	m.heap_mode = m.heap_count ? SNAP_HEAP_FULL : SNAP_HEAP_OFF;
+	qsort(cpu, m.cpu_count, sizeof(*cpu), by_stack);
+	qsort(heap, m.heap_count, sizeof(*heap), by_heap_stack);
+	model_check(&m);
+	file = build_snapshot(&m, true, &bytes);
+	assert(fwrite(file, 1, bytes, out) == bytes);
+	assert(fclose(out) == 0);
+	free(file);
+	return 0;
+}

@@ -1,0 +1,176 @@
+/* Tests of allocs.c against a plain array: random puts and takes, dense pages, threads, and the memory goal. */
+#include "t.h"
+
+#include <pthread.h>
+
+#include "allocs.h"
+#include "poisson.h"
+
+enum { SLOTS = 20000 };
+
+static const void *address_of(uint64_t base, uint64_t i, uint64_t step)
+{
+	return (const void *)(uintptr_t)(base + i * step); /* never read: only a name */
+}
+
+static struct block block_of(uint64_t n)
+{
+	return (struct block){ .bytes = n * 3 + 1,
+		               .stack = (uint32_t)(n & 0xfffffff),
+		               .born = (uint32_t)(n & 0xffffff) };
+}
+
+static void check_equal(const struct block *a, const struct block *b)
+{
+	assert_true(a->bytes == b->bytes && a->stack == b->stack && a->born == b->born);
+}
+
+/* The table must answer as the array does. `step` decides how many blocks share a page. */
+static void like_an_array(uint64_t base, uint64_t step)
+{
+	static uint64_t known[SLOTS]; /* 0: not there; else what was put */
+	uint64_t seed = step, count = 0, before = allocs_check();
+
+	memset(known, 0, sizeof(known));
+	for (uint64_t n = 1; n < 200000; n++) {
+		uint64_t i = poisson_random(&seed) % SLOTS;
+		const void *address = address_of(base, i, step);
+		struct block put = block_of(n), was = { 0 }, want = block_of(known[i]);
+		bool replaced = false;
+
+		if (poisson_random(&seed) % 3) {
+			assert_true(allocs_put(address, &put, &was, &replaced));
+			assert_int_equal(replaced, known[i] != 0);
+			if (replaced)
+				check_equal(&was, &want);
+			else
+				count++;
+			assert_true(allocs_maybe(address));
+			known[i] = n;
+		} else {
+			assert_int_equal(allocs_take(address, &was), known[i] != 0);
+			if (known[i]) {
+				check_equal(&was, &want);
+				count--;
+			}
+			known[i] = 0;
+		}
+	}
+	assert_true(allocs_check() == before + count);
+	for (uint64_t i = 0; i < SLOTS; i++) {
+		struct block was;
+
+		assert_int_equal(allocs_take(address_of(base, i, step), &was), known[i] != 0);
+	}
+	assert_true(allocs_check() == before);
+}
+
+static void like_an_array_for_every_density(void **state)
+{
+	static const uint64_t steps[] = { 16, 48, 256, 4096, 65536 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		like_an_array(UINT64_C(0x7f0000000000) + (uint64_t)i * 0x400000000, steps[i]);
+	like_an_array(0x10000, 16);
+	like_an_array(UINT64_C(0x7fffc0000000) - (uint64_t)SLOTS * 16, 16); /* the top of user space */
+}
+
+static void nothing_is_there_at_first(void **state)
+{
+	struct block was;
+
+	(void)state;
+	assert_false(allocs_maybe((const void *)(uintptr_t)0x123456780000));
+	assert_false(allocs_take((const void *)(uintptr_t)0x123456780000, &was));
+}
+
+enum { THREADS = 4, ROUNDS = 30000 };
+
+/* Each thread has every fourth block of the same pages: neighbours in a page, never the same address. */
+static void *churn(void *arg)
+{
+	uint64_t me = (uint64_t)(uintptr_t)arg, seed = me + 1;
+	static _Thread_local bool here[256];
+
+	for (int n = 0; n < ROUNDS; n++) {
+		uint64_t i = poisson_random(&seed) % 256;
+		const void *address = address_of(UINT64_C(0x600000000000) + me * 16, i, (uint64_t)THREADS * 16);
+		struct block b = block_of(me * 1000 + i), was = { 0 };
+		bool replaced = true;
+
+		if (here[i]) {
+			if (!allocs_take(address, &was) || was.bytes != b.bytes)
+				return (void *)1;
+		} else if (!allocs_put(address, &b, &was, &replaced) || replaced) {
+			return (void *)1;
+		}
+		here[i] = !here[i];
+	}
+	for (uint64_t i = 0; i < 256; i++) {
+		struct block was;
+
+		if (here[i] &&
+		    !allocs_take(address_of(UINT64_C(0x600000000000) + me * 16, i, (uint64_t)THREADS * 16), &was))
+			return (void *)1;
+	}
+	return NULL;
+}
+
+static void threads_do_not_lose_blocks(void **state)
+{
+	uint64_t before = allocs_check();
+	pthread_t threads[THREADS];
+
+	(void)state;
+	allocs_share();
+	for (uintptr_t t = 0; t < THREADS; t++)
+		assert_int_equal(pthread_create(&threads[t], NULL, churn, (void *)t), 0);
+	for (int t = 0; t < THREADS; t++) {
+		void *failed;
+
+		assert_int_equal(pthread_join(threads[t], &failed), 0);
+		assert_null(failed);
+	}
+	assert_true(allocs_check() == before);
+}
+
+/* ADR 0003: at most 32 bytes a live block, and 16 MiB. */
+static void memory_goal(uint64_t base, uint64_t step)
+{
+	enum { BLOCKS = 1000000 };
+	uint64_t before = allocs_memory(), used;
+
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct block b = block_of(i), was;
+		bool replaced;
+
+		assert_true(allocs_put(address_of(base, i, step), &b, &was, &replaced));
+	}
+	used = allocs_memory() - before;
+	assert_true(used <= UINT64_C(32) * BLOCKS + (16 << 20));
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct block was;
+
+		assert_true(allocs_take(address_of(base, i, step), &was));
+	}
+}
+
+static void memory_goals(void **state)
+{
+	(void)state;
+	memory_goal(UINT64_C(0x500000000000), 80);   /* blocks of 64 bytes as glibc places them */
+	memory_goal(UINT64_C(0x510000000000), 1040); /* of 1 KiB */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_there_at_first),
+		cmocka_unit_test(like_an_array_for_every_density),
+		cmocka_unit_test(threads_do_not_lose_blocks),
+		cmocka_unit_test(memory_goals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,95 @@
+/* Tests of counters.c: nothing is lost by growth, merging adds up, a forked child starts with what lives. */
+#include "t.h"
+
+#include "counters.h"
+
+static struct counter *at(struct counters *c, uint32_t stack)
+{
+	struct counter *found = counters_at(c, counters_key(stack));
+
+	assert_non_null(found);
+	return found;
+}
+
+static void growth_keeps_every_count(void **state)
+{
+	struct counters c = { NULL };
+
+	(void)state;
+	for (uint32_t round = 1; round <= 3; round++) {
+		for (uint32_t stack = 0; stack < 5000; stack++)
+			own_add(&at(&c, stack * 7)->alloc_count, stack + 1);
+		for (uint32_t stack = 0; stack < 5000; stack++)
+			assert_true(load_relaxed(&at(&c, stack * 7)->alloc_count) == (uint64_t)round * (stack + 1));
+		counters_free_old(&c);
+	}
+	counters_done(&c);
+}
+
+static void merge_adds(void **state)
+{
+	struct counters to = { NULL }, from = { NULL };
+
+	(void)state;
+	for (uint32_t stack = 0; stack < 300; stack++) {
+		own_add(&at(&from, stack)->alloc_count, 1);
+		own_add(&at(&from, stack)->alloc_bytes, 10);
+		own_add(&at(&from, stack)->cpu_samples, 3);
+		if (stack % 2)
+			own_add(&at(&to, stack)->alloc_bytes, 5);
+	}
+	assert_true(counters_merge(&to, &from, 0));
+	for (uint32_t stack = 0; stack < 300; stack++) {
+		assert_true(load_relaxed(&at(&to, stack)->alloc_bytes) == (stack % 2 ? 15u : 10u));
+		assert_true(load_relaxed(&at(&to, stack)->cpu_samples) == 3);
+	}
+	counters_done(&to);
+	counters_done(&from);
+}
+
+static void child_starts_with_what_lives(void **state)
+{
+	struct counters c = { NULL };
+
+	(void)state;
+	own_add(&at(&c, 1)->alloc_count, 10);
+	own_add(&at(&c, 1)->free_count, 4);
+	own_add(&at(&c, 1)->alloc_bytes, 1000);
+	own_add(&at(&c, 1)->free_bytes, 400);
+	own_add(&at(&c, 1)->cpu_samples, 99);
+	counters_restart(&c);
+	assert_true(load_relaxed(&at(&c, 1)->alloc_count) - load_relaxed(&at(&c, 1)->free_count) == 6);
+	assert_true(load_relaxed(&at(&c, 1)->alloc_bytes) - load_relaxed(&at(&c, 1)->free_bytes) == 600);
+	assert_true(load_relaxed(&at(&c, 1)->cpu_samples) == 0);
+	counters_done(&c);
+}
+
+/* Peak: a row keeps what was live when the epoch began, once, however often it is touched. */
+static void touch_keeps_the_epoch_start(void **state)
+{
+	struct counters c = { NULL };
+	struct counter *row = at(&c, 1);
+
+	(void)state;
+	counter_touch(row);
+	own_add(&row->alloc_bytes, 100);
+	assert_true(load_relaxed(&row->peak_bytes) == 0);
+	add_relaxed(&counters_epoch_now, 1);
+	counter_touch(row);
+	own_add(&row->alloc_bytes, 50);
+	counter_touch(row);
+	assert_true(load_relaxed(&row->peak_bytes) == 100);
+	counters_done(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(growth_keeps_every_count),
+		cmocka_unit_test(merge_adds),
+		cmocka_unit_test(child_starts_with_what_lives),
+		cmocka_unit_test(touch_keeps_the_epoch_start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

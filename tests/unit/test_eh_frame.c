@@ -1,0 +1,232 @@
+/* Tests of eh_frame.c: packing; rules of this very program against what the processor knows; spoiled tables. */
+#include "t.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+
+#include "eh_frame.h"
+#include "poisson.h"
+
+static void packing_round_trip(void **state)
+{
+	(void)state;
+	for (uint8_t kind = RULE_NONE; kind <= RULE_FP; kind++) {
+		for (uint8_t rbp = RBP_SAME; rbp <= RBP_UNKNOWN; rbp++) {
+			for (int32_t off = -(1 << 22); off <= 1 << 22; off += 1 << 18) {
+				struct rule r = { .kind = kind,
+					          .reg = DW_RBP,
+					          .rbp_kind = rbp,
+					          .off = off,
+					          .rbp_off = off / 256 * 8,
+					          .add = off / 1024 };
+				struct rule back = rule_unpack(rule_pack(r));
+
+				assert_int_equal(rule_pack(r) >> 63, 0);
+				assert_int_equal(back.kind, kind);
+				assert_int_equal(back.reg, r.reg);
+				assert_int_equal(back.rbp_kind, rbp);
+				assert_int_equal(back.off, off);
+				assert_int_equal(back.rbp_off, rbp == RBP_UNKNOWN ? 0 : r.rbp_off);
+				assert_int_equal(back.add, r.add);
+			}
+		}
+	}
+}
+
+/* What a rule cannot say in its bits must not come back as something else. */
+static void too_large_packs_as_none(void **state)
+{
+	static const struct rule rows[] = {
+		{ .kind = RULE_REG, .reg = DW_RSP, .off = INT32_MAX },
+		{ .kind = RULE_REG, .reg = DW_RSP, .off = INT32_MIN },
+		{ .kind = RULE_DEREF, .reg = DW_RBP, .off = -8, .add = 1 << 20 },
+	};
+	static const struct rule far_rbp = {
+		.kind = RULE_REG, .reg = DW_RSP, .rbp_kind = RBP_AT_CFA, .rbp_off = 1 << 24
+	};
+	static const struct rule odd_rbp = { .kind = RULE_REG, .reg = DW_RSP, .rbp_kind = RBP_AT_CFA, .rbp_off = -12 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(rule_unpack(rule_pack(rows[i])).kind, RULE_NONE);
+	/* The CFA is known and rbp is not: the walk goes on as far as it does not need rbp. */
+	assert_int_equal(rule_unpack(rule_pack(far_rbp)).kind, RULE_REG);
+	assert_int_equal(rule_unpack(rule_pack(far_rbp)).rbp_kind, RBP_UNKNOWN);
+	assert_int_equal(rule_unpack(rule_pack(odd_rbp)).rbp_kind, RBP_UNKNOWN);
+}
+
+#if defined(__x86_64__)
+
+/* Inside a function with a frame of its own: the rule for the next instruction must give the CFA the compiler knows. */
+static NOINLINE void check_here(int depth, volatile char *room)
+{
+	volatile char mine[64];
+	struct dl_find_object found;
+	uintptr_t pc, rsp, rbp, cfa = (uintptr_t)__builtin_dwarf_cfa(), base;
+	struct rule r;
+
+	mine[0] = room[0];
+	__asm__ volatile("lea 0(%%rip), %0; mov %%rsp, %1; mov %%rbp, %2" : "=r"(pc), "=r"(rsp), "=r"(rbp));
+	assert_int_equal(_dl_find_object((void *)pc, &found), 0);
+	r = eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)found.dlfo_map_start, (uintptr_t)found.dlfo_map_end, pc);
+	assert_int_equal(r.kind, RULE_REG);
+	assert_true(r.reg == DW_RSP || r.reg == DW_RBP);
+	base = r.reg == DW_RSP ? rsp : rbp;
+	assert_true(base + (uintptr_t)(intptr_t)r.off == cfa);
+	assert_true(*(uintptr_t *)(cfa - 8) == (uintptr_t)__builtin_return_address(0));
+	if (depth > 0)
+		check_here(depth - 1, mine);
+	__asm__ volatile("" : : "r"(mine) : "memory");
+}
+
+static void rule_gives_the_cfa(void **state)
+{
+	volatile char room[8] = { 0 };
+
+	(void)state;
+	check_here(3, room);
+}
+
+#endif
+
+/* One loaded module, copied to memory of its own. Everything in the tables is relative, so the copy answers alike. */
+struct copy {
+	uint8_t *data;
+	size_t size, hdr, hdr_size;
+	uintptr_t lo;
+	size_t code_lo, code_hi;
+};
+
+static int copy_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct copy *c = arg;
+	const char *name = info->dlpi_name ? info->dlpi_name : "";
+
+	(void)size;
+	if (!strstr(name, "libc.so"))
+		return 0;
+	c->lo = (uintptr_t)info->dlpi_addr;
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && p->p_vaddr + p->p_memsz > c->size)
+			c->size = p->p_vaddr + p->p_memsz;
+		if (p->p_type == PT_GNU_EH_FRAME) {
+			c->hdr = p->p_vaddr;
+			c->hdr_size = p->p_memsz;
+		}
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
+			c->code_lo = p->p_vaddr;
+			c->code_hi = p->p_vaddr + p->p_filesz;
+		}
+	}
+	c->data = mmap(NULL, c->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(c->data != MAP_FAILED);
+	for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_R) && !(p->p_flags & PF_W))
+			memcpy(c->data + p->p_vaddr, (const void *)(c->lo + p->p_vaddr), p->p_filesz);
+	}
+	return 1;
+}
+
+static struct rule rule_in(const struct copy *c, size_t offset)
+{
+	uintptr_t lo = (uintptr_t)c->data;
+
+	return eh_frame_rule(c->data + c->hdr, lo, lo + c->size, lo + offset);
+}
+
+/* A known function of libc starts with CFA = rsp + 8, wherever the module stands; most of its code has a rule. */
+static void libc_copy_answers_as_libc_does(void **state)
+{
+	struct copy c = { 0 };
+	size_t with_rule = 0, all = 0;
+
+	(void)state;
+	assert_int_equal(dl_iterate_phdr(copy_module, &c), 1);
+	for (size_t at = c.code_lo; at < c.code_hi; at += 997) {
+		struct rule there = rule_in(&c, at);
+		struct rule here = eh_frame_rule((const uint8_t *)(c.lo + c.hdr), c.lo, c.lo + c.size, c.lo + at);
+
+		assert_true(rule_pack(there) == rule_pack(here));
+		with_rule += there.kind != RULE_NONE;
+		all++;
+	}
+	assert_true(with_rule * 100 > all * 90);
+#if defined(__x86_64__)
+	{
+		struct rule r = rule_in(&c, (uintptr_t)dlsym(RTLD_DEFAULT, "lsearch") - c.lo);
+
+		assert_true(r.kind == RULE_REG && r.reg == DW_RSP && r.off == 8);
+	}
+#endif
+	assert_int_equal(rule_in(&c, 0).kind, RULE_NONE);
+	assert_int_equal(rule_in(&c, c.size + 4096).kind, RULE_NONE);
+	assert_int_equal(munmap(c.data, c.size), 0);
+}
+
+/* Bytes of the tables changed at random: any rule or none, but no read outside the module (its neighbours are not
+ * mapped, or the sanitizer's) and no endless loop. */
+static void spoiled_tables_do_no_harm(void **state)
+{
+	struct copy c = { 0 };
+	uint64_t seed = 11;
+
+	(void)state;
+	assert_int_equal(dl_iterate_phdr(copy_module, &c), 1);
+	for (int round = 0; round < 3000; round++) {
+		/* .eh_frame follows its header in every linker's layout: spoil both */
+		size_t at = c.hdr + poisson_random(&seed) % (c.hdr_size + 150000);
+		uint8_t was;
+
+		if (round % 4 == 0)
+			at = c.hdr + poisson_random(&seed) % 12; /* the header's own encodings and pointers */
+		if (at >= c.size)
+			continue;
+		was = c.data[at];
+		c.data[at] = (uint8_t)poisson_random(&seed);
+		for (int k = 0; k < 20; k++) {
+			size_t code = c.code_lo + poisson_random(&seed) % (c.code_hi - c.code_lo);
+
+			assert_true(rule_in(&c, code).kind <= RULE_FP);
+		}
+		if (round % 2)
+			c.data[at] = was; /* else the damage adds up */
+	}
+	assert_int_equal(munmap(c.data, c.size), 0);
+}
+
+/* The module's end moved up to and into the tables: what would be read beyond it does not exist. */
+static void cut_tables_do_no_harm(void **state)
+{
+	struct copy c = { 0 };
+	uintptr_t lo;
+
+	(void)state;
+	assert_int_equal(dl_iterate_phdr(copy_module, &c), 1);
+	lo = (uintptr_t)c.data;
+	for (size_t end = c.hdr; end < c.hdr + 64; end++)
+		assert_int_equal(eh_frame_rule(c.data + c.hdr, lo, lo + end, lo + c.code_lo + 1000).kind, RULE_NONE);
+	for (size_t end = c.hdr + 64; end < c.size; end += 1013)
+		assert_true(eh_frame_rule(c.data + c.hdr, lo, lo + end, lo + c.code_lo + 1000).kind <= RULE_FP);
+	assert_int_equal(munmap(c.data, c.size), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(packing_round_trip),
+		cmocka_unit_test(too_large_packs_as_none),
+#if defined(__x86_64__)
+		cmocka_unit_test(rule_gives_the_cfa),
+#endif
+		cmocka_unit_test(libc_copy_answers_as_libc_does),
+		cmocka_unit_test(spoiled_tables_do_no_harm),
+		cmocka_unit_test(cut_tables_do_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
