@@ -7,7 +7,11 @@
  *   samples to the next one (speedscope, and DevTools' time line). The last sample has no next one: speedscope gives it
  *   no time, DevTools an average one. So the last sample is always "(idle)", which both leave out of their sums, and
  *   endTime is chosen so that one hit is exactly one period. Then all of them show samples x period.
- * - Times are microseconds. Each is rounded from the exact sum, so that rounding does not add up.
+ * - Times are microseconds. DevTools makes milliseconds of them, in doubles, subtracts to get durations, and adds start and
+ *   duration again. Where that is inexact, an event ends a hair after the next one began; the Performance panel then takes
+ *   the next one for its callee, and takes its time from the wrong function (seen: half a second of twelve). Eighths of a
+ *   millisecond are exact in doubles, so sample times are whole multiples of 125 us. They are rounded down from the exact
+ *   sum, so rounding does not add up; hit counts are exact.
  * - A file has one time line. All threads together have none, so without a thread the axis is CPU time: sample after
  *   sample, one period each. With a thread it is the clock: each sample covers the period before it, gaps are "(idle)".
  *   Samples older than the flight recorder's window have no time; they stand before the others without gaps.
@@ -28,6 +32,7 @@
 
 /* Samples are repeated one by one, as readers that count them expect, up to this many in a file. */
 static const uint64_t MAX_REPEATED = 1000000;
+#define GRID_NS (125 * NS_PER_US)
 
 struct writer {
 	struct json json;
@@ -37,7 +42,7 @@ struct writer {
 	const struct export_samples *samples;
 	struct buf scratch;
 	struct buf ids, deltas;        /* the two parallel arrays, written at once */
-	uint64_t period_ns, start_ns;  /* start_ns: a whole number of microseconds, so that deltas start exact */
+	uint64_t period_ns, start_ns;  /* start_ns: a multiple of GRID_NS */
 	uint64_t at_ns, last_us;       /* position after, and time of, the last sample written; from start_ns */
 	uint64_t idle_ns;
 };
@@ -52,7 +57,7 @@ static uint32_t idle_id(const struct writer *w)
 
 static void add_sample(struct writer *w, uint32_t id, uint64_t length_ns)
 {
-	uint64_t us = w->at_ns / NS_PER_US;
+	uint64_t us = w->at_ns / GRID_NS * (GRID_NS / NS_PER_US);
 	const char *comma = w->ids.len ? "," : "";
 
 	buf_printf(&w->ids, "%s%u", comma, id);
@@ -120,9 +125,9 @@ static uint64_t add_samples(struct writer *w, uint64_t tid)
 	bool by_clock = tid != EXPORT_ALL_THREADS && w->samples->untimed < w->samples->total;
 	uint64_t end, idle;
 
-	w->start_ns = first_ns(w, by_clock) / NS_PER_US * NS_PER_US;
+	w->start_ns = first_ns(w, by_clock) / GRID_NS * GRID_NS;
 	if (w->start_ns == 0)
-		w->start_ns = NS_PER_US; /* readers want a start above 0 */
+		w->start_ns = GRID_NS; /* readers want a start above 0 */
 	for (size_t i = 0; i < w->samples->count; i++) {
 		if (by_clock)
 			add_gap(w, &w->samples->items[i]);

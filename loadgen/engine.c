@@ -179,13 +179,15 @@ static int add_up(struct engine *e, struct result *r, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (uint64_t i = 0; i < e->started; i++) {
 		const struct worker *w = &e->slots[i].worker;
+		uint64_t cpu_ns;
 
 		if (w->error) {
 			metrics_done(&r->metrics);
 			return err_set(err, -w->error, "a thread could not run: %s", strerror(w->error));
 		}
 		metrics_merge(&r->metrics, &w->metrics);
-		r->busy_ns[i] = w->cpu_user_ns + w->cpu_system_ns;
+		cpu_ns = w->cpu_user_ns + w->cpu_system_ns;
+		r->busy_ns[i] = cpu_ns > w->spin_ns ? cpu_ns - w->spin_ns : 0;
 		r->cpu_user_ns += w->cpu_user_ns;
 		r->cpu_system_ns += w->cpu_system_ns;
 		if (w->last_ns > last_ns)

@@ -8,13 +8,18 @@
  * Deadlines      a request costs one store (its deadline), no list and no heap. All connections are scanned at `scan_ns`,
  *                which is never later than the earliest deadline: a scan finds the earliest deadline of that moment, and
  *                whatever starts later has a later one. In a healthy run that is one scan per timeout.
- * Pause          in a run limited by time, a connection that could not connect waits PAUSE_NS: a closed port would
+ * Pause          in a run limited by time, a connection that could not connect waits pause_ns: a closed port would
  *                otherwise be knocked at as fast as the machine can, and drown every other number.
+ * Spinning       a server that is the bottleneck answers within microseconds of the last answer; if this thread slept
+ *                in between, the server would pay for waking it: measured with nginx `return 200`, 64 connections, 5 % of the server's
+ *                CPU per request. So when the last wait was shorter than spin_limit_ns, the next is polled for that long before it
+ *                blocks, unless somebody else wants this CPU. The time spent so is idle time, and is not counted as busy.
  * Giving up      if nothing was ever answered and every connection of the worker failed to connect, a run limited by time ends.
  */
 #include "worker.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -28,7 +33,9 @@
 #include "schedule.h"
 
 enum { EVENTS_MAX = 256 };
-static const uint64_t pause_ns = 10 * NS_PER_MS, scan_gap_ns = NS_PER_MS;
+static const uint64_t pause_ns = 10 * NS_PER_MS, scan_gap_ns = NS_PER_MS, spin_limit_ns = 50 * NS_PER_US;
+/* A poll that takes this long has given the CPU away: then spinning is in the way, and stays off for a while. */
+static const uint64_t yielded_ns = 8 * NS_PER_US, spin_ban_ns = 100 * NS_PER_MS;
 
 struct loop {
 	struct worker *w;
@@ -37,6 +44,8 @@ struct loop {
 	struct conn *conns;
 	struct conn_env env;
 	uint64_t busy, batch, scan_ns, timeout_ns, failed_connects;
+	uint64_t spin_from_ns;  /* not before: somebody else needs this CPU */
+	bool spin_pays;         /* the last wait was short */
 	bool draining, drained; /* no attempt starts any more; pausing connections are let go */
 };
 
@@ -272,6 +281,46 @@ static void publish(const struct loop *l)
 	store_relaxed(&counts->in_flight, l->busy);
 }
 
+/* Polls until something is ready, the limit is reached, or somebody else had the CPU. */
+static int spin(struct loop *l, struct epoll_event *events, uint64_t *ret_now_ns)
+{
+	uint64_t from_ns = clock_now(), now_ns = from_ns;
+	int n = 0;
+
+	while (n == 0 && now_ns - from_ns < spin_limit_ns && now_ns >= l->spin_from_ns) {
+		uint64_t before_ns = now_ns;
+
+		(void)sched_yield();
+		n = epoll_wait(l->env.epoll_fd, events, EVENTS_MAX, 0);
+		now_ns = clock_now();
+		if (now_ns - before_ns > yielded_ns)
+			l->spin_from_ns = now_ns + spin_ban_ns;
+	}
+	l->w->spin_ns += now_ns - from_ns;
+	*ret_now_ns = now_ns;
+	return n;
+}
+
+/* epoll_wait(), but a wait that is likely to be short is spun through: see the essay. */
+static int wait_events(struct loop *l, struct epoll_event *events)
+{
+	int timeout_ms = wait_ms(l), n = 0;
+	uint64_t from_ns = l->env.now_ns, now_ns = from_ns; /* when the last event was dealt with, or a little before */
+
+	if (l->spin_pays && from_ns >= l->spin_from_ns && timeout_ms) {
+		n = epoll_wait(l->env.epoll_fd, events, EVENTS_MAX, 0);
+		if (n != 0)
+			return n;
+		n = spin(l, events, &now_ns);
+	}
+	if (n == 0) {
+		n = epoll_wait(l->env.epoll_fd, events, EVENTS_MAX, timeout_ms);
+		now_ns = clock_now();
+	}
+	l->spin_pays = now_ns - from_ns < spin_limit_ns;
+	return n;
+}
+
 static void loop_run(struct loop *l)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -283,7 +332,7 @@ static void loop_run(struct loop *l)
 		start(l, &l->conns[i]);
 	}
 	while (l->busy > 0) {
-		int n = epoll_wait(l->env.epoll_fd, events, EVENTS_MAX, wait_ms(l));
+		int n = wait_events(l, events);
 		uint64_t before_ns = l->env.now_ns;
 
 		for (int i = 0; i < n; i++) {

@@ -28,6 +28,7 @@ struct worker {
 	struct metrics metrics; /* the worker's until it is done */
 	uint64_t last_ns;       /* when its last attempt ended */
 	uint64_t cpu_user_ns, cpu_system_ns;
+	uint64_t spin_ns;      /* of that: waited awake, with nothing to do */
 	int error;             /* positive errno: the worker could not run at all */
 	struct worker_counts { /* written relaxed by the worker, for whoever watches */
 		_Atomic uint64_t attempts, failures, in_flight;

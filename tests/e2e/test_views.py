@@ -19,6 +19,9 @@ NODE = ROOT / "tests" / "node"
 BIN = recording.BUILD / "bin"
 ANALYZE = recording.ANALYZE
 PERIOD_NS = 10101010  # 99 Hz
+# A .cpuprofile's times are multiples of 125 us (export_cpuprofile.c says why). What that adds up to in a function of these
+# recordings stays far below one sample, so within this slack every count of samples is exact.
+GRID_MS = 1.5
 
 
 def run(command, **more):
@@ -104,9 +107,9 @@ def test_every_writer_has_the_totals_of_report(snap, tmp_path, node):
     for form, name in files.items():
         (tmp_path / name).write_bytes(export(snap, form))
     imported = json.loads(node("speedscope_import.mjs", *(tmp_path / n for n in files.values())))
-    for form, unit, slack in (("cpuprofile", PERIOD_NS / 1000, 40), ("speedscope", PERIOD_NS, 0), ("folded", 1, 0)):
+    for form, unit, slack in (("cpuprofile", PERIOD_NS / 1000, GRID_MS * 1000), ("speedscope", PERIOD_NS, 0), ("folded", 1, 0)):
         first = imported[str(tmp_path / files[form])][0]
-        assert abs(first["total"] - want * unit) <= max(slack / 10, 1 if slack else 0), form
+        assert abs(first["total"] - want * unit) <= (1 if slack else 0), form
         assert_same(first["functions"], functions, unit, slack, form)
     by_thread = imported[str(tmp_path / files["speedscope"])][1:]
     assert sorted(p["name"] for p in by_thread) == ["demo (tid 4711)", "worker (tid 4712)"]
@@ -134,13 +137,13 @@ def test_chrome_devtools_shows_the_totals_of_report(snap, tmp_path, node):
         got = shown[str(path)]
         assert abs(got["total"] - total * ms) < 0.02, path.name
         assert_same(got["functions"], functions, ms, 0.02, f"{path.name}, tree")
-        assert_same(got["timeline"], functions, ms, 0.06, f"{path.name}, time line")
+        assert_same(got["timeline"], functions, ms, GRID_MS, f"{path.name}, time line")
         # The panel lists functions with own time; (idle) is the only row that is none.
         own = {name: value for name, value in functions.items() if value[0]}
         panel = {name: row for name, row in got["panel"].items() if name != "(idle)"}
         assert set(panel) <= set(own) and len(panel) >= min(5, len(own)), "rows of the panel"
         for name, row in panel.items():
-            assert abs(row["self"] - own[name][0] * ms) < 0.11, f"panel: self of {name}"
+            assert abs(row["self"] - own[name][0] * ms) < GRID_MS + 0.1, f"panel: self of {name} in {path.name}"
         assert ("(idle)" in got["panel"]) == (tid is not None)
 
 
@@ -158,8 +161,8 @@ def test_thread_time_line_keeps_the_clock(snap):
     # Each timed sample's period ends at its time, except where the one before was less than a period earlier.
     timed = [int(line.split()[3]) / 1000 for line in snapshot_lines().splitlines() if line.startswith("time 1")]
     got = [end for end, sample in ends if sample != idle][-len(timed):]
-    assert all(abs(g - t) <= PERIOD_NS / 1000 + 1 for g, t in zip(got, timed))
-    assert sum(abs(g - t) <= 1.01 for g, t in zip(got, timed)) > len(timed) / 2
+    assert all(abs(g - t) <= PERIOD_NS / 1000 + 126 for g, t in zip(got, timed))
+    assert sum(abs(g - t) <= 126 for g, t in zip(got, timed)) > len(timed) / 2
 
 
 def test_memory_metrics(snap, tmp_path, node):

@@ -55,14 +55,32 @@ async function show(page, text) {
 	await page.goto(BUNDLE + 'js_app.html');
 	await page.getByRole('tab', { name: 'Performance' }).first().click();
 	await page.evaluate(async ({ text: json, bundle }) => {
+		const { ViewManager } = await import(bundle + 'ui/legacy/legacy.js');
+		await ViewManager.ViewManager.instance().showView('timeline'); /* the tab may still be loading its panel */
 		const { TimelinePanel } = await import(bundle + 'panels/timeline/timeline.js');
 		await TimelinePanel.TimelinePanel.instance().loadFromFile(new File([json], 'test.cpuprofile', { type: 'application/json' }));
 	}, { text, bundle: BUNDLE });
+	/* A page of keyboard shortcuts opens the first time, on top of the tabs. */
+	await page.addLocatorHandler(page.locator('devtools-shortcut-dialog'), (dialog) => dialog.evaluate((e) => e.remove()),
+		{ noWaitAfter: true, times: 1 });
 	await page.getByText('Bottom-up').first().click();
 	const rows = page.locator('.timeline-tree-view tr');
 	await rows.filter({ hasText: 'ms' }).first().waitFor();
+	/* The panel opens zoomed to the busiest part; the rows are those of the part in view. Select everything, as dragging the
+	 * handles of the overview does, and wait until the view, which moves there slowly, has arrived. */
+	await page.evaluate(async (bundle) => {
+		const { TraceBounds } = await import(bundle + 'services/trace_bounds/trace_bounds.js');
+		const bounds = TraceBounds.BoundsManager.instance();
+		bounds.setTimelineVisibleWindow(bounds.state().micro.entireTraceBounds);
+	}, BUNDLE);
+	let texts = [], last;
+	do {
+		last = texts.join();
+		await page.waitForTimeout(700);
+		texts = await rows.allInnerTexts();
+	} while (texts.join() !== last);
 	const panel = {};
-	for (const row of await rows.allInnerTexts()) {
+	for (const row of texts) {
 		const r = parseRow(row);
 		if (r)
 			panel[r.name] = { self: r.self, total: r.total };
