@@ -286,7 +286,8 @@ struct model build_empty(void)
 	};
 }
 
-struct model *build_example(void)
+/* Options, losses, modules and threads of the example. */
+static void add_surroundings(struct model *m)
 {
 	static struct model_option options[] = {
 		{ "CPU", "100", SNAP_OPTION_ENVIRONMENT },
@@ -319,6 +320,19 @@ struct model *build_example(void)
 		{ 4711, "example", 1000000000, 0, 900000000 },
 		{ 4712, "worker", 2000000000, 9000000000, 100000000 },
 	};
+
+	m->options = options;
+	m->option_count = 3;
+	m->losses = losses;
+	m->loss_count = 3;
+	m->modules = modules;
+	m->module_count = 3;
+	m->threads = threads;
+	m->thread_count = 2;
+}
+
+struct model *build_example(void)
+{
 	/* main (1) calls a (2) and b (3); b calls the library (4); 5 was truncated above the library. */
 	static struct model_node nodes[] = {
 		{ 0, 0x401000 },       { 1, 0x402000 },          { 1, 0x403000 },
@@ -336,17 +350,10 @@ struct model *build_example(void)
 	static struct model m;
 
 	m = build_empty();
+	add_surroundings(&m);
 	m.heap_mode = SNAP_HEAP_FULL;
 	m.heap_peak_bytes = 5800;
 	m.heap_peak_ns = 5000000000;
-	m.options = options;
-	m.option_count = 3;
-	m.losses = losses;
-	m.loss_count = 3;
-	m.modules = modules;
-	m.module_count = 3;
-	m.threads = threads;
-	m.thread_count = 2;
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.heap = heap;
