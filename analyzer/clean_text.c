@@ -29,9 +29,10 @@ static size_t decode(const unsigned char *s, uint32_t *ret)
 
 static bool is_shown(uint32_t c)
 {
-	return c >= 0x20 && c != UINT32_MAX && !(c >= 0x7f && c <= 0x9f) && /* controls */
+	return c >= 0x20 && c != UINT32_MAX && !(c >= 0x7f && c <= 0x9f) &&      /* controls */
 	       !(c >= 0x200e && c <= 0x200f) && !(c >= 0x2028 && c <= 0x202e) && /* marks, separators, overrides */
-	       !(c >= 0x2066 && c <= 0x2069) && c != 0xfeff && (c & 0xfffe) != 0xfffe; /* isolates, BOM, noncharacters */
+	       !(c >= 0x2066 && c <= 0x2069) && c != 0xfeff &&
+	       (c & 0xfffe) != 0xfffe; /* isolates, BOM, noncharacters */
 }
 
 /* One cleaned character; returns how many bytes of `s` it took. */

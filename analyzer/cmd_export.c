@@ -15,7 +15,8 @@ struct options {
 
 static const struct cli_option option_table[] = {
 	{ "format", 'f', CLI_STRING, "F", "one of:" EXPORTERS(EXPORTER_WORD), offsetof(struct options, format) },
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output", offsetof(struct options, output) },
+	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	  offsetof(struct options, output) },
 	{ "metric", 'm', CLI_STRING, "M", "as for report (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
 	{ "thread", 't', CLI_STRING, "TID", "only this thread; a cpuprofile then shows when it ran and when not",
@@ -36,8 +37,8 @@ static int find_format(const char *name, const struct exporter **ret, struct err
 	if (!*ret)
 		return err_set(err, -EINVAL, "unknown format '%s'; there are:" EXPORTERS(EXPORTER_WORD), name);
 	if (!(*ret)->write)
-		return err_set(err, -ENOSYS, "format %s (%s) is not built yet; there are:" EXPORTERS(EXPORTER_WORD), name,
-			       (*ret)->help);
+		return err_set(err, -ENOSYS, "format %s (%s) is not built yet; there are:" EXPORTERS(EXPORTER_WORD),
+		               name, (*ret)->help);
 	return 0;
 }
 

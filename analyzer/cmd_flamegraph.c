@@ -19,10 +19,12 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output", offsetof(struct options, output) },
+	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	  offsetof(struct options, output) },
 	{ "metric", 'm', CLI_STRING, "M", "as for report (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
-	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name and the metric", offsetof(struct options, title) },
+	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name and the metric",
+	  offsetof(struct options, title) },
 	{ "width", 'w', CLI_U64, "PX", "fixed width (default: that of the window)", offsetof(struct options, width) },
 	{ "min-width", 0, CLI_DOUBLE, "PX", "leave out frames narrower than this in the whole picture (default 0.01)",
 	  offsetof(struct options, min_width) },
@@ -57,7 +59,7 @@ static int check(const struct options *o, size_t inputs, uint64_t *ret_tid, stru
 		return err_set(err, -EINVAL, "--min-width takes pixels, 0 or more");
 	if (inputs == 1 && (o->before || o->normalize))
 		return err_set(err, -EINVAL, "%s compares two snapshots; give B too",
-			       o->before ? "--before" : "--normalize");
+		               o->before ? "--before" : "--normalize");
 	if (o->thread && inputs == 2)
 		return err_set(err, -EINVAL, "--thread works with one snapshot: two have different threads");
 	if (o->thread && units_parse_count(o->thread, ret_tid) < 0)
@@ -94,13 +96,13 @@ static int merge(struct work *w, const struct options *o, struct err *err)
 
 	if (w->tid != TREE_ALL_THREADS && w->period_ns == 0)
 		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
-			       profile_metric_text(w->profiles[0]->metric));
+		               profile_metric_text(w->profiles[0]->metric));
 	rc = functions_build(w->profiles, w->n, &w->functions, err);
 	if (rc == 0)
 		rc = tree_build(inputs, w->n, &w->functions, &options, &w->tree, err);
 	if (rc == 0 && w->tree->nodes[0].total[0] == 0 && w->tree->nodes[0].total[1] == 0)
 		rc = err_set(err, -ENODATA, "nothing of %s was recorded%s", profile_metric_text(w->profiles[0]->metric),
-			     w->tid == TREE_ALL_THREADS ? "" : " on that thread");
+		             w->tid == TREE_ALL_THREADS ? "" : " on that thread");
 	return rc;
 }
 
@@ -114,10 +116,10 @@ static void add_total(const struct work *w, size_t k, struct buf *out)
 		buf_add_str(out, units_print_duration(text, sizeof(text), total));
 	else if (w->period_ns)
 		buf_printf(out, "%s in %llu samples", units_print_duration(text, sizeof(text), total * w->period_ns),
-			   (unsigned long long)total);
+		           (unsigned long long)total);
 	else if (strcmp(unit, "bytes") == 0)
 		buf_printf(out, "%s in %llu blocks", units_print_bytes(text, sizeof(text), total),
-			   (unsigned long long)w->tree->nodes[0].count[k]);
+		           (unsigned long long)w->tree->nodes[0].count[k]);
 	else
 		buf_printf(out, "%llu %s", (unsigned long long)total, unit);
 }
@@ -145,18 +147,21 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 {
 	const struct profile *p = w->profiles[0];
 	struct buf title = { 0 }, subtitle = { 0 }, lost = { 0 };
-	struct flamegraph_options look = { .width_px = (uint32_t)o->width, .min_width_px = o->min_width,
-					   .inverted = o->inverted, .before = o->before, .normalize = o->normalize };
+	struct flamegraph_options look = { .width_px = (uint32_t)o->width,
+		                           .min_width_px = o->min_width,
+		                           .inverted = o->inverted,
+		                           .before = o->before,
+		                           .normalize = o->normalize };
 	struct flamegraph_input in = { w->tree, &w->functions, w->n, p->metric, w->period_ns };
 	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
 	const char *notes[1];
 
 	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_metric_text(p->metric),
-		   w->n == 2 ? ", what grew and shrank" : "");
+	           w->n == 2 ? ", what grew and shrank" : "");
 	write_subtitle(w, o, paths, &subtitle);
 	if (losses) {
 		buf_printf(&lost, "%llu events were lost while recording: the total is too small by them.",
-			   (unsigned long long)losses);
+		           (unsigned long long)losses);
 		notes[look.note_count++] = lost.data;
 	}
 	look.title = o->title ? o->title : title.data;

@@ -26,10 +26,10 @@ int export_check_thread(const struct profile *p, uint64_t tid, struct err *err)
 		return 0;
 	if (p->period_ns == 0)
 		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
-			       profile_metric_text(p->metric));
+		               profile_metric_text(p->metric));
 	for (size_t i = 0; i < p->thread_count; i++)
 		if (p->threads[i].tid == tid)
 			return 0;
 	return err_set(err, -EINVAL, "no thread %llu in this profile (probe-analyze info lists them)",
-		       (unsigned long long)tid);
+	               (unsigned long long)tid);
 }

@@ -41,9 +41,9 @@ struct writer {
 	const struct tree *tree;
 	const struct export_samples *samples;
 	struct buf scratch;
-	struct buf ids, deltas;        /* the two parallel arrays, written at once */
-	uint64_t period_ns, start_ns;  /* start_ns: a multiple of GRID_NS */
-	uint64_t at_ns, last_us;       /* position after, and time of, the last sample written; from start_ns */
+	struct buf ids, deltas;       /* the two parallel arrays, written at once */
+	uint64_t period_ns, start_ns; /* start_ns: a multiple of GRID_NS */
+	uint64_t at_ns, last_us;      /* position after, and time of, the last sample written; from start_ns */
 	uint64_t idle_ns;
 };
 
@@ -91,7 +91,7 @@ static uint64_t first_ns(const struct writer *w, bool by_clock)
 	for (size_t i = 0; by_clock && i < w->samples->count; i++)
 		if (w->samples->items[i].time_ns)
 			return subtract(w->samples->items[i].time_ns,
-					(before + w->samples->items[i].weight) * w->period_ns);
+			                (before + w->samples->items[i].weight) * w->period_ns);
 	return w->p->start_ns;
 }
 
@@ -243,8 +243,8 @@ int export_cpuprofile(const struct profile *p, const struct export_options *o, s
 
 	if (p->period_ns == 0)
 		return err_set(err, -EINVAL,
-			       "a .cpuprofile holds time, not %s: use --format speedscope or folded for this metric",
-			       profile_metric_text(p->metric));
+		               "a .cpuprofile holds time, not %s: use --format speedscope or folded for this metric",
+		               profile_metric_text(p->metric));
 	rc = export_check_thread(p, o->tid, err);
 	if (rc == 0)
 		rc = functions_build(&p, 1, &functions, err);

@@ -28,8 +28,7 @@ static void add_name(struct buf *out, const char *name)
 		if (out->data[i] == ';')
 			out->data[i] = ':';
 	len = out->len - start;
-	for (digits = 0; digits < len && strchr("0123456789.", out->data[out->len - 1 - digits]); digits++) {
-	}
+	for (digits = 0; digits < len && strchr("0123456789.", out->data[out->len - 1 - digits]); digits++) {}
 	if (digits && digits < len && out->data[out->len - 1 - digits] == ' ')
 		out->data[out->len - 1 - digits] = '_';
 	if (out->len == start)
@@ -91,7 +90,7 @@ static int write_tree(const struct tree *t, const struct functions *functions, c
 }
 
 static int write_filtered(const struct profile *p, const struct functions *functions, uint64_t tid, const char *first,
-			  struct buf *out, struct err *err)
+                          struct buf *out, struct err *err)
 {
 	struct tree_options options = { .order = TREE_LARGEST_FIRST, .tid = tid };
 	struct tree *t = NULL;
@@ -114,7 +113,7 @@ static bool is_repeated(const struct profile *p, size_t thread)
 }
 
 static int write_by_thread(const struct profile *p, const struct functions *functions, uint64_t tid, struct buf *out,
-			   struct err *err)
+                           struct err *err)
 {
 	int rc = 0;
 
@@ -137,13 +136,13 @@ int export_folded(const struct profile *p, const struct export_options *o, struc
 
 	if (rc == 0 && o->thread_frames && p->period_ns == 0)
 		rc = err_set(err, -EINVAL, "%s is not recorded by thread; leave --with-thread out",
-			     profile_metric_text(p->metric));
+		             profile_metric_text(p->metric));
 	if (rc == 0)
 		rc = functions_build(&p, 1, &functions, err);
 	if (rc < 0)
 		return rc;
-	rc = o->thread_frames ? write_by_thread(p, &functions, o->tid, out, err) :
-				write_filtered(p, &functions, o->tid, NULL, out, err);
+	rc = o->thread_frames ? write_by_thread(p, &functions, o->tid, out, err)
+	                      : write_filtered(p, &functions, o->tid, NULL, out, err);
 	functions_done(&functions);
 	return rc;
 }

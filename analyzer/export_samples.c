@@ -12,7 +12,8 @@ int export_samples_get(const struct profile *p, uint64_t tid, struct export_samp
 {
 	struct export_samples s = { 0 };
 	uint64_t *left = calloc(p->stack_count + 1, sizeof(*left));
-	size_t timed = p->stack_count; /* timed samples are put after the place for all stacks, and moved down at the end */
+	size_t timed =
+	        p->stack_count; /* timed samples are put after the place for all stacks, and moved down at the end */
 
 	s.items = calloc(p->stack_count + p->sample_count + 1, sizeof(*s.items));
 	if (!left || !s.items) {
@@ -30,7 +31,8 @@ int export_samples_get(const struct profile *p, uint64_t tid, struct export_samp
 			continue;
 		left[sample->stack] -= weight;
 		s.total += weight;
-		s.items[timed++] = (struct export_sample){ sample->stack, weight, sample->time_ns ? sample->time_ns : 1 };
+		s.items[timed++] =
+		        (struct export_sample){ sample->stack, weight, sample->time_ns ? sample->time_ns : 1 };
 	}
 	for (size_t i = 0; i < p->stack_count; i++) {
 		if (left[i] == 0 || !export_has_tid(p, p->stacks[i].thread, tid))

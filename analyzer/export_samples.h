@@ -17,8 +17,8 @@ struct export_sample {
 struct export_samples {
 	struct export_sample *items;
 	size_t count;
-	uint64_t total;    /* sum of weights */
-	uint64_t untimed;  /* of those without a time */
+	uint64_t total;   /* sum of weights */
+	uint64_t untimed; /* of those without a time */
 };
 
 /* `tid`: only threads with it; UINT64_MAX: all. 0 or -ENOMEM. */

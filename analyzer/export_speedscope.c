@@ -144,7 +144,7 @@ static int write_profiles(struct writer *w, uint64_t tid)
 		rc = write_thread(w, last);
 	} else {
 		buf_printf(&name, "%s: %s%s", w->p->comm ? w->p->comm : "", profile_metric_text(w->p->metric),
-			   listed > 1 ? ", all threads" : "");
+		           listed > 1 ? ", all threads" : "");
 		rc = write_profile(w, name.data ? name.data : "", tid);
 	}
 	for (size_t i = 0; rc == 0 && listed > 1 && i < w->p->thread_count; i++)
@@ -165,7 +165,9 @@ static const char *unit_of(const struct profile *p)
 int export_speedscope(const struct profile *p, const struct export_options *o, struct buf *out, struct err *err)
 {
 	struct functions functions;
-	struct writer w = { .p = p, .functions = &functions, .scale = p->period_ns ? p->period_ns : 1, .unit = unit_of(p) };
+	struct writer w = {
+		.p = p, .functions = &functions, .scale = p->period_ns ? p->period_ns : 1, .unit = unit_of(p)
+	};
 	struct buf name = { 0 };
 	int rc = export_check_thread(p, o->tid, err);
 
@@ -177,7 +179,7 @@ int export_speedscope(const struct profile *p, const struct export_options *o, s
 	json_object_begin(&w.json);
 	json_key_string(&w.json, "$schema", "https://www.speedscope.app/file-format-schema.json");
 	buf_printf(&name, "%s, pid %llu: %s", p->comm ? p->comm : "", (unsigned long long)p->pid,
-		   profile_metric_text(p->metric));
+	           profile_metric_text(p->metric));
 	write_text(&w, "name", name.data ? name.data : "");
 	json_key_string(&w.json, "exporter", "perfprobe@" PERFPROBE_VERSION);
 	json_key_u64(&w.json, "activeProfileIndex", 0);

@@ -215,13 +215,13 @@ static size_t write_notes(const struct flamegraph_layout *l, struct buf *notes)
 			buf_add_str(notes, l->side ? "Vanished: " : "New: ");
 			add_amount(l, value, notes);
 			buf_printf(notes, " in %u frame%s that the %s profile does not have.", frames,
-				   frames == 1 ? "" : "s", l->side ? "second" : "first");
+			           frames == 1 ? "" : "s", l->side ? "second" : "first");
 			add_note(notes, &count);
 		}
 	}
 	if (l->dropped_count) {
 		buf_printf(notes, "%u frame%s narrower than %g px left out: ", l->dropped_count,
-			   l->dropped_count == 1 ? "" : "s", l->options->min_width_px);
+		           l->dropped_count == 1 ? "" : "s", l->options->min_width_px);
 		add_amount(l, l->dropped_value, notes);
 		buf_add_char(notes, '.');
 		add_note(notes, &count);
@@ -263,7 +263,7 @@ static void draw_frame(const struct flamegraph_layout *l, uint32_t i, double top
 	clean_xml(out, i == 0 ? "all" : l->in->functions->items[node->function].name, 0);
 	add_tooltip(l, i, out);
 	buf_printf(out, "</title><rect x=\"%.2f\" y=\"%g\" width=\"%.2f\" height=\"%d\"/>", x, y,
-		   width > 1.5 ? width - 0.5 : width, FRAME_HEIGHT - 1);
+	           width > 1.5 ? width - 0.5 : width, FRAME_HEIGHT - 1);
 	if (width >= 3 * CHAR_WIDTH + 2 * TEXT_PAD) {
 		buf_printf(out, "<text x=\"%.2f\" y=\"%g\">", x + TEXT_PAD, y + 13);
 		add_label(l, i, width, out);
@@ -303,12 +303,12 @@ static void add_palette(const struct flamegraph_layout *l, bool dark, struct buf
 		double hue = (time ? 6 : 82) + (i * 7 % FLAMEGRAPH_COLOURS) * (time ? 48.0 : 76.0) / FLAMEGRAPH_COLOURS;
 		int light = (dark ? 56 : 66) + i % 4 * 3;
 
-		buf_printf(out, ".c%d rect{fill:hsl(%.0f,%d%%,%d%%)}", i, hue, time ? (dark ? 68 : 86) : (dark ? 36 : 48),
-			   light);
+		buf_printf(out, ".c%d rect{fill:hsl(%.0f,%d%%,%d%%)}", i, hue,
+		           time ? (dark ? 68 : 86) : (dark ? 36 : 48), light);
 	}
 	for (int i = 0; i < 4; i++)
 		buf_printf(out, ".cu%d rect{fill:hsl(%d,%d%%,%d%%)}", i, time ? 40 : 110, dark ? 14 : 22,
-			   (dark ? 60 : 76) + 2 * i);
+		           (dark ? 60 : 76) + 2 * i);
 }
 
 static void add_diff_palette(bool dark, struct buf *out)
@@ -317,7 +317,7 @@ static void add_diff_palette(bool dark, struct buf *out)
 
 	for (int i = -FLAMEGRAPH_MAX_DIFF; i <= FLAMEGRAPH_MAX_DIFF; i++)
 		buf_printf(out, ".d%d rect{fill:hsl(%d,%d%%,%d%%)}", i, i > 0 ? 6 : 212, i == 0 ? 0 : 84,
-			   same - abs(i) * (same - 60) / FLAMEGRAPH_MAX_DIFF);
+		           same - abs(i) * (same - 60) / FLAMEGRAPH_MAX_DIFF);
 }
 
 static void add_style(const struct flamegraph_layout *l, struct buf *out)
@@ -342,10 +342,11 @@ static void draw(const struct flamegraph_layout *l, const struct buf *notes, siz
 	uint32_t height = top + levels * FRAME_HEIGHT + FOOT_HEIGHT;
 	const char *note = notes->data;
 
-	buf_printf(out,
-		   "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\"?>\n"
-		   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 %u %u\">\n<title>",
-		   l->width_px, height, l->width_px, height);
+	buf_printf(
+	        out,
+	        "<?xml version=\"1.0\" encoding=\"UTF-8\" standalone=\"no\"?>\n"
+	        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%u\" height=\"%u\" viewBox=\"0 0 %u %u\">\n<title>",
+	        l->width_px, height, l->width_px, height);
 	clean_xml(out, l->options->title, 0);
 	buf_add_str(out, "</title>\n");
 	add_style(l, out);

@@ -27,7 +27,7 @@ struct flamegraph_input {
 	const struct functions *functions;
 	size_t profile_count; /* 1, or 2: differential */
 	enum profile_metric metric;
-	uint64_t period_ns;   /* time that a value of 1 stands for; 0 for heap metrics */
+	uint64_t period_ns; /* time that a value of 1 stands for; 0 for heap metrics */
 };
 
 void flamegraph_write(const struct flamegraph_input *in, const struct flamegraph_options *options, struct buf *out);

@@ -95,7 +95,7 @@ static uint64_t cell(const struct flamegraph_layout *l, const struct used *u, ui
 }
 
 static void write_column(struct json *j, const struct flamegraph_layout *l, const struct used *u, const char *key,
-			 enum column column, size_t k)
+                         enum column column, size_t k)
 {
 	json_key(j, key);
 	json_array_begin(j);
@@ -146,7 +146,7 @@ static void write_all(struct json *j, const struct flamegraph_layout *l, const s
 void flamegraph_data(const struct flamegraph_layout *l, struct buf *out)
 {
 	struct used u = { calloc(l->in->functions->count + 1, sizeof(uint32_t)),
-			  calloc(l->in->functions->count + 1, sizeof(uint32_t)), 0 };
+		          calloc(l->in->functions->count + 1, sizeof(uint32_t)), 0 };
 	struct buf text = { 0 };
 	struct json j;
 

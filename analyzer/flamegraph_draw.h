@@ -6,10 +6,10 @@
 struct flamegraph_layout {
 	const struct flamegraph_input *in;
 	const struct flamegraph_options *options;
-	size_t side;          /* whose totals are widths */
+	size_t side; /* whose totals are widths */
 	uint32_t width_px;
-	double *x;            /* per tree node: left edge, in values of `side` */
-	uint32_t *kept;       /* per tree node: index among those stored in the file, or TREE_NO_NODE */
+	double *x;      /* per tree node: left edge, in values of `side` */
+	uint32_t *kept; /* per tree node: index among those stored in the file, or TREE_NO_NODE */
 	uint32_t kept_count;
 	uint32_t dropped_count;
 	uint64_t dropped_value;

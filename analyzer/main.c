@@ -11,7 +11,8 @@
 #include "cmd.h"
 
 /* Every command of the program in the order of its help. What has no `run` is not built yet. */
-static const struct cli_command *const built[] = { &cmd_info, &cmd_report, &cmd_diff, &cmd_leaks, &cmd_flamegraph, &cmd_export };
+static const struct cli_command *const built[] = { &cmd_info,  &cmd_report,     &cmd_diff,
+	                                           &cmd_leaks, &cmd_flamegraph, &cmd_export };
 
 static const struct {
 	const char *name, *help;

@@ -77,16 +77,15 @@ static int child_of(struct builder *b, uint32_t parent, uint32_t function, uint3
 			return rc;
 		return child_of(b, parent, function, ret); /* one level: there is room now */
 	}
-	b->nodes[b->count] = (struct tree_node){
-		.parent = parent, .function = function, .depth = b->nodes[parent].depth + 1
-	};
+	b->nodes[b->count] =
+	        (struct tree_node){ .parent = parent, .function = function, .depth = b->nodes[parent].depth + 1 };
 	b->slots[s] = (uint32_t)b->count;
 	*ret = (uint32_t)b->count++;
 	return 0;
 }
 
 static int add_stack(struct builder *b, const struct profile_stack *stack, const uint32_t *of_frame, uint32_t unknown,
-		     bool reverse, uint32_t *ret)
+                     bool reverse, uint32_t *ret)
 {
 	uint32_t at = 0;
 	int rc = 0;
@@ -108,7 +107,7 @@ static bool is_wanted(const struct profile *p, const struct profile_stack *stack
 }
 
 static int add_profile(struct builder *b, const struct tree_input *in, const struct functions *functions, size_t k,
-		       const struct tree_options *options, uint32_t *end_of_stack)
+                       const struct tree_options *options, uint32_t *end_of_stack)
 {
 	const struct profile *p = in->profile;
 
@@ -120,7 +119,7 @@ static int add_profile(struct builder *b, const struct tree_input *in, const str
 		if (!is_wanted(p, stack, options->tid))
 			continue;
 		rc = add_stack(b, stack, functions->of_frame[k], functions->unknown, options->reverse,
-			       &end_of_stack[i]);
+		               &end_of_stack[i]);
 		if (rc < 0)
 			return rc;
 		b->nodes[end_of_stack[i]].self[k] += stack->value * in->scale;
@@ -180,7 +179,7 @@ static void group_children(const struct tree_node *nodes, size_t count, uint32_t
 
 /* Breadth first: the queue is the new order itself. */
 static void lay_out(const struct order *o, const uint32_t *first, uint32_t *children, struct tree *t, uint32_t *new_of,
-		    uint32_t *old_of)
+                    uint32_t *old_of)
 {
 	size_t tail = 1;
 
@@ -227,7 +226,7 @@ static int order_nodes(const struct order *o, size_t count, struct tree *t, cons
 }
 
 int tree_build(const struct tree_input *inputs, size_t n, const struct functions *functions,
-	       const struct tree_options *options, struct tree **ret_tree, struct err *err)
+               const struct tree_options *options, struct tree **ret_tree, struct err *err)
 {
 	struct builder b = { 0 };
 	struct tree *t = calloc(1, sizeof(*t));
@@ -240,9 +239,8 @@ int tree_build(const struct tree_input *inputs, size_t n, const struct functions
 	}
 	for (size_t k = 0; rc == 0 && k < n; k++) {
 		t->end_of_stack[k] = calloc(inputs[k].profile->stack_count + 1, sizeof(uint32_t));
-		rc = t->end_of_stack[k] ?
-			     add_profile(&b, &inputs[k], functions, k, options, t->end_of_stack[k]) :
-			     -ENOMEM;
+		rc = t->end_of_stack[k] ? add_profile(&b, &inputs[k], functions, k, options, t->end_of_stack[k])
+		                        : -ENOMEM;
 	}
 	if (rc == 0) {
 		struct order o = { b.nodes, functions->items, options->order, n - 1 };
@@ -254,8 +252,8 @@ int tree_build(const struct tree_input *inputs, size_t n, const struct functions
 	free(b.slots);
 	if (rc < 0) {
 		tree_free(t);
-		return err_set(err, rc, rc == -E2BIG ? "the call tree has too many nodes" :
-						       "out of memory for the call tree");
+		return err_set(err, rc,
+		               rc == -E2BIG ? "the call tree has too many nodes" : "out of memory for the call tree");
 	}
 	*ret_tree = t; /* moved */
 	return 0;

@@ -21,7 +21,7 @@ struct tree_node {
 	uint32_t parent;   /* the root's is 0 */
 	uint32_t function; /* index into functions */
 	uint32_t first_child, child_count;
-	uint32_t depth;    /* root 0 */
+	uint32_t depth; /* root 0 */
 	uint64_t total[2], self[2];
 	uint64_t count[2]; /* blocks or samples, inclusive */
 };
@@ -54,7 +54,7 @@ struct tree_input {
 
 /* `functions` must be built from the same profiles in the same order. 0, -ENOMEM, or -E2BIG. */
 int tree_build(const struct tree_input *inputs, size_t n, const struct functions *functions,
-	       const struct tree_options *options, struct tree **ret_tree, struct err *err) MUST_USE;
+               const struct tree_options *options, struct tree **ret_tree, struct err *err) MUST_USE;
 void tree_free(struct tree *t);
 /* Asserts the invariants named above; for tests. */
 void tree_check(const struct tree *t);

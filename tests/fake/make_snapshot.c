@@ -21,11 +21,11 @@ static struct model_sample samples[MAX_ROWS];
 static struct model_loss losses[16];
 static char loss_names[16][MAX_TEXT], comm[MAX_TEXT] = "demo";
 static struct model_module modules[] = { { .start = 0x400000,
-					   .end = 0x500000,
-					   .bias = 0,
-					   .flags = SNAP_MODULE_MAIN,
-					   .load_ns = 1,
-					   .path = "/nowhere/demo" } };
+	                                   .end = 0x500000,
+	                                   .bias = 0,
+	                                   .flags = SNAP_MODULE_MAIN,
+	                                   .load_ns = 1,
+	                                   .path = "/nowhere/demo" } };
 static struct model_thread threads[] = { { 4711, "demo", 1000000000, 0, 1 }, { 4712, "worker", 2000000000, 0, 1 } };
 
 static uint32_t node_of(struct model *m, uint32_t parent, uint64_t pc)
@@ -66,7 +66,7 @@ static bool read_line(struct model *m, const char *line)
 		return true;
 	}
 	if (sscanf(line, "heap %4095s %lf %lu %lf %lu", stack, &h.alloc_count, &h.alloc_bytes, &h.free_count,
-		   &h.free_bytes) == 5) {
+	           &h.free_bytes) == 5) {
 		h.stack = stack_of(m, stack);
 		heap[m->heap_count++] = h;
 		return true;

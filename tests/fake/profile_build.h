@@ -18,4 +18,4 @@ enum { FAKE_THREADS = 4 };
 
 /* The caller frees it with profile_free(). period_ns is 10 ms for cpu and wall. */
 struct profile *fake_profile(enum profile_metric metric, const char *text, const struct fake_sample *samples,
-			     size_t sample_count);
+                             size_t sample_count);

@@ -53,10 +53,14 @@ static void draw(const struct profile *const *profiles, size_t n, struct buf *ou
 	struct tree_input inputs[2];
 	struct tree_options options = { .tid = TREE_ALL_THREADS };
 	const char *notes[] = { "7 samples were lost: the total is too small by that." };
-	struct flamegraph_options look = { .title = "demo (pid 4711): <CPU> & \"time\"", .subtitle = "made by a test",
-					   .notes = notes, .note_count = 1 };
-	struct flamegraph_input in = { .functions = &functions, .profile_count = n, .metric = profiles[0]->metric,
-				       .period_ns = profiles[0]->period_ns };
+	struct flamegraph_options look = { .title = "demo (pid 4711): <CPU> & \"time\"",
+		                           .subtitle = "made by a test",
+		                           .notes = notes,
+		                           .note_count = 1 };
+	struct flamegraph_input in = { .functions = &functions,
+		                       .profile_count = n,
+		                       .metric = profiles[0]->metric,
+		                       .period_ns = profiles[0]->period_ns };
 
 	if (getenv("FIXTURE_MIN_WIDTH"))
 		look.min_width_px = strtod(getenv("FIXTURE_MIN_WIDTH"), NULL);

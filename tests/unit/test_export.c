@@ -42,7 +42,8 @@ static void folded_table(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(folded); i++) {
 		struct profile *p = fake_profile(METRIC_CPU, folded[i].text, NULL, 0);
-		char *got = written("folded", p, (struct export_options){ EXPORT_ALL_THREADS, folded[i].thread_frames, false, 0 });
+		char *got = written("folded", p,
+		                    (struct export_options){ EXPORT_ALL_THREADS, folded[i].thread_frames, false, 0 });
 
 		T_STR(folded[i].name, got, folded[i].want);
 		free(got);
@@ -50,12 +51,15 @@ static void folded_table(void **state)
 	}
 }
 
-#define ROOT_FRAME                                                                                                     \
-	"\"callFrame\":{\"functionName\":\"(root)\",\"scriptId\":\"0\",\"url\":\"\",\"lineNumber\":-1,\"columnNumber\":-1}"
-#define IDLE_FRAME                                                                                                     \
-	"\"callFrame\":{\"functionName\":\"(idle)\",\"scriptId\":\"0\",\"url\":\"\",\"lineNumber\":-1,\"columnNumber\":-1}"
-#define MAIN_FRAME                                                                                                     \
-	"\"callFrame\":{\"functionName\":\"main\",\"scriptId\":\"1\",\"url\":\"file:///usr/bin/demo\",\"lineNumber\":-1,"      \
+#define ROOT_FRAME                                                                                      \
+	"\"callFrame\":{\"functionName\":\"(root)\",\"scriptId\":\"0\",\"url\":\"\",\"lineNumber\":-1," \
+	"\"columnNumber\":-1}"
+#define IDLE_FRAME                                                                                      \
+	"\"callFrame\":{\"functionName\":\"(idle)\",\"scriptId\":\"0\",\"url\":\"\",\"lineNumber\":-1," \
+	"\"columnNumber\":-1}"
+#define MAIN_FRAME                                                                               \
+	"\"callFrame\":{\"functionName\":\"main\",\"scriptId\":\"1\",\"url\":\"file:///usr/bin/" \
+	"demo\",\"lineNumber\":-1,"                                                              \
 	"\"columnNumber\":-1}"
 
 /* CPU axis: every sample one period (10 ms), then the idle sample that ends the last one. start_ns is 1 s. */
@@ -66,12 +70,14 @@ static void cpuprofile_of_all_threads(void **state)
 
 	(void)state;
 	assert_string_equal(
-		got,
-		"{\"nodes\":[{\"id\":1," ROOT_FRAME ",\"hitCount\":0,\"children\":[2,4]},{\"id\":2," MAIN_FRAME
-		",\"hitCount\":2,\"children\":[3]},{\"id\":3,\"callFrame\":{\"functionName\":\"f\",\"scriptId\":\"2\",\"url\":"
-		"\"file:///s/f.c\",\"lineNumber\":6,\"columnNumber\":0},\"hitCount\":1,\"children\":[]},{\"id\":4," IDLE_FRAME
-		",\"hitCount\":0,\"children\":[]}],\"startTime\":1000000,\"endTime\":1030000,\"samples\":[2,2,3,4],"
-		"\"timeDeltas\":[0,10000,10000,10000]}\n");
+	        got,
+	        "{\"nodes\":[{\"id\":1," ROOT_FRAME ",\"hitCount\":0,\"children\":[2,4]},{\"id\":2," MAIN_FRAME
+	        ",\"hitCount\":2,\"children\":[3]},{\"id\":3,\"callFrame\":{\"functionName\":\"f\",\"scriptId\":\"2\","
+	        "\"url\":"
+	        "\"file:///s/"
+	        "f.c\",\"lineNumber\":6,\"columnNumber\":0},\"hitCount\":1,\"children\":[]},{\"id\":4," IDLE_FRAME
+	        ",\"hitCount\":0,\"children\":[]}],\"startTime\":1000000,\"endTime\":1030000,\"samples\":[2,2,3,4],"
+	        "\"timeDeltas\":[0,10000,10000,10000]}\n");
 	free(got);
 	profile_free(p);
 }
@@ -83,13 +89,13 @@ static void cpuprofile_of_all_threads(void **state)
 static void cpuprofile_of_a_thread_has_gaps(void **state)
 {
 	const struct fake_sample samples[] = { { UINT64_C(10000000000), 1, 0 },
-					       { UINT64_C(10012000000), 1, 0 },
-					       { UINT64_C(10500000000), 1, 0 } };
+		                               { UINT64_C(10012000000), 1, 0 },
+		                               { UINT64_C(10500000000), 1, 0 } };
 	struct profile *p = fake_profile(METRIC_CPU, "main 5\n1|other 9\n", samples, 3);
 	char *got = written("cpuprofile", p, (struct export_options){ .tid = 1000 });
 	/* Idle: 10.01 -> 10.49 s (480 ms) and 10.50 -> 61 s (50,500 ms), 5098 periods: exactly a multiple of 10 ms. */
 	const char *end = "\"startTime\":9970000,\"endTime\":61000000,\"samples\":[2,2,2,2,3,2,3,3],"
-			  "\"timeDeltas\":[0,10000,10000,10000,10000,480000,10000,50500000]}\n";
+	                  "\"timeDeltas\":[0,10000,10000,10000,10000,480000,10000,50500000]}\n";
 	const char *idle = "{\"id\":3," IDLE_FRAME ",\"hitCount\":5098,\"children\":[]}";
 
 	(void)state;
@@ -138,15 +144,19 @@ static void speedscope_of_two_threads(void **state)
 
 	(void)state;
 	assert_string_equal(
-		got, "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"name\":\"demo, pid 4711: CPU time\","
-		     "\"exporter\":\"perfprobe@" PERFPROBE_VERSION "\",\"activeProfileIndex\":0,\"shared\":{\"frames\":["
-		     "{\"name\":\"main\",\"file\":\"/usr/bin/demo\"},{\"name\":\"a\",\"file\":\"/usr/bin/demo\"}]},\"profiles\":["
-		     "{\"type\":\"sampled\",\"name\":\"demo: CPU time, all threads\",\"unit\":\"nanoseconds\",\"startValue\":0,"
-		     "\"endValue\":40000000,\"samples\":[[0,1],[0],[0,1]],\"weights\":[20000000,10000000,10000000]},"
-		     "{\"type\":\"sampled\",\"name\":\"thread-0 (tid 1000)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
-		     "\"endValue\":30000000,\"samples\":[[0,1]],\"weights\":[30000000]},"
-		     "{\"type\":\"sampled\",\"name\":\"thread-1 (tid 1001)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
-		     "\"endValue\":10000000,\"samples\":[[0]],\"weights\":[10000000]}]}\n");
+	        got,
+	        "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\"name\":\"demo, pid 4711: CPU "
+	        "time\","
+	        "\"exporter\":\"perfprobe@" PERFPROBE_VERSION "\",\"activeProfileIndex\":0,\"shared\":{\"frames\":["
+	        "{\"name\":\"main\",\"file\":\"/usr/bin/demo\"},{\"name\":\"a\",\"file\":\"/usr/bin/"
+	        "demo\"}]},\"profiles\":["
+	        "{\"type\":\"sampled\",\"name\":\"demo: CPU time, all "
+	        "threads\",\"unit\":\"nanoseconds\",\"startValue\":0,"
+	        "\"endValue\":40000000,\"samples\":[[0,1],[0],[0,1]],\"weights\":[20000000,10000000,10000000]},"
+	        "{\"type\":\"sampled\",\"name\":\"thread-0 (tid 1000)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
+	        "\"endValue\":30000000,\"samples\":[[0,1]],\"weights\":[30000000]},"
+	        "{\"type\":\"sampled\",\"name\":\"thread-1 (tid 1001)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
+	        "\"endValue\":10000000,\"samples\":[[0]],\"weights\":[10000000]}]}\n");
 	free(got);
 	profile_free(p);
 }

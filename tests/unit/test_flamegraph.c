@@ -25,13 +25,14 @@ static char *drawn(const struct picture *what)
 	if (what->after)
 		profiles[1] = fake_profile(what->metric, what->after, NULL, 0);
 	assert_int_equal(functions_build(profiles, n, &functions, NULL), 0);
-	assert_int_equal(tree_build((struct tree_input[]){ { profiles[0], 1 }, { profiles[1], 1 } }, n, &functions, &options,
-				    &tree, NULL),
-			 0);
+	assert_int_equal(tree_build((struct tree_input[]){ { profiles[0], 1 }, { profiles[1], 1 } }, n, &functions,
+	                            &options, &tree, NULL),
+	                 0);
 	if (!look.title)
 		look.title = "title";
 	look.subtitle = "subtitle";
-	flamegraph_write(&(struct flamegraph_input){ tree, &functions, n, what->metric, profiles[0]->period_ns }, &look, &out);
+	flamegraph_write(&(struct flamegraph_input){ tree, &functions, n, what->metric, profiles[0]->period_ns }, &look,
+	                 &out);
 	tree_free(tree);
 	functions_done(&functions);
 	for (size_t i = 0; i < n; i++)
@@ -91,8 +92,10 @@ static void flamegraph_drops_narrow_frames(void **state)
 
 static void flamegraph_escapes_names(void **state)
 {
-	struct picture p = { "</script><script>alert(1)</script> 5\n]]>&\"';\\xff\\x01\\xef\\xbf\\xbe 5\n", NULL, METRIC_CPU,
-			     { .title = "<b>&\"" } };
+	struct picture p = { "</script><script>alert(1)</script> 5\n]]>&\"';\\xff\\x01\\xef\\xbf\\xbe 5\n",
+		             NULL,
+		             METRIC_CPU,
+		             { .title = "<b>&\"" } };
 	char *svg = drawn(&p);
 
 	(void)state;
@@ -109,7 +112,9 @@ static void flamegraph_escapes_names(void **state)
 
 static void flamegraph_tells_what_vanished(void **state)
 {
-	struct picture p = { "main;gone;deeper 3000 3\nmain;a 100 1\n", "main;a 400 4\nmain;new 50 1\n", METRIC_LIVE, { 0 } };
+	struct picture p = {
+		"main;gone;deeper 3000 3\nmain;a 100 1\n", "main;a 400 4\nmain;new 50 1\n", METRIC_LIVE, { 0 }
+	};
 	char *svg = drawn(&p);
 
 	(void)state;
@@ -143,9 +148,8 @@ static const struct {
 	double delta, largest;
 	int want;
 } colours[] = {
-	{ 0, 0, 0 },    { 0, 100, 0 },   { 100, 100, 10 }, { -100, 100, -10 },
-	{ 25, 100, 5 }, { -25, 100, -5 }, { 1e-9, 100, 1 }, { -1e-9, 100, -1 },
-	{ 200, 100, 10 },
+	{ 0, 0, 0 },      { 0, 100, 0 },    { 100, 100, 10 },   { -100, 100, -10 }, { 25, 100, 5 },
+	{ -25, 100, -5 }, { 1e-9, 100, 1 }, { -1e-9, 100, -1 }, { 200, 100, 10 },
 };
 
 static void flamegraph_diff_colours(void **state)
@@ -158,7 +162,7 @@ static void flamegraph_diff_colours(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(flamegraph_draws_every_frame), cmocka_unit_test(flamegraph_says_bytes),
+		cmocka_unit_test(flamegraph_draws_every_frame),   cmocka_unit_test(flamegraph_says_bytes),
 		cmocka_unit_test(flamegraph_drops_narrow_frames), cmocka_unit_test(flamegraph_escapes_names),
 		cmocka_unit_test(flamegraph_tells_what_vanished), cmocka_unit_test(flamegraph_normalizes),
 		cmocka_unit_test(flamegraph_diff_colours),

@@ -45,10 +45,10 @@ static void print(const struct built *b, uint32_t node, struct buf *out)
 }
 
 static const char stacks[] = "main;a;b 5\n"
-			     "main;a 2\n"
-			     "1|main;z;b 4\n"
-			     "1|main;a;b;b 1\n"
-			     "main;c 4\n";
+                             "main;a 2\n"
+                             "1|main;z;b 4\n"
+                             "1|main;a;b;b 1\n"
+                             "main;c 4\n";
 
 static const struct {
 	const char *name;
@@ -90,8 +90,8 @@ static void tree_merges(void **state)
 static void tree_joins_two_profiles(void **state)
 {
 	struct built b = { .profiles = { fake_profile(METRIC_LIVE, "main;old 30 3\nmain;a 10 1\n", NULL, 0),
-					 fake_profile(METRIC_LIVE, "main;a 40 2\nmain;new 7 1\nmain 1 1\n", NULL, 0) },
-			   .n = 2 };
+		                         fake_profile(METRIC_LIVE, "main;a 40 2\nmain;new 7 1\nmain 1 1\n", NULL, 0) },
+		           .n = 2 };
 	struct tree_options options = { .tid = TREE_ALL_THREADS };
 	struct buf text = { 0 };
 
@@ -99,7 +99,7 @@ static void tree_joins_two_profiles(void **state)
 	build(&b, &options);
 	print(&b, 0, &text);
 	assert_string_equal(text.data,
-			    "all 40/0 48/0\n.main 40/0 48/1\n..a 10/10 40/40\n..new 0/0 7/7\n..old 30/30 0/0\n");
+	                    "all 40/0 48/0\n.main 40/0 48/1\n..a 10/10 40/40\n..new 0/0 7/7\n..old 30/30 0/0\n");
 	assert_int_equal(b.tree->nodes[0].count[0], 4);
 	assert_int_equal(b.tree->nodes[0].count[1], 4);
 	buf_done(&text);
@@ -109,11 +109,12 @@ static void tree_joins_two_profiles(void **state)
 /* Lines and addresses do not split a function; modules do. The smallest line of the first file is kept. */
 static void functions_are_names_in_modules(void **state)
 {
-	struct built b = { .profiles = { fake_profile(METRIC_CPU,
-						      "f@/bin/x@/s/f.c@30 1\nf@/bin/x@/s/f.c@12 1\nf@/bin/x@/s/other.h@3 1\n"
-						      "f@/lib/y 1\ng@/bin/x@/s/g.c@7@inlined 1\n",
-						      NULL, 0) },
-			   .n = 1 };
+	struct built b = { .profiles = { fake_profile(
+		                   METRIC_CPU,
+		                   "f@/bin/x@/s/f.c@30 1\nf@/bin/x@/s/f.c@12 1\nf@/bin/x@/s/other.h@3 1\n"
+		                   "f@/lib/y 1\ng@/bin/x@/s/g.c@7@inlined 1\n",
+		                   NULL, 0) },
+		           .n = 1 };
 	struct tree_options options = { .tid = TREE_ALL_THREADS };
 	unsigned seen = 0;
 
@@ -178,8 +179,10 @@ static void tree_grows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(tree_merges),           cmocka_unit_test(tree_joins_two_profiles),
-		cmocka_unit_test(functions_are_names_in_modules), cmocka_unit_test(tree_names_empty_stacks),
+		cmocka_unit_test(tree_merges),
+		cmocka_unit_test(tree_joins_two_profiles),
+		cmocka_unit_test(functions_are_names_in_modules),
+		cmocka_unit_test(tree_names_empty_stacks),
 		cmocka_unit_test(tree_grows),
 	};
 
