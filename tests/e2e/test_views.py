@@ -262,7 +262,7 @@ def test_no_registry_stands_in_the_lock_file():
 
 def test_a_real_recording(tmp_path, node):
     """A spinning program under the library, to the browser: what report says is what the others show."""
-    recording.record(tmp_path, [recording.VICTIMS / "spin", "1.5", "2"], cpu=199)
+    recording.record(tmp_path, [recording.VICTIMS / "victim_spin", "1.5", "2"], cpu=199)
     (snapshot,) = recording.snapshots(tmp_path)
     total, functions = sums(report(snapshot))
     assert total > 20, "too few samples to say anything"
