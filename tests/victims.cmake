@@ -1,7 +1,10 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known sizes spin ends forks)
+foreach(victim known sizes spin ends forks hostile_memory hostile_process hostile_signals hostile_limits)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
   set_target_properties(victim_${victim} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
 endforeach()
+add_library(victim_hostile_plugin MODULE victims/hostile_plugin.c)
+target_compile_options(victim_hostile_plugin PRIVATE -O2 -g -fno-builtin-malloc)
+set_target_properties(victim_hostile_plugin PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)

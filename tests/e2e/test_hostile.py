@@ -1,0 +1,345 @@
+"""Programs that are hard on a library inside them. Each runs without the library first; with it, in full heap mode and sampled
+at a high rate, it must print the same, end the same way, and leave profiles that can be read and hold together."""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from recording import (LIBRARY, VICTIMS, Running, by_function, environment, identity, inclusive, info, one, report, snapshots,
+                       usable_by_all, wait_until)
+
+NOBODY = pwd.getpwnam("nobody").pw_uid
+FULL = {"heap": "full", "cpu": 4999}
+ROOT = os.getuid() == 0
+needs_root = pytest.mark.skipif(not ROOT, reason="needs root")
+
+
+def run(command, env, user=None, timeout=20, preexec=None):
+    return subprocess.run([str(c) for c in command], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=timeout, preexec_fn=preexec, **identity(user))
+
+
+def plain():
+    return {k: v for k, v in os.environ.items() if not k.startswith("PERFPROBE_") and k != "LD_PRELOAD"}
+
+
+def check_profile(path):
+    """Readable, and its parts agree."""
+    data = info(path)
+    live = report(path, "live")
+    assert live["total"] == data["heap"]["live_bytes"] == sum(s["value"] for s in live["stacks"])
+    assert report(path, "live-count")["total"] == data["heap"]["live_count"]
+    assert report(path, "cpu")["total"] == data["cpu"]["samples"]
+    assert data["lost"]["stacks.full"] == data["lost"]["heap.missed_free"] == 0
+    return data
+
+
+def same_as_without(directory, command, user=None, timeout=20, preexec=None, stderr=None, preload=LIBRARY, **options):
+    """Runs it without and with the library. Returns the second run and what its profiles say."""
+    expected = run(command, plain(), user, timeout, preexec)
+    env = environment(directory, **{**FULL, **options})
+    env["LD_PRELOAD"] = str(preload)
+    done = run(command, env, user, timeout, preexec)
+    assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout), done.stderr
+    if stderr is None:
+        assert done.stderr == expected.stderr
+    else:
+        assert re.fullmatch(stderr, done.stderr), done.stderr
+    return done, [check_profile(path) for path in snapshots(directory)]
+
+
+def stays_live(path, text):
+    """Compares "function blocks bytes" lines with the profile."""
+    blocks, size = by_function(path, "live-count"), by_function(path, "live")
+    lines = [line.split() for line in text.splitlines() if len(line.split()) == 3]
+    assert lines
+    for name, count, total in lines:
+        assert (blocks.get(name, 0), size.get(name, 0)) == (int(count), int(total)), name
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("how", ["dlopen_storm", "tls_destructors", "in_handlers", "coroutines", "many_threads"])
+def test_allocations_at_awkward_moments_are_exact(tmp_path, how):
+    done, _ = same_as_without(tmp_path, [VICTIMS / "victim_hostile_memory", how, VICTIMS / "victim_hostile_plugin.so"])
+    stays_live(one(tmp_path), done.stdout)
+
+
+def test_addresses_that_go_from_thread_to_thread_are_counted_once(tmp_path):
+    done, _ = same_as_without(tmp_path, [VICTIMS / "victim_hostile_memory", "realloc_race"], stderr=r"race \d+ \d+\n")
+    stays_live(one(tmp_path), done.stderr)
+
+
+def test_allocations_after_main(tmp_path):
+    same_as_without(tmp_path, [VICTIMS / "victim_hostile_memory", "after_main"])
+    assert by_function(one(tmp_path), "live")["at_exit"] == 60
+
+
+# ---- processes
+
+
+def test_a_storm_of_forks(tmp_path):
+    _, profiles = same_as_without(tmp_path, [VICTIMS / "victim_hostile_process", "fork_storm"])
+    assert len(profiles) == 1 + 60 + 20
+    kept = [by_function(path, "alloc").get("child_keeps", 0) for path in snapshots(tmp_path)]
+    assert sorted(kept) == [0] + [500] * 80
+
+
+@pytest.mark.parametrize("follow", ["fork", "none", "both"])
+def test_children_made_in_every_way(tmp_path, follow):
+    same_as_without(tmp_path, [VICTIMS / "victim_hostile_process", "spawn"], follow=follow)
+    assert len(snapshots(tmp_path, "victim_hostile*")) == 1
+
+
+@pytest.mark.parametrize("others", ["", "libjemalloc.so.2"])
+def test_the_environment_is_the_programs(tmp_path, others):
+    command = [VICTIMS / "victim_hostile_process", "environment"]
+    expected = run(command, {**plain(), **({"LD_PRELOAD": others} if others else {})})
+    env = environment(tmp_path, **FULL)
+    env["LD_PRELOAD"] = f"{LIBRARY}:{others}" if others else str(LIBRARY)
+    done = run(command, env)
+    assert sorted(done.stdout.splitlines()) == sorted(expected.stdout.splitlines())
+    assert (done.returncode, done.stderr) == (expected.returncode, expected.stderr)
+
+
+@pytest.mark.parametrize("how", ["two_exits", "exit_while_others_allocate"])
+def test_exit_among_busy_threads(tmp_path, how):
+    for _ in range(5):
+        same_as_without(tmp_path, [VICTIMS / "victim_hostile_process", how])
+    assert len(snapshots(tmp_path)) == 5
+    assert not list(tmp_path.glob(".*")), "nothing half-written stays"
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_signal_may_end_the_process_at_any_moment(tmp_path, threads):
+    command = [VICTIMS / "victim_hostile_process", "until_ended", *["several"] * (threads > 1)]
+    for i in range(12):
+        directory = tmp_path / str(i)
+        directory.mkdir()
+        options = {"every": "10ms"} if i % 3 == 2 else {}
+        with Running(directory, command, **FULL, **options) as running:
+            wait_until(lambda: "ready" in running.output(), what="ready")
+            time.sleep(0.01 + i * 0.0037)
+            start = time.monotonic()
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(10) == -signal.SIGTERM
+            assert time.monotonic() - start < 1.5, "the end was held up"
+            assert running.output() == "ready\n"
+        one(directory, "*.exit.snap")
+        for path in snapshots(directory):
+            check_profile(path)
+
+
+def test_abort_is_abort(tmp_path):
+    same_as_without(tmp_path, [VICTIMS / "victim_hostile_process", "abort"])
+
+
+# ---- signals
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+@pytest.mark.parametrize("how", ["eintr_is_fatal", "eintr_is_wanted", "all_blocked", "by_descriptor", "own_blocked", "own_timer"])
+def test_programs_with_their_own_ideas_of_signals(tmp_path, how, user):
+    if not ROOT and user == "root":
+        pytest.skip("needs root")
+    directory = usable_by_all(tmp_path)
+    _, (data,) = same_as_without(directory, [VICTIMS / "victim_hostile_signals", how],
+                                 user=NOBODY if ROOT and user == "nobody" else None)
+    threads = {s["thread"] for s in report(one(directory), "cpu")["stacks"]}
+    assert data["cpu"]["samples"] > 100
+    assert len(threads) == (2 if how in ("all_blocked", "eintr_is_fatal") else 1), "every thread goes on being sampled"
+
+
+# ---- rights, descriptors, threads
+
+
+@needs_root
+@pytest.mark.parametrize("how", ["drops_privileges", "becomes_others"])
+def test_our_thread_has_no_rights_the_program_gave_up(tmp_path, how):
+    directory = usable_by_all(tmp_path)
+    same_as_without(directory, [VICTIMS / "victim_hostile_limits", how], every="50ms")
+    path = one(directory, "*.exit.snap")
+    if how == "drops_privileges":
+        assert os.stat(path).st_uid == NOBODY
+        assert os.stat(snapshots(directory)[0]).st_uid == 0
+
+
+@pytest.mark.parametrize("user", [None, NOBODY] if ROOT else [None])
+def test_a_program_that_is_not_dumpable(tmp_path, user):
+    _, (data,) = same_as_without(usable_by_all(tmp_path), [VICTIMS / "victim_hostile_limits", "not_dumpable"], user=user)
+    assert data["cpu"]["samples"] > 100
+    assert any(m["build_id"] for m in data["modules"])
+
+
+@needs_root
+def test_a_program_that_changes_its_root(tmp_path):
+    root = tmp_path / "root"
+    (root / "profiles").mkdir(parents=True)
+    same_as_without("/profiles", [VICTIMS / "victim_hostile_limits", "changes_root", root])
+    check_profile(one(root / "profiles"))
+
+
+@needs_root
+def test_a_changed_root_without_the_directory(tmp_path):
+    (tmp_path / "root").mkdir()
+    same_as_without(tmp_path / "gone" / "deep", [VICTIMS / "victim_hostile_limits", "changes_root", tmp_path / "root"],
+                    stderr="perfprobe: no profile was written to .*: No such file or directory\n")
+
+
+def limit(number):
+    def set_limit():
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, number)
+    return set_limit
+
+
+@pytest.mark.parametrize("soft,hard", [(16, 16), (16, 4096), (256, 256), (1024, 4096)])
+def test_descriptors_are_the_programs(tmp_path, soft, hard):
+    _, (data,) = same_as_without(tmp_path, [VICTIMS / "victim_hostile_limits", "few_descriptors", soft], preexec=limit((soft, hard)))
+    assert data["cpu"]["samples"] > 100
+
+
+def test_a_program_that_closes_all_descriptors(tmp_path):
+    _, (data,) = same_as_without(tmp_path, [VICTIMS / "victim_hostile_limits", "closes_all"])
+    assert data["cpu"]["samples"] > 0.4 * 1.9 * 4999, "sampling goes on"
+
+
+@needs_root
+def test_as_many_threads_as_the_user_may_have(tmp_path):
+    user = 61234  # has no other processes
+    same_as_without(usable_by_all(tmp_path), [VICTIMS / "victim_hostile_limits", "few_threads"], user=user)
+    one(tmp_path)
+
+
+@pytest.mark.parametrize("user", [None, NOBODY] if ROOT else [None])
+def test_a_program_that_makes_its_own_namespace(tmp_path, user):
+    command = [VICTIMS / "victim_hostile_limits", "own_namespace"]
+    if run(command, plain(), user).returncode:
+        pytest.skip("user namespaces are not allowed here")
+    same_as_without(usable_by_all(tmp_path), command, user=user)
+    one(tmp_path)
+
+
+@needs_root
+def test_a_process_namespace(tmp_path):
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "/bin/sh", "-c", f"{VICTIMS / 'victim_hostile_process'} fork_storm; echo $$"]
+    if run(command, plain()).returncode:
+        pytest.skip("namespaces are not allowed here")
+    same_as_without(tmp_path, command, follow="both")
+    assert len(snapshots(tmp_path, "victim_hostile*")) == 81
+
+
+@pytest.mark.parametrize("where", ["before", "now"])
+@pytest.mark.parametrize("action", ["errno", "kill"])
+def test_filters_of_system_calls(tmp_path, action, where):
+    _, (data,) = same_as_without(tmp_path, [VICTIMS / "victim_hostile_limits", "seccomp", action, where], follow="both")
+    assert data["cpu"]["samples"] > 100 or data["engine"]["cpu"] == "off"
+
+
+def test_a_program_in_a_cage(tmp_path):
+    same_as_without(tmp_path, [VICTIMS / "victim_hostile_limits", "in_a_cage"])
+
+
+def test_little_address_space(tmp_path):
+    command = ["/bin/sh", "-c", f"ulimit -v 40000; exec {VICTIMS / 'victim_known'}"]
+    done, (data,) = same_as_without(tmp_path, command, follow="both")
+    assert done.returncode == 0
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    done = run([VICTIMS / "victim_known"], environment("/proc/1", heap="full"))
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == 1
+
+
+# ---- hosts of other kinds
+
+
+def build(command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        pytest.skip(f"cannot build it here: {done.stderr.splitlines()[-1] if done.stderr else command}")
+
+
+PROGRAM = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *run(void *arg) { for (int i = 0; i < 2000; i++) free(malloc(i)); return arg; }
+int main(void) {
+	pthread_t t;
+	pthread_create(&t, NULL, run, NULL);
+	run(NULL);
+	pthread_join(t, NULL);
+	puts("done");
+	return 3;
+}
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    source = tmp_path / "program.c"
+    source.write_text(PROGRAM)
+    return source
+
+
+@pytest.mark.parametrize("kind", ["address", "thread"])
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_sanitized_programs_are_left_alone(tmp_path, program, compiler, kind):
+    build([compiler, f"-fsanitize={kind}", "-pthread", program, "-o", tmp_path / "sanitized"])
+    if run([tmp_path / "sanitized"], plain()).returncode != 3:
+        pytest.skip("the sanitizer does not run here")
+    _, profiles = same_as_without(tmp_path, [tmp_path / "sanitized"], stderr="perfprobe: passive: .*Sanitizer.*\n")
+    assert profiles == []
+
+
+def test_valgrind_is_left_alone(tmp_path, program):
+    if not shutil.which("valgrind"):
+        pytest.skip("no valgrind")
+    build(["gcc", "-O1", program, "-o", tmp_path / "program"])
+    _, profiles = same_as_without(tmp_path, ["valgrind", "-q", "--error-exitcode=9", tmp_path / "program"],
+                                  stderr="perfprobe: passive: .*[Vv]algrind.*\n", follow="both", timeout=60)
+    assert profiles == []
+
+
+def test_static_programs_do_not_notice(tmp_path, program):
+    build(["gcc", "-static", program, "-o", tmp_path / "static"])
+    assert same_as_without(tmp_path, [tmp_path / "static"])[1] == []
+
+
+@needs_root
+def test_programs_with_rights_of_another_user(tmp_path, program):
+    directory = usable_by_all(tmp_path)
+    build(["gcc", program, "-o", directory / "setuid"])
+    os.chmod(directory / "setuid", 0o4755)
+    expected = run([directory / "setuid"], plain(), NOBODY)
+    done = run([directory / "setuid"], environment(directory), NOBODY)
+    assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout) == (3, "done\n")
+    assert snapshots(directory) == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("other", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
+def test_beside_other_allocators(tmp_path, other, first):
+    path = f"/usr/lib/x86_64-linux-gnu/{other}"
+    if not os.path.exists(path):
+        pytest.skip(f"no {other}")
+    preload = f"{LIBRARY}:{path}" if first else f"{path}:{LIBRARY}"
+    done = run([VICTIMS / "victim_known"], {**environment(tmp_path, **FULL), "LD_PRELOAD": preload})
+    assert (done.returncode, done.stderr) == (0, "")
+    path = one(tmp_path)
+    figures = {m: by_function(path, m) for m in ("alloc-count", "alloc", "live-count", "live")}
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 9
+    for name, *expected in lines:
+        if name == "shrunk_to_nothing":  # realloc(p, 0) is this allocator's own business
+            continue
+        assert [figures[m].get(name, 0) for m in figures] == [int(e) for e in expected], name
