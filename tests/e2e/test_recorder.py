@@ -32,7 +32,7 @@ def test_full_mode_is_exact(tmp_path):
 
 
 def test_full_mode_loses_nothing_and_tells_so(tmp_path):
-    record(tmp_path, [VICTIMS / "victim_known"], heap="full")
+    record(tmp_path, [VICTIMS / "victim_known"], heap="full", cpu=0)
     lost = info(one(tmp_path))["lost"]
     assert lost, "every cause is listed, with zero where nothing was lost"
     assert {k: v for k, v in lost.items() if v and k.startswith(("heap.", "stacks.", "unwind."))} == {}
