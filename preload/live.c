@@ -122,13 +122,15 @@ static void set_path(const char *dir, const char *name)
 
 static void finish_header(struct live_header *h)
 {
+	uint64_t magic;
+
 	h->version = LIVE_VERSION;
 	h->chunk_bytes = sizeof(struct live_chunk);
 	h->node_bytes = sizeof(struct live_node);
 	h->counter_bytes = sizeof(struct live_counter);
 	h->sample_bytes = sizeof(struct live_sample);
-	atomic_thread_fence(memory_order_release); /* a reader that sees the magic sees the rest */
-	memcpy(h->magic, LIVE_MAGIC, LIVE_MAGIC_BYTES);
+	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
+	publish((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
 }
 
 int live_open(int dir_fd, const char *dir, const char *name)
@@ -240,7 +242,7 @@ void *live_map(enum live_kind kind, uint32_t owner, size_t bytes)
 	at = map_in_file(kind, owner, bytes);
 	if (!at) {
 		at = os_map(bytes);
-		__atomic_fetch_add(&header->missing, 1, __ATOMIC_RELAXED); /* a statistic */
+		count_plain(&header->missing);
 	}
 	return at;
 }
@@ -277,8 +279,7 @@ void live_activate(const void *at)
 
 	if (slot < 0)
 		return;
-	atomic_thread_fence(memory_order_release); /* as in set_kind */
-	*(volatile uint32_t *)&header->chunk[slot].active = 1;
+	publish(&header->chunk[slot].active, 1u); /* as in set_kind */
 }
 
 void live_set_owner(const void *at, uint32_t owner)
@@ -286,7 +287,7 @@ void live_set_owner(const void *at, uint32_t owner)
 	int slot = is_open || pending ? slot_of(at) : -1;
 
 	if (slot >= 0)
-		*(volatile uint32_t *)&header->chunk[slot].owner = owner;
+		publish(&header->chunk[slot].owner, owner);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------- */
