@@ -130,7 +130,7 @@ static void finish_header(struct live_header *h)
 	h->counter_bytes = sizeof(struct live_counter);
 	h->sample_bytes = sizeof(struct live_sample);
 	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
-	publish((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
+	publish_plain((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
 }
 
 int live_open(int dir_fd, const char *dir, const char *name)
@@ -182,9 +182,8 @@ static int take_slot(uint32_t owner, uint64_t offset, size_t bytes)
 
 static void set_kind(int slot, enum live_kind kind)
 {
-	atomic_thread_fence(
-	        memory_order_release); /* the outside reader, if the process is killed here, sees a whole slot */
-	*(volatile uint32_t *)&header->chunk[slot].kind = kind;
+	/* the outside reader, if the process is killed here, sees a whole slot */
+	publish_plain(&header->chunk[slot].kind, (uint32_t)kind);
 }
 
 static void *map_in_file(enum live_kind kind, uint32_t owner, size_t bytes)
@@ -279,7 +278,7 @@ void live_activate(const void *at)
 
 	if (slot < 0)
 		return;
-	publish(&header->chunk[slot].active, 1u); /* as in set_kind */
+	publish_plain(&header->chunk[slot].active, 1u); /* as in set_kind */
 }
 
 void live_set_owner(const void *at, uint32_t owner)
@@ -287,7 +286,7 @@ void live_set_owner(const void *at, uint32_t owner)
 	int slot = is_open || pending ? slot_of(at) : -1;
 
 	if (slot >= 0)
-		publish(&header->chunk[slot].owner, owner);
+		publish_plain(&header->chunk[slot].owner, owner);
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------- */
