@@ -154,7 +154,10 @@ static void describe(struct module *mod, const struct model_module *about)
 {
 	struct symbols_state *st = &mod->state;
 
-	if (mod->dwarf) {
+	if (about->flags & SNAP_MODULE_VDSO) {
+		st->kind =
+		        mod->symbols.count ? SYMBOLS_DYNAMIC : SYMBOLS_NONE; /* all there is: it has no other table */
+	} else if (mod->dwarf) {
 		st->kind = SYMBOLS_DEBUG;
 	} else if (mod->symbols.has_table) {
 		st->kind = SYMBOLS_TABLE;

@@ -33,7 +33,7 @@ size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 	}
 	if (s == STEP_DONE)
 		return n;
-	unwind_count_truncated(s);
+	unwind_count_truncated((int)s);
 	pcs[n++] = SNAP_PC_TRUNCATED;
 	return n;
 }

@@ -30,6 +30,13 @@ static uint32_t next_random(uint32_t *state)
 	return *state >> 8;
 }
 
+/* Allocates for good; not as the last thing of its caller, which would be off the stack then. */
+#define KEEP(bytes)                              \
+	do {                                     \
+		void *volatile p_ = malloc(bytes); \
+		(void)p_;                        \
+	} while (0)
+
 static double seconds(clockid_t clock)
 {
 	struct timespec ts;
@@ -157,13 +164,13 @@ PLACE static void key_end(void *value)
 {
 	free(value);
 	free(malloc(77));
-	(void)malloc(50); /* kept */
+	KEEP(50); /* kept */
 }
 
 PLACE static void thread_local_end(void *value)
 {
 	free(value);
-	(void)malloc(30); /* kept */
+	KEEP(30); /* kept */
 }
 
 static void *with_locals(void *arg)
@@ -188,7 +195,7 @@ static void tls_destructors(void)
 PLACE static void at_exit(void)
 {
 	free(malloc(1000));
-	(void)malloc(60);
+	KEEP(60);
 }
 
 PLACE static __attribute__((destructor)) void at_the_end(void)
@@ -207,7 +214,7 @@ PLACE static void handler(int sig)
 	(void)sig;
 	free(p);
 	if (handled++ < 100)
-		(void)malloc(45); /* kept */
+		KEEP(45); /* kept */
 }
 
 /* The main thread only computes: a handler that allocates inside malloc would be its own mistake. */
@@ -246,7 +253,7 @@ PLACE static void co_level(int depth)
 
 PLACE static void co_keep(void)
 {
-	(void)malloc(70);
+	KEEP(70);
 }
 
 static void co_body(void)
@@ -285,7 +292,7 @@ PLACE static void *small_thread(void *arg)
 	if (arg)
 		pthread_barrier_wait(&all_here);
 	free(p);
-	(void)malloc(8);
+	KEEP(8);
 	return NULL;
 }
 

@@ -65,7 +65,9 @@ static int wait_for(pid_t pid)
 
 PLACE static void child_keeps(void)
 {
-	(void)malloc(500);
+	void *volatile p = malloc(500);
+
+	(void)p;
 }
 
 /* What a child does: allocate, free, perhaps be a parent, end by exit() or _exit(). */

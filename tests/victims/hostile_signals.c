@@ -47,7 +47,7 @@ static void burn(double s)
 
 struct ends {
 	int epoll, pair[2], timed[2], pipe[2];
-	char zeros[1 << 16];
+	char zeros[4096];
 };
 
 static void make_ends(struct ends *e)
@@ -90,7 +90,7 @@ static void wait_shortly(struct ends *e, int i)
 
 	FD_ZERO(&set);
 	FD_SET(e->pair[0], &set);
-	switch (i % 10) {
+	switch (i % 11) {
 	case 0: CHECK(poll(&p, 1, 0) == 0); break;
 	case 1: CHECK(epoll_wait(e->epoll, &event, 1, 0) == 0); break;
 	case 2: CHECK(nanosleep(&ts, NULL) == 0); break;
@@ -102,6 +102,10 @@ static void wait_shortly(struct ends *e, int i)
 	case 8:
 		CHECK(sem_init(&never, 0, 0) == 0 && clock_gettime(CLOCK_REALTIME, &when) == 0);
 		CHECK(sem_timedwait(&never, &when) == -1 && errno == ETIMEDOUT);
+		break;
+	case 9:
+		CHECK(send(e->timed[0], "x", 1, 0) == 1);
+		CHECK(read(e->timed[0], e->zeros, 1) == 1);
 		break;
 	default:
 		CHECK(send(e->timed[0], "x", 1, 0) == 1);
@@ -119,9 +123,9 @@ static void eintr_is_fatal(void)
 	make_ends(&e);
 	CHECK(pthread_create(&t, NULL, echo, &e) == 0);
 	for (int i = 0; cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) < 1.2; i++) {
-		for (int n = 0; n < 100; n++) {
-			CHECK(read(in, e.zeros, sizeof(e.zeros)) == sizeof(e.zeros));
-			CHECK(write(out, e.zeros, sizeof(e.zeros)) == sizeof(e.zeros));
+		for (int n = 0; n < 400; n++) {
+			CHECK(read(in, e.zeros, 4096) == 4096);
+			CHECK(write(out, e.zeros, 4096) == 4096);
 		}
 		wait_shortly(&e, i);
 	}
