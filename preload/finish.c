@@ -1,5 +1,10 @@
 #include "finish.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
 #include "atomic.h"
 #include "dump.h"
 #include "helper.h"
@@ -14,7 +19,9 @@
 
 static const struct config *config;
 static _Atomic pid_t own_pid; /* 0: not recording */
-static _Atomic bool finished;
+static _Atomic bool finished;   /* the last profile is being written, or was */
+static _Atomic uint32_t written; /* it was */
+static _Atomic pid_t finisher;   /* by whom */
 static bool forked;
 static uint64_t born_ns;
 
@@ -30,21 +37,62 @@ bool finish_is_this_process(void)
 	return load_acquire(&own_pid) == os_pid(); /* pairs with finish_init */
 }
 
+/* In this thread; where the program has used up its descriptors, in the helper, which has its own. */
+static int write_last(void)
+{
+	int fd = os_open("/", O_PATH, 0), other = fd < 0 ? fd : os_open("/", O_PATH, 0); /* as many as a dump needs at once */
+
+	os_close(fd);
+	os_close(other);
+	if (other == -EMFILE && helper_start(config))
+		return helper_dump("exit", PATIENCE_NS);
+	return dump_write("exit", PATIENCE_NS); /* a failure is said there */
+}
+
+/* Another thread is at it, and this one would end the process under its hands. */
+static void wait_for_other(void)
+{
+	uint64_t deadline = os_now_ns() + PATIENCE_NS, now;
+
+	while (!load_acquire(&written) && (now = os_now_ns()) < deadline) /* pairs with the release in finish_process */
+		os_futex_wait(&written, 0, deadline - now);
+}
+
 void finish_process(void)
 {
-	if (!finish_is_this_process() || exchange_acq_rel(&finished, true))
+	uint64_t all = ~UINT64_C(0), was = 0;
+
+	if (!finish_is_this_process())
 		return;
-	/* A failure is said there. Then the live file is all that is left of the recording, and stays. */
-	if (dump_write("exit", PATIENCE_NS) == 0)
-		live_remove();
+	if (exchange_acq_rel(&finished, true)) {
+		if (load_relaxed(&finisher) != os_tid())
+			wait_for_other();
+		return;
+	}
+	store_relaxed(&finisher, os_tid());
+	/* A signal that ends the process waits until the profile is there: blocked here, and by on_ending() elsewhere. */
+	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&was, sizeof(all), 0, 0);
+	if (write_last() == 0)
+		live_remove(); /* else it is all that is left of the recording, and stays */
+	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
+	os_futex_wake(&written);
+	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&was, 0, sizeof(all), 0, 0);
 }
 
 void finish_from_handler(void)
 {
-	if (!finish_is_this_process() || exchange_acq_rel(&finished, true))
+	if (!finish_is_this_process())
 		return;
+	if (exchange_acq_rel(&finished, true)) {
+		if (load_relaxed(&finisher) != os_tid())
+			wait_for_other();
+		return;
+	}
+	store_relaxed(&finisher, os_tid());
 	if (helper_start(config) && helper_dump("exit", PATIENCE_NS) == 0)
 		live_remove();
+	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
+	os_futex_wake(&written);
 }
 
 void finish_before_exec(void)
@@ -60,5 +108,7 @@ void finish_fork_child(bool follow)
 	forked = true;
 	born_ns = os_now_ns();
 	store_relaxed(&finished, false);
+	store_relaxed(&written, 0);
+	store_relaxed(&finisher, 0);
 	store_release(&own_pid, follow ? os_pid() : 0);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "atomic.h"
@@ -18,13 +19,27 @@
 
 #define TICK_NS  (100 * NS_PER_MS)
 #define CHECK_NS NS_PER_S
+#define PAUSE_NS (2 * NS_PER_S)
+#define PAUSE_STEP_NS (20 * NS_PER_US)
 
 static const struct config *config;
-static _Atomic uint32_t running;
+static _Atomic uint32_t running; /* 0 none, 1 being made or running */
+static _Atomic int32_t helper_tid;
+static _Atomic uint32_t bell;    /* moves whenever there is something to do before the next tick */
+static _Atomic uint32_t pausing; /* callers of helper_pause() that have not resumed */
+static uint64_t next_every;      /* goes on when the helper is made anew */
+/* A signal to be sent: its number and the thread, 0 = none. */
+static _Atomic uint64_t send_soon;
 /* Requests: `asked` counts them, `done` those answered. A request is asked by one compare-and-swap, so that handlers may. */
 static _Atomic uint32_t asked, done;
 static _Atomic(const char *) asked_reason;
 static _Atomic int done_rc;
+
+static void ring(void)
+{
+	add_relaxed(&bell, 1); /* orders nothing: what is to be done is in words of its own */
+	os_futex_wake(&bell);
+}
 
 /* Has every thread of the program ended, so that only we keep the process alive? Two entries beyond . and .. are two
  * threads. linux/dirent.h: struct linux_dirent64 { u64 ino; s64 off; u16 reclen; u8 type; char name[]; }. */
@@ -49,12 +64,13 @@ static bool alone(void)
 	return threads == 1;
 }
 
-/* A program that gave up its privileges must not have a thread that kept them: credentials are each thread's own, and
- * libc, which spreads setuid() to its threads, does not know ours. */
+/* A program that gave up its privileges must not have a thread that kept them. hook_rights.c sees to that where they are given
+ * up by libc's functions; this is for system calls made past them. */
 static void follow_credentials(void)
 {
 	char text[4096];
 	const char *line;
+	long dumpable;
 	uint32_t uid = 0, own = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
 
 	if (own != 0 || os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
@@ -63,9 +79,12 @@ static void follow_credentials(void)
 	line = line ? strchr(line + 6, '\t') : NULL; /* real, effective, saved, file system */
 	for (line = line ? line + 1 : "0"; *line >= '0' && *line <= '9'; line++)
 		uid = uid * 10 + (uint32_t)(*line - '0');
-	if (uid != own)
-		(void)os_call(SYS_setresuid, uid, uid, uid, 0, 0,
-		              0); /* root may; then /proc and files are as the program's */
+	if (uid == own)
+		return;
+	dumpable = os_call(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0, 0);
+	(void)os_call(SYS_setresuid, uid, uid, uid, 0, 0, 0); /* root may; then /proc and files are as the program's */
+	if (dumpable == 1) /* which the kernel takes away, although the program may have asked for it since */
+		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 }
 
 static void answer(void)
@@ -80,36 +99,59 @@ static void answer(void)
 	os_futex_wake(&done);
 }
 
+static void send_signal(void)
+{
+	uint64_t to = exchange_acq_rel(&send_soon, 0); /* pairs with the CAS in helper_send_soon */
+
+	if (to)
+		(void)os_kill_thread(os_pid(), (pid_t)(to & UINT32_MAX), (int)(to >> 32)); /* it may have ended */
+}
+
+static void write_interval(uint64_t now)
+{
+	if (now < next_every)
+		return;
+	follow_credentials();
+	(void)dump_write("interval", 0); /* a failure is said and counted there */
+	next_every += config->every;
+	if (next_every <= os_now_ns()) /* writing took longer than the interval */
+		next_every = os_now_ns() + config->every;
+}
+
+/* False: nobody else is left. */
+static bool check_now_and_then(uint64_t now, uint64_t *next_check)
+{
+	if (now < *next_check)
+		return true;
+	if (alone())
+		return false;
+	sampler_check();
+	if (modules_scan())
+		unwind_forget();
+	*next_check = now + CHECK_NS;
+	return true;
+}
+
 static void loop(void *unused)
 {
-	uint64_t next_check = 0, next_every = config->every ? os_now_ns() + config->every : UINT64_MAX;
+	uint64_t next_check = 0;
 
 	(void)unused;
-	for (;;) {
-		uint32_t seen = load_acquire(&asked);
+	(void)os_own_descriptors(); /* else they are shared */
+	while (!load_relaxed(&pausing)) {
+		uint32_t seen = load_acquire(&bell);
 		uint64_t now = os_now_ns(), wait = TICK_NS;
 
 		recorder_tick(now);
 		live_keep_tick(now);
 		answer();
-		if (now >= next_every) {
-			follow_credentials();
-			(void)dump_write("interval", 0); /* a failure is said and counted there */
-			next_every += config->every;
-			if (next_every <= os_now_ns()) /* writing took longer than the interval */
-				next_every = os_now_ns() + config->every;
-		}
-		if (now >= next_check) {
-			if (alone())
-				break;
-			sampler_check();
-			if (modules_scan())
-				unwind_forget();
-			next_check = now + CHECK_NS;
-		}
-		if (next_every != UINT64_MAX && next_every > now && next_every - now < wait)
+		write_interval(now);
+		if (!check_now_and_then(now, &next_check))
+			break;
+		if (next_every > now && next_every - now < wait)
 			wait = next_every - now;
-		os_futex_wait(&asked, seen, wait);
+		os_futex_wait(&bell, seen, wait);
+		send_signal();
 	}
 	store_release(&running, 0);
 }
@@ -117,14 +159,62 @@ static void loop(void *unused)
 bool helper_start(const struct config *with)
 {
 	uint32_t expected = 0;
+	int tid;
 
+	if (load_relaxed(&pausing))
+		return false;
 	if (!cas_acq_rel(&running, &expected, 1))
 		return true;
 	config = with;
-	if (os_thread_start(loop, NULL) < 0) {
+	if (!config->every)
+		next_every = UINT64_MAX;
+	else if (!next_every)
+		next_every = os_now_ns() + config->every;
+	tid = os_thread_start(loop, NULL);
+	if (tid < 0) {
 		store_release(&running, 0);
 		return false;
 	}
+	store_release(&helper_tid, tid); /* pairs with the acquire in helper_pause */
+	return true;
+}
+
+bool helper_pause(void)
+{
+	uint64_t deadline = os_now_ns() + PAUSE_NS;
+	bool runs = load_acquire(&running);
+	uint32_t never = 0;
+	pid_t tid;
+
+	if (!runs)
+		return false;
+	add_relaxed(&pausing, 1);
+	ring();
+	/* Its last instructions come after `running` is 0; unshare(2) counts it until it is gone. */
+	while (os_now_ns() < deadline) {
+		tid = load_acquire(&helper_tid); /* 0: its maker has not come to write it */
+		if (!load_acquire(&running) && tid && os_kill_thread(os_pid(), tid, 0) < 0)
+			break;
+		os_futex_wait(&never, 0, PAUSE_STEP_NS);
+	}
+	return true;
+}
+
+void helper_resume(void)
+{
+	if (sub_relaxed(&pausing, 1) == 1)
+		(void)helper_start(config); /* where no thread can be made, the end of the program writes its profile */
+}
+
+bool helper_send_soon(int sig)
+{
+	uint64_t none = 0, to = (uint64_t)sig << 32 | (uint32_t)os_tid();
+
+	if (!load_acquire(&running))
+		return false;
+	/* Lost to another thread's signal of the same kind: that one ends the process. */
+	(void)cas_acq_rel(&send_soon, &none, to); /* pairs with the exchange in send_signal */
+	ring();
 	return true;
 }
 
@@ -137,7 +227,7 @@ int helper_dump(const char *reason, uint64_t patience_ns)
 	if (!cas_acq_rel(&asked, &n,
 	                 n + 1)) /* pairs with the acquire in answer(); lost to another request: wait for its file */
 		n = n - 1;
-	os_futex_wake(&asked);
+	ring();
 	for (;;) {
 		uint32_t seen = load_acquire(&done); /* pairs with the release in answer() */
 		uint64_t now = os_now_ns();
@@ -153,5 +243,9 @@ int helper_dump(const char *reason, uint64_t patience_ns)
 void helper_fork_child(void)
 {
 	store_relaxed(&running, 0);
+	store_relaxed(&helper_tid, 0);
+	store_relaxed(&pausing, 0);
+	store_relaxed(&send_soon, 0);
+	next_every = 0;
 	store_relaxed(&done, load_relaxed(&asked));
 }

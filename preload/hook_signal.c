@@ -4,20 +4,23 @@
  * SIGTERM and SIGINT, while the program leaves them to their default, are ours: the last profile is written and the
  * default is then carried out, so the parent sees "killed by signal" as ever. To the program all looks as if we were not
  * there: it reads back what it set, and its own handler replaces ours.
- * SIGPROF cannot be blocked or replaced while it samples; a handler of the program's is kept and gets the signals that
- * are not samples.
+ * SIGPROF cannot be blocked or replaced while it samples. The program sees the mask and the handler it set; a signal of its
+ * own reaches its handler, or is kept while it believes to block it, or ends its sigwait(). By signalfd it gets none.
  */
 #include "hook_signal.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 #include "compiler.h"
 #include "finish.h"
+#include "helper.h"
 #include "os_linux.h"
 #include "real.h"
 #include "sampler.h"
+#include "units.h"
 
 static const int ending[] = { SIGTERM, SIGINT };
 static bool active;
@@ -30,6 +33,11 @@ static void on_ending(int sig, siginfo_t *info, void *ucontext)
 
 	(void)info;
 	(void)ucontext;
+	/* It met this thread in the middle of a change of tables that the profile is made of: a moment later. */
+	if (tls_self.guard & GUARD_TABLE && helper_send_soon(sig))
+		return;
+	if (os_pid() == 1 && finish_is_this_process())
+		return; /* a forked child became init of its namespace: the kernel would have spared it */
 	finish_from_handler();
 	memset(&dfl, 0, sizeof(dfl));
 	(void)real.sigaction(sig, &dfl, NULL);
@@ -173,30 +181,138 @@ EXPORT sighandler_t sigset(int sig, sighandler_t handler)
 	return old;
 }
 
-/* The set without the sampling signal, where it would be blocked. */
-static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *room)
+/* ---- masks and waits ---------------------------------------------------------------------------------------------- */
+
+/* The set without the sampling signal, where that is in it. */
+static const sigset_t *without_ours(const sigset_t *set, sigset_t *room)
 {
-	if (!set || how == SIG_UNBLOCK || !sampler_uses_signal() || !sigismember(set, SAMPLER_SIGNAL))
+	if (!set || !sampler_uses_signal() || !sigismember(set, SAMPLER_SIGNAL))
 		return set;
 	*room = *set;
 	sigdelset(room, SAMPLER_SIGNAL);
 	return room;
 }
 
+typedef int set_mask(int how, const sigset_t *set, sigset_t *ret_old);
+
+/* The mask as the program sees it has the signal in it when it put it there. */
+static int change_mask(set_mask *change, int how, const sigset_t *set, sigset_t *ret_old)
+{
+	struct tls *t = &tls_self;
+	bool was = t->prof_blocked, has;
+	sigset_t room, asked;
+	int rc;
+
+	if (!sampler_uses_signal())
+		return change(how, set, ret_old);
+	if (set)
+		asked = *set; /* the two may be one variable */
+	rc = change(how, how == SIG_UNBLOCK ? set : without_ours(set, &room), ret_old);
+	if (rc != 0)
+		return rc;
+	if (ret_old && was)
+		sigaddset(ret_old, SAMPLER_SIGNAL);
+	has = set && sigismember(&asked, SAMPLER_SIGNAL);
+	if (set && how == SIG_SETMASK)
+		sampler_app_blocks(t, has);
+	else if (has)
+		sampler_app_blocks(t, how == SIG_BLOCK);
+	return rc;
+}
+
 EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *ret_old)
 {
-	sigset_t room;
-
 	if (!real_ready()) {
 		errno = ENOSYS;
 		return -1;
 	}
-	return real.sigprocmask(how, without_ours(how, set, &room), ret_old);
+	return change_mask(real.sigprocmask, how, set, ret_old);
 }
 
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *ret_old)
 {
+	return real_ready() ? change_mask(real.pthread_sigmask, how, set, ret_old) : ENOSYS;
+}
+
+static struct timespec time_left(uint64_t deadline_ns)
+{
+	uint64_t now = os_now_ns(), left = deadline_ns > now ? deadline_ns - now : 0;
+
+	return (struct timespec){ (time_t)(left / NS_PER_S), (long)(left % NS_PER_S) };
+}
+
+/* As sigtimedwait(2); our signals, which end the wait too while the signal is waited for, do not count. */
+static int wait_for(const sigset_t *set, siginfo_t *ret_info, const struct timespec *limit)
+{
+	uint64_t end = 0;
+	siginfo_t info;
+	int sig;
+
+	if (limit)
+		end = os_now_ns() + (uint64_t)limit->tv_sec * NS_PER_S + (uint64_t)limit->tv_nsec;
+	if (sampler_app_waits(true)) {
+		memset(&info, 0, sizeof(info));
+		info.si_signo = sig = SAMPLER_SIGNAL;
+	} else {
+		struct timespec left;
+
+		sig = real.sigtimedwait(set, &info, limit);
+		while (sig == SAMPLER_SIGNAL && sampler_swallow(&info)) {
+			left = time_left(end);
+			sig = real.sigtimedwait(set, &info, limit ? &left : NULL);
+		}
+	}
+	(void)sampler_app_waits(false);
+	if (sig >= 0 && ret_info)
+		*ret_info = info;
+	return sig;
+}
+
+static bool concerns_us(const sigset_t *set)
+{
+	return sampler_uses_signal() && real.sigtimedwait && sigismember(set, SAMPLER_SIGNAL);
+}
+
+EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *ret_info, const struct timespec *limit)
+{
+	if (!real_ready() || !real.sigtimedwait) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return concerns_us(set) ? wait_for(set, ret_info, limit) : real.sigtimedwait(set, ret_info, limit);
+}
+
+EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret_info)
+{
+	return sigtimedwait(set, ret_info, NULL);
+}
+
+EXPORT int sigwait(const sigset_t *set, int *ret_sig)
+{
+	int saved_errno = errno, sig;
+
+	if (!real_ready() || !real.sigwait)
+		return ENOSYS;
+	if (!concerns_us(set))
+		return real.sigwait(set, ret_sig);
+	do
+		sig = wait_for(set, NULL, NULL);
+	while (sig < 0 && errno == EINTR); /* as glibc's does */
+	if (sig < 0)
+		return errno;
+	errno = saved_errno;
+	*ret_sig = sig;
+	return 0;
+}
+
+/* The kernel lets a descriptor take signals that are not blocked, when they come while it is read. */
+EXPORT int signalfd(int fd, const sigset_t *set, int flags)
+{
 	sigset_t room;
 
-	return real_ready() ? real.pthread_sigmask(how, without_ours(how, set, &room), ret_old) : ENOSYS;
+	if (!real_ready() || !real.signalfd) {
+		errno = ENOSYS;
+		return -1;
+	}
+	return real.signalfd(fd, without_ours(set, &room), flags);
 }

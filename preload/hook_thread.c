@@ -36,6 +36,7 @@ struct birth {
 	} start;
 	void *arg;
 	size_t stack_bytes;
+	bool prof_blocked; /* masks are inherited, and so is what the program believes of them */
 };
 
 static void on_end(void *rounds)
@@ -100,6 +101,7 @@ static struct birth take_birth(struct birth *b)
 	struct birth copy = *b;
 
 	real.free(b);
+	tls_self.prof_blocked = copy.prof_blocked;
 	begin(copy.stack_bytes);
 	return copy;
 }
@@ -126,6 +128,7 @@ static struct birth *give_birth(const pthread_attr_t *attr, void *arg)
 		return NULL;
 	b->arg = arg;
 	b->stack_bytes = 0;
+	b->prof_blocked = tls_self.prof_blocked;
 	if (!attr || pthread_attr_getstacksize(attr, &b->stack_bytes) != 0)
 		b->stack_bytes = default_stack_bytes();
 	return b;

@@ -248,6 +248,24 @@ int os_kill_thread(pid_t pid, pid_t tid, int sig)
 	return (int)os_call(SYS_tgkill, pid, tid, sig, 0, 0, 0);
 }
 
+int os_own_descriptors(void)
+{
+	enum { UNSHARE = 1 << 1 }; /* CLOSE_RANGE_UNSHARE, linux/close_range.h; Linux 5.9 */
+
+	return (int)os_call(SYS_close_range, 0, (long)~0U, UNSHARE, 0, 0, 0);
+}
+
+int os_program_descriptor(int fd)
+{
+	int process = (int)os_call(SYS_pidfd_open, os_pid(), 0, 0, 0, 0, 0), copy;
+
+	if (process < 0)
+		return process;
+	copy = (int)os_call(SYS_pidfd_getfd, process, fd, 0, 0, 0, 0);
+	os_close(process);
+	return copy;
+}
+
 int os_move_up(int fd)
 {
 	struct rlimit limit = { 1024, 1024 };

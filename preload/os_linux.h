@@ -44,9 +44,14 @@ void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns);
 void os_futex_wake(const void *word);
 void os_yield(void);
 int os_kill_thread(pid_t pid, pid_t tid, int sig);
+/* Gives the calling thread a table of descriptors of its own, with none in it. 0, or -errno: it shares the program's. */
+int os_own_descriptors(void);
+/* The descriptor number `fd` of the program, seen from a thread with a table of its own, as one of its own. Or -errno. */
+int os_program_descriptor(int fd);
 
-/* Runs fn(arg) in a new thread that libc does not know, with every signal blocked (os_thread.c). 0 or -errno. fn must not
- * call what looks at its libc thread, allocates or locks. Its memory is never given back: one thread a process. */
+/* Runs fn(arg) in a new thread that libc does not know, with every signal blocked (os_thread.c). Its tid or -errno. fn must
+ * not call what looks at its libc thread, allocates or locks. Its memory is used again by the next, once it has ended. One
+ * caller at a time. */
 int os_thread_start(void (*fn)(void *), void *arg);
 
 /* Descriptor moved up so that programs that use select() or count on low numbers see none of ours. Takes `fd` over. */

@@ -95,8 +95,11 @@ static long clone_thread(void *stack, void *tls)
 
 int os_thread_start(void (*fn)(void *), void *arg)
 {
+	static uint8_t *last_memory; /* of the thread made last; one caller at a time */
+	static pid_t last_tid;
 	size_t bytes = GUARD_BYTES + STACK_BYTES + TLS_BYTES + HEADER_BYTES;
-	uint8_t *memory = os_map(bytes), *tp;
+	bool again = last_memory && os_kill_thread(os_pid(), last_tid, 0) < 0;
+	uint8_t *memory = again ? last_memory : os_map(bytes), *tp;
 	struct first_words *first;
 	uint64_t all = ~UINT64_C(0), old = 0;
 	long tid;
@@ -114,8 +117,11 @@ int os_thread_start(void (*fn)(void *), void *arg)
 	tid = clone_thread(first, tp);
 	(void)os_call(SYS_rt_sigprocmask, 2, (long)&old, 0, 8, 0, 0);
 	if (tid < 0) {
-		os_unmap(memory, bytes);
+		if (!again)
+			os_unmap(memory, bytes);
 		return (int)tid;
 	}
-	return 0;
+	last_memory = memory;
+	last_tid = (pid_t)tid;
+	return (int)tid;
 }

@@ -21,6 +21,7 @@
 #include <linux/perf_event.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -47,12 +48,15 @@ static struct sampler_engine engine = { "off", "", 0 };
 static _Atomic bool stopped;
 static uint64_t seed;
 static _Atomic uint64_t armed_count;
+static _Atomic int64_t perf_fds; /* descriptors in use; a count, orders nothing */
 static void (*on_first)(void);
 static _Atomic bool first_seen;
 
 /* What the program asked for; default: SIG_DFL. Guarded by nothing: a program that races sigaction with itself gets one
  * of its two answers. */
 static struct sigaction app_action;
+static _Atomic bool app_pending;  /* a signal of the program's is kept, because it believes to block it */
+static _Atomic pid_t app_waiter; /* the thread that waits for it by sigwait(), or 0 */
 
 /* ---- engines ------------------------------------------------------------------------------------------------------ */
 
@@ -72,10 +76,40 @@ static int perf_open(pid_t tid, uint64_t first_ns)
 	return (int)os_call(SYS_perf_event_open, (long)&attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
 }
 
+/* Descriptors are the program's: it may have use for as many as its limit says. A number at or above the limit takes none
+ * of them; one can be had while the limit is lifted, up to the hard one, for the moment of opening. Where it cannot be
+ * lifted, a sixteenth is taken at most, and of few none: those threads are sampled by timers. */
+static int perf_open_apart(pid_t tid, uint64_t first_ns)
+{
+	enum { FEW = 4096, MANY = 1 << 16, ROOM = 1 << 16 };
+	struct rlimit was = { FEW, FEW }, lifted, now;
+	int fd, apart = -EMFILE;
+
+	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&was, 0, 0) < 0)
+		return -EMFILE;
+	if (was.rlim_cur > MANY || was.rlim_cur == was.rlim_max) {
+		if (was.rlim_cur < FEW || load_relaxed(&perf_fds) > (int64_t)(was.rlim_cur / 16))
+			return -EMFILE;
+		return os_move_up(perf_open(tid, first_ns));
+	}
+	lifted = was;
+	lifted.rlim_cur = was.rlim_max - was.rlim_cur > ROOM ? was.rlim_cur + ROOM : was.rlim_max;
+	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&lifted, 0, 0, 0) < 0)
+		return -EMFILE;
+	fd = perf_open(tid, first_ns);
+	if (fd >= 0)
+		apart = (int)os_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)was.rlim_cur, 0, 0, 0);
+	/* Unless another thread has set it meanwhile. */
+	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&now, 0, 0) == 0 && now.rlim_cur == lifted.rlim_cur)
+		(void)os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&was, 0, 0, 0); /* lowering is always allowed */
+	os_close(fd);
+	return fd < 0 ? fd : apart;
+}
+
 static bool perf_arm(struct thread *th, pid_t tid, uint64_t first_ns)
 {
 	struct f_owner_ex owner = { F_OWNER_TID, tid };
-	int fd = os_move_up(perf_open(tid, first_ns)), expected = -1;
+	int fd = perf_open_apart(tid, first_ns), expected = -1;
 	uint64_t id = 0;
 
 	if (fd < 0)
@@ -93,6 +127,7 @@ static bool perf_arm(struct thread *th, pid_t tid, uint64_t first_ns)
 		os_close(fd);
 		return true;
 	}
+	add_relaxed(&perf_fds, 1);
 	(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_REFRESH, 1, 0, 0, 0); /* cannot fail on a counting event */
 	return true;
 }
@@ -108,7 +143,10 @@ static void perf_disarm(struct thread *th)
 {
 	int fd = exchange_acq_rel(&th->perf_fd, -1); /* pairs with the CAS in perf_arm */
 
-	if (fd >= 0 && perf_is_ours(fd, th->perf_id))
+	if (fd < 0)
+		return;
+	add_relaxed(&perf_fds, -1);
+	if (perf_is_ours(fd, th->perf_id))
 		os_close(fd);
 }
 
@@ -149,7 +187,8 @@ static void arm(struct thread *th, pid_t tid)
 	uint64_t first_ns = 1000 + poisson_random(&state) % engine.period_ns;
 
 	th->cpu_due_ns = 0;
-	th->cpu_seen_ns = 0;
+	store_relaxed(&th->cpu_seen_ns, 0);
+	th->cpu_checked_ns = 0;
 	th->first_sample = true;
 	if ((kind == KIND_PERF && perf_arm(th, tid, first_ns)) || timer_arm(th, tid, first_ns))
 		th->sampled = true;
@@ -167,12 +206,12 @@ static uint16_t weight_now(struct thread *th)
 
 	if (th->first_sample) {
 		th->first_sample = false;
-		th->cpu_seen_ns = now;
+		store_relaxed(&th->cpu_seen_ns, now);
 		th->cpu_due_ns = 0;
 		return 1;
 	}
-	th->cpu_due_ns += (int64_t)(now - th->cpu_seen_ns);
-	th->cpu_seen_ns = now;
+	th->cpu_due_ns += (int64_t)(now - load_relaxed(&th->cpu_seen_ns));
+	store_relaxed(&th->cpu_seen_ns, now);
 	periods = th->cpu_due_ns > 0 ? ((uint64_t)th->cpu_due_ns + engine.period_ns / 2) / engine.period_ns : 0;
 	if (periods > UINT16_MAX)
 		periods = UINT16_MAX;
@@ -225,7 +264,8 @@ static bool may_restart(uint32_t nr)
 		SYS_read,        SYS_write,        SYS_poll,       SYS_select,   SYS_nanosleep,       SYS_accept,
 		SYS_accept4,     SYS_sendto,       SYS_sendmsg,    SYS_recvfrom, SYS_recvmsg,         SYS_msgrcv,
 		SYS_msgsnd,      SYS_semop,        SYS_semtimedop, SYS_futex,    SYS_clock_nanosleep, SYS_epoll_wait,
-		SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pselect6,   SYS_ppoll,    SYS_rt_sigtimedwait, SYS_io_getevents
+		SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pselect6,   SYS_ppoll,    SYS_rt_sigtimedwait, SYS_io_getevents,
+		SYS_readv,       SYS_writev,       SYS_recvmmsg,   SYS_sendmmsg, SYS_rt_sigsuspend,   SYS_pause
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
@@ -234,7 +274,31 @@ static bool may_restart(uint32_t nr)
 	return false;
 }
 
-/* "mov $nr, %eax; syscall": b8 imm32 0f 05, as libc's wrappers have it. */
+/* Is a signal of the program's about to be handled? Then the call was interrupted by it too, and EINTR stands. */
+static bool others_pending(const ucontext_t *uc)
+{
+	uint64_t pending = 0, blocked;
+
+	memcpy(&blocked, &uc->uc_sigmask, sizeof(blocked)); /* the kernel's set is the first word of libc's */
+	(void)os_call(SYS_rt_sigpending, (long)&pending, SIGNAL_BYTES, 0, 0, 0, 0); /* valid arguments */
+	return (pending & ~blocked & ~(UINT64_C(1) << (SAMPLER_SIGNAL - 1))) != 0;
+}
+
+/* The number of the call that ends at the end of `code`, as libc's wrappers make it: "mov $nr, %eax; syscall", b8 imm32 0f 05;
+ * for read, whose number is 0, "xor %eax, %eax; syscall", 31 c0 0f 05. */
+static bool call_number(const uint8_t code[7], uint32_t *ret_nr)
+{
+	if (code[5] != 0x0f || code[6] != 0x05)
+		return false;
+	if (code[0] == 0xb8)
+		memcpy(ret_nr, code + 1, sizeof(*ret_nr));
+	else if (code[3] == 0x31 && code[4] == 0xc0)
+		*ret_nr = SYS_read;
+	else
+		return false;
+	return true;
+}
+
 static void restart_call(ucontext_t *uc)
 {
 	greg_t *regs = uc->uc_mcontext.gregs;
@@ -245,8 +309,7 @@ static void restart_call(ucontext_t *uc)
 	if (regs[REG_RAX] != -EINTR || (uintptr_t)pc < 4096 || !os_readable(pc - 7) || !os_readable(pc - 1))
 		return;
 	memcpy(code, pc - 7, sizeof(code));
-	memcpy(&nr, code + 1, sizeof(nr));
-	if (code[5] != 0x0f || code[6] != 0x05 || code[0] != 0xb8 || !may_restart(nr))
+	if (!call_number(code, &nr) || !may_restart(nr) || others_pending(uc))
 		return;
 	regs[REG_RAX] = (greg_t)nr;
 	regs[REG_RIP] -= 2;
@@ -263,7 +326,13 @@ static void pass_on(int sig, siginfo_t *info, void *ucontext)
 {
 	struct sigaction act = app_action;
 
-	if (act.sa_flags & SA_SIGINFO && act.sa_sigaction) {
+	if (tls_self.prof_blocked) {
+		pid_t waiter = load_acquire(&app_waiter); /* pairs with the store in sampler_app_waits */
+
+		store_release(&app_pending, true); /* pairs with the exchange there */
+		if (waiter && waiter != os_tid())
+			(void)os_kill_thread(os_pid(), waiter, sig);
+	} else if (act.sa_flags & SA_SIGINFO && act.sa_sigaction) {
 		act.sa_sigaction(sig, info, ucontext);
 	} else if (act.sa_handler != SIG_DFL && act.sa_handler != SIG_IGN) {
 		act.sa_handler(sig);
@@ -277,11 +346,33 @@ static void pass_on(int sig, siginfo_t *info, void *ucontext)
 	}
 }
 
+static bool is_kick(const siginfo_t *info, const struct thread *th)
+{
+	return info->si_code == SI_QUEUE && th && info->si_ptr == th && info->si_pid == os_pid();
+}
+
 static bool is_ours(const siginfo_t *info, const struct thread *th)
 {
+	if (is_kick(info, th))
+		return true;
 	if (info->si_code == SI_TIMER)
 		return info->si_ptr == th;
 	return info->si_code == POLL_IN || info->si_code == POLL_HUP;
+}
+
+/* The helper saw no sample for long: the event's descriptor was closed, or its signal was lost. */
+static void look_after_event(struct thread *th)
+{
+	int fd = load_relaxed(&th->perf_fd);
+
+	if (fd < 0 || perf_is_ours(fd, th->perf_id)) {
+		rearm(th);
+		return;
+	}
+	loss_add(LOSS_CPU_FD_LOST, 1);
+	perf_disarm(th);
+	if (!perf_arm(th, th->tid, engine.period_ns) && !timer_arm(th, th->tid, engine.period_ns))
+		loss_add(LOSS_CPU_THREAD_FAILED, 1);
 }
 
 static void on_signal(int sig, siginfo_t *info, void *ucontext)
@@ -295,11 +386,14 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 	if (!is_ours(info, th)) {
 		pass_on(sig, info, ucontext);
 	} else if (th && !load_relaxed(&stopped)) {
-		if (state_get() == STATE_RUNNING)
+		if (is_kick(info, th))
+			look_after_event(th);
+		else if (state_get() == STATE_RUNNING)
 			take_sample(t, th, ucontext);
 		if (on_first && !(t->guard & GUARD_TABLE) && !exchange_acq_rel(&first_seen, true))
 			on_first(); /* not inside the recorder's tables: they may move */
-		rearm(th);
+		if (!is_kick(info, th))
+			rearm(th);
 		restart_call(ucontext);
 	}
 	errno = saved_errno;
@@ -472,19 +566,36 @@ void sampler_adopt_threads(void)
 		os_close(fd);
 }
 
+/* rt_tgsigqueueinfo(2): the signal with our mark, so that the handler knows it. */
+static void kick(struct thread *th, pid_t tid)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SAMPLER_SIGNAL;
+	info.si_code = SI_QUEUE;
+	info.si_pid = os_pid();
+	info.si_uid = (uid_t)os_call(SYS_getuid, 0, 0, 0, 0, 0, 0);
+	info.si_ptr = th;
+	(void)os_call(SYS_rt_tgsigqueueinfo, os_pid(), tid, SAMPLER_SIGNAL, (long)&info, 0, 0); /* it may have ended */
+}
+
 void sampler_check(void)
 {
+	uint64_t limit = 8 * engine.period_ns > NS_PER_S / 8 ? 8 * engine.period_ns : NS_PER_S / 8;
+
 	if (kind != KIND_PERF || load_relaxed(&stopped))
 		return;
 	for (struct thread *th = threads_first(); th; th = th->next) {
-		int fd = load_relaxed(&th->perf_fd); /* relaxed: tested by its id below */
-		pid_t tid = th->tid;
+		uint64_t now, before = th->cpu_checked_ns;
 
-		if (load_acquire(&th->use) != THREAD_LIVE || fd < 0 || !th->sampled || perf_is_ours(fd, th->perf_id))
+		if (load_acquire(&th->use) != THREAD_LIVE || load_relaxed(&th->perf_fd) < 0)
 			continue;
-		loss_add(LOSS_CPU_FD_LOST, 1);
-		if (cas_acq_rel(&th->perf_fd, &fd, -1)) /* pairs with perf_disarm */
-			(void)perf_arm(th, tid, engine.period_ns);
+		now = os_thread_cpu_ns(th->tid);
+		th->cpu_checked_ns = now;
+		/* It runs, and has for long not been sampled. */
+		if (now > before + limit / 2 && now > load_relaxed(&th->cpu_seen_ns) + limit)
+			kick(th, th->tid);
 	}
 }
 
@@ -504,6 +615,32 @@ void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old)
 		*ret_old = app_action;
 	if (act)
 		app_action = *act;
+}
+
+void sampler_app_blocks(struct tls *t, bool blocks)
+{
+	t->prof_blocked = blocks;
+	if (!blocks && exchange_acq_rel(&app_pending, false)) /* pairs with the store in pass_on */
+		(void)os_kill_thread(os_pid(), os_tid(), SAMPLER_SIGNAL);
+}
+
+bool sampler_app_waits(bool waits)
+{
+	store_release(&app_waiter, waits ? os_tid() : 0); /* pairs with the load in pass_on */
+	return waits && exchange_acq_rel(&app_pending, false);
+}
+
+bool sampler_swallow(const siginfo_t *info)
+{
+	struct thread *th = tls_self.thread;
+
+	if (!is_ours(info, th)) {
+		store_relaxed(&app_pending, false); /* the one that was kept, passed to the waiting thread */
+		return false;
+	}
+	if (th)
+		rearm(th);
+	return true;
 }
 
 /* ---- fork --------------------------------------------------------------------------------------------------------- */

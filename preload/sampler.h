@@ -29,7 +29,8 @@ void sampler_thread_pause(struct tls *t);
 void sampler_thread_resume(struct tls *t);
 /* Starts sampling of threads that existed before us. [init] */
 void sampler_adopt_threads(void);
-/* Opens events again that the program closed. [helper, about once a second] */
+/* Has threads that ran on without a sample look after their event, which the program may have closed. [helper, about once a
+ * second] */
 void sampler_check(void);
 /* Ends sampling for good: the process ends, or a child is not followed. [any thread] */
 void sampler_stop_all(void);
@@ -38,6 +39,14 @@ void sampler_stop_all(void);
 bool sampler_uses_signal(void);
 /* What the program wants done with the signal, when it is not one of ours. NULL act: only read. [hook] */
 void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old);
+
+/* The program blocks the signal in the calling thread, as far as it knows; we do not, so one of its own is kept for it until
+ * it unblocks or takes it. [hook] */
+void sampler_app_blocks(struct tls *t, bool blocks);
+/* The calling thread waits for the signal by sigwait(3) and its like, or no longer. True if one was kept: it is taken. [hook] */
+bool sampler_app_waits(bool waits);
+/* A wait of the program's took this signal: was it ours? Then sampling goes on, one sample later. [hook] */
+bool sampler_swallow(const siginfo_t *info);
 
 /* Called once from the next sample of each process: work that needs no particular thread, but a running one. [init] */
 void sampler_on_first_sample(void (*fn)(void));

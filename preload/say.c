@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -24,14 +25,29 @@ void say_init(void)
 	}
 }
 
+static bool is_stderr(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && os_fstat(fd, &st) == 0 && st.st_dev == stderr_was.dev && st.st_ino == stderr_was.ino;
+}
+
 void say(const char *part, ...)
 {
 	char line[1024] = "perfprobe: ";
 	size_t used = strlen(line);
-	struct stat st;
+	int fd = 2, copy = -1;
 	va_list args;
 
-	if (!stderr_was.known || os_fstat(2, &st) < 0 || st.st_dev != stderr_was.dev || st.st_ino != stderr_was.ino)
+	if (!stderr_was.known)
+		return;
+	if (!is_stderr(fd))
+		fd = copy = os_program_descriptor(2); /* our own thread has other descriptors than the program */
+	if (copy >= 0 && !is_stderr(copy)) {
+		os_close(copy);
+		return;
+	}
+	if (fd < 0)
 		return;
 	va_start(args, part);
 	for (; part; part = va_arg(args, const char *)) {
@@ -44,7 +60,8 @@ void say(const char *part, ...)
 	}
 	va_end(args);
 	line[used++] = '\n';
-	(void)os_write_all(2, line, used); /* nobody is left to tell */
+	(void)os_write_all(fd, line, used); /* nobody is left to tell */
+	os_close(copy);
 }
 
 char *say_number(char *out, uint64_t value)

@@ -65,7 +65,8 @@ struct thread {
 	bool sampled;         /* an engine was armed for this thread */
 	bool first_sample;    /* the next sample is the first: its period was random */
 	bool perf_first;      /* the event still has its random first period */
-	uint64_t cpu_seen_ns; /* CPU time of the thread at the last sample */
+	_Atomic uint64_t cpu_seen_ns; /* CPU time of the thread at the last sample; relaxed: the helper reads it */
+	uint64_t cpu_checked_ns;      /* ... when the helper looked last */
 	int64_t cpu_due_ns;   /* CPU time not yet paid for by samples, less than half a period either way */
 };
 
