@@ -24,6 +24,7 @@ struct counter_table {
 
 struct counters {
 	_Atomic(struct counter_table *) now;
+	struct counter *last; /* in `now`: what the owner asked for last, and mostly asks for again */
 };
 
 /* The counter for `key`, made if need be. NULL without memory. Owner only. */
