@@ -75,12 +75,13 @@ static struct counter_table *grow(struct counters *c, struct counter_table *old)
 				copy(find(t, key), &old->slot[i]);
 		}
 	}
+	c->last = NULL;
 	live_activate(t);          /* whole now: an outside reader prefers it to the old one */
 	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
 	return t;
 }
 
-struct counter *counters_at(struct counters *c, uint64_t key)
+static struct counter *find_or_make(struct counters *c, uint64_t key)
 {
 	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
 	struct counter *at;
@@ -102,6 +103,17 @@ struct counter *counters_at(struct counters *c, uint64_t key)
 	at = find(t, key);
 	t->used++;
 	store_release(&at->key, key);
+	return at;
+}
+
+struct counter *counters_at(struct counters *c, uint64_t key)
+{
+	struct counter *at = c->last;
+
+	if (UNLIKELY(!at || load_relaxed(&at->key) != key)) {
+		at = find_or_make(c, key);
+		c->last = at;
+	}
 	return at;
 }
 
@@ -196,6 +208,7 @@ void counters_done(struct counters *c)
 	struct counter_table *t = load_relaxed(&c->now);
 
 	counters_free_old(c);
+	c->last = NULL;
 	store_relaxed(&c->now, NULL);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));

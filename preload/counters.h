@@ -24,7 +24,8 @@ struct counter_table {
 
 struct counters {
 	_Atomic(struct counter_table *) now;
-	uint32_t owner; /* in the live file: the thread's record, or LIVE_ENDED */
+	struct counter *last; /* in `now`: what the owner asked for last, and mostly asks for again */
+	uint32_t owner;       /* in the live file: the thread's record, or LIVE_ENDED */
 };
 
 /* Whose they are from now on. Owner, or nobody runs. */

@@ -10,6 +10,7 @@
 #include "helper.h"
 #include "live.h"
 #include "os_linux.h"
+#include "sampler.h"
 #include "units.h"
 
 /* The longest that the end of a process is held up. */
@@ -22,6 +23,7 @@ static _Atomic pid_t own_pid; /* 0: not recording */
 static _Atomic bool finished;   /* the last profile is being written, or was */
 static _Atomic uint32_t written; /* it was */
 static _Atomic pid_t finisher;   /* by whom */
+static _Atomic pid_t exiting;    /* the thread that called exit() first; 0: none did */
 static bool forked;
 static uint64_t born_ns;
 
@@ -72,11 +74,24 @@ void finish_process(void)
 	store_relaxed(&finisher, os_tid());
 	/* A signal that ends the process waits until the profile is there: blocked here, and by on_ending() elsewhere. */
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&was, sizeof(all), 0, 0);
+	sampler_stop_all(); /* a late sample would begin a live file anew */
 	if (write_last() == 0)
 		live_remove(); /* else it is all that is left of the recording, and stays */
 	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
 	os_futex_wake(&written);
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&was, 0, sizeof(all), 0, 0);
+}
+
+void finish_exit_called(void)
+{
+	pid_t none = 0, own = os_tid();
+
+	if (!finish_is_this_process())
+		return;
+	if (!cas_acq_rel(&exiting, &none, own) && none != own)
+		wait_for_other();
+	else if (load_relaxed(&finished) && load_relaxed(&finisher) != own)
+		wait_for_other();
 }
 
 void finish_from_handler(void)
@@ -110,5 +125,6 @@ void finish_fork_child(bool follow)
 	store_relaxed(&finished, false);
 	store_relaxed(&written, 0);
 	store_relaxed(&finisher, 0);
+	store_relaxed(&exiting, 0);
 	store_release(&own_pid, follow ? os_pid() : 0);
 }

@@ -10,6 +10,9 @@ void finish_init(const struct config *config);
 bool finish_is_this_process(void);
 /* The process ends: writes the profile named "exit". */
 void finish_process(void);
+/* exit() was called. Of two threads that do, the second would end the process under the first one's hands, which libc's exit()
+ * allows: it waits here for the last profile, two seconds at most. */
+void finish_exit_called(void);
 /* As finish_process(), from a signal handler: the helper writes, this waits. */
 void finish_from_handler(void);
 /* The program will be replaced: as finish_process(), but it may yet go on, if the call fails. */

@@ -37,6 +37,14 @@ EXPORT NORETURN void _Exit(int status)
 	__builtin_unreachable();
 }
 
+EXPORT NORETURN void exit(int status)
+{
+	if (recording())
+		finish_exit_called();
+	real.exit(status);
+	__builtin_unreachable();
+}
+
 static bool before_exec(void)
 {
 	if (!recording() || !finish_is_this_process())

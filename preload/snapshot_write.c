@@ -19,6 +19,7 @@
 
 #include "compiler.h"
 #include "losses.h"
+#include "misuse.h"
 #include "modules.h"
 #include "os_linux.h"
 #include "recorder.h"
@@ -31,7 +32,7 @@ enum {
 	RAW_BYTES = 16 << 10,
 	OUT_BYTES = 64 << 10,
 	CMDLINE_BYTES = 4096,
-	SECTIONS = 9,
+	SECTIONS = 10,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
 };
 
@@ -558,6 +559,37 @@ static void write_samples(struct writer *w)
 	section_end(w);
 }
 
+/* A stack that this snapshot holds; newer ones are unknown. */
+static uint32_t known_stack(const struct writer *w, uint32_t stack)
+{
+	return stack <= w->stacks ? stack : 0;
+}
+
+static void write_misuse(struct writer *w)
+{
+	uint32_t n = misuse_count();
+
+	section_begin(w, SNAP_MISUSE);
+	number(w, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct misuse *m = misuse_at(i);
+
+		number(w, m->kind);
+		number(w, m->allocated_by);
+		number(w, m->freed_by);
+		number(w, m->no_block);
+		number(w, load_relaxed(&m->count));
+		number(w, m->address);
+		number(w, m->bytes);
+		number(w, m->time_ns);
+		number(w, m->thread < threads_record_count() ? m->thread : 0);
+		number(w, known_stack(w, m->allocated));
+		number(w, known_stack(w, m->first_freed));
+		number(w, known_stack(w, m->freed));
+	}
+	section_end(w);
+}
+
 static void write_head(struct writer *w)
 {
 	struct {
@@ -585,7 +617,7 @@ static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SECTIONS])(struct writer *) = {
 		write_info,   write_options, write_losses, write_modules, write_threads,
-		write_stacks, write_heap,    write_cpu,    write_samples,
+		write_stacks, write_heap,    write_cpu,    write_samples, write_misuse,
 	};
 
 	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);

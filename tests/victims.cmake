@@ -8,3 +8,17 @@ endforeach()
 add_library(victim_hostile_plugin MODULE victims/hostile_plugin.c)
 target_compile_options(victim_hostile_plugin PRIVATE -O2 -g -fno-builtin-malloc)
 set_target_properties(victim_hostile_plugin PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+
+# Victims in C++, compiled by the command: the project itself has no C++.
+find_program(CXX_FOR_VICTIMS g++)
+if(CXX_FOR_VICTIMS)
+  function(victim_cxx name)
+    set(output ${CMAKE_BINARY_DIR}/victims/victim_${name})
+    add_custom_command(OUTPUT ${output} DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/victims/${name}.cc VERBATIM
+                       COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
+                       COMMAND ${CXX_FOR_VICTIMS} -std=c++17 -O2 -g -w -fno-builtin -pthread ${ARGN} -o ${output}
+                               ${CMAKE_CURRENT_SOURCE_DIR}/victims/${name}.cc)
+    add_custom_target(victim_${name} ALL DEPENDS ${output})
+  endfunction()
+  victim_cxx(misuse)
+endif()
