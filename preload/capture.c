@@ -42,7 +42,7 @@ static void set_state(struct walk *w, const struct captured *f)
 {
 	w->pc = f->pc;
 	w->sp = f->sp;
-	w->lo = f->sp;
+	w->lo = f->exact ? f->sp - RED_ZONE : f->sp;
 	w->fp = f->fp;
 	w->fp_known = f->fp_known;
 	w->exact = f->exact;
