@@ -173,7 +173,7 @@ static void judge_reuse(const struct unwind_start *start)
 			abort();
 	}
 	if (pair.n_ours + 1 >= STACKS_MAX_DEPTH)
-		return; /* left out in the middle there */
+		return; /* the tree leaves out frames in the middle of these */
 	node = capture_stack(self.capture, start);
 	while (node && i < pair.n_ours + pair.ours_cut) {
 		if (stacks_pc(node) != (i < pair.n_ours ? pair.ours[i] : SNAP_PC_TRUNCATED))
