@@ -310,6 +310,8 @@ static const char *special_name(uint64_t pc)
 		return "[lost]";
 	case SNAP_PC_RECORDER:
 		return "[perfprobe]";
+	case SNAP_PC_ELIDED:
+		return "[... frames left out]";
 	default:
 		return "[special]"; /* of a later version */
 	}

@@ -68,6 +68,7 @@ enum snap_special_pc {
 	SNAP_PC_TRUNCATED = 1, /* root of a stack whose outer frames were not seen */
 	SNAP_PC_LOST = 2,      /* the stack could not be taken or stored */
 	SNAP_PC_RECORDER = 3,  /* the sample fell into perfprobe itself */
+	SNAP_PC_ELIDED = 4,    /* frames in the middle of a very deep stack were left out here */
 	SNAP_PC_SPECIAL_END = 4096
 };
 

@@ -14,7 +14,8 @@
  *
  * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
  *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
- *            I3  frame[i].node is the tree's node for frame[0..i].
+ *            I3  frame[i].node is the tree's node for frame[0..i], where that has no more entries than the tree takes: a
+ *                deeper stack's outermost frames lead to a mark (SNAP_PC_ELIDED), and that to its innermost frames.
  *            I4  word[frame[i - 1].words .. frame[i].words) are what the step of frame[i] read, as it was: one flat list,
  *                so that b is a loop of loads and compares, about a nanosecond a frame.
  * Only stacks of the thread itself are kept; a walk that fails for a bad stack keeps nothing.
@@ -27,7 +28,8 @@
 #include "unwind.h"
 #include "unwind_step.h"
 
-enum { NODE_MAX = STACKS_MAX_DEPTH - 1 }; /* one place is left for the mark of a truncated stack */
+/* Of a stack with more entries than the tree takes, as unwind.c has it: so many innermost ones, the mark, the outermost ones. */
+enum { INNERMOST = STACKS_MAX_DEPTH / 2, OUTERMOST = STACKS_MAX_DEPTH - INNERMOST - 1 };
 
 /* Stands in the list for a step that read more than two words: never equal to its value. */
 static const uintptr_t never;
@@ -42,7 +44,7 @@ static void set_state(struct walk *w, const struct captured *f)
 {
 	w->pc = f->pc;
 	w->sp = f->sp;
-	w->lo = f->sp;
+	w->lo = f->exact ? f->sp - RED_ZONE : f->sp;
 	w->fp = f->fp;
 	w->fp_known = f->fp_known;
 	w->exact = f->exact;
@@ -105,7 +107,7 @@ static struct result walk_until_known(struct capture *c, struct walk *w)
 	struct result r = { 0, 0, STEP_ON };
 	uint32_t known = c->depth; /* frame[0..known) may still be met */
 
-	while (r.end == STEP_ON && r.fresh < NODE_MAX) {
+	while (r.end == STEP_ON && r.fresh < CAPTURE_MAX) {
 		while (known && c->frame[known - 1].sp < w->sp)
 			known--;
 		if (known && same_state(&c->frame[known - 1], w)) {
@@ -117,9 +119,9 @@ static struct result walk_until_known(struct capture *c, struct walk *w)
 				return r;
 			}
 			/* Frames redo..known - 1 are this stack's too, and hold the words that lead from one to the next. */
-			for (uint32_t j = known; j > redo && r.fresh < NODE_MAX; j--)
+			for (uint32_t j = known; j > redo && r.fresh < CAPTURE_MAX; j--)
 				copy_kept(c, j - 1, &c->fresh[r.fresh++]);
-			if (r.fresh == NODE_MAX)
+			if (r.fresh == CAPTURE_MAX)
 				break;
 			set_state(w, &c->frame[redo - 1]);
 			known = redo - 1;
@@ -145,27 +147,51 @@ static NO_SANITIZE void note_words(struct capture *c, uint32_t at, const struct 
 	c->frame[at].words = (uint16_t)n;
 }
 
-/* Fresh frames onto the kept ones. Returns the innermost frame's node. */
+static uintptr_t entry_of(const struct captured *f)
+{
+	return f->exact ? f->pc : f->pc - 1;
+}
+
+/* The node of a stack with more entries than the tree takes: what unwind_walk() gives, without a walk. */
+static uint32_t deep_node(const struct capture *c, bool truncated)
+{
+	uint32_t parent = stacks_child(c->frame[OUTERMOST - 1 - truncated].node, SNAP_PC_ELIDED, false);
+
+	for (uint32_t i = c->depth - INNERMOST; parent && i < c->depth; i++)
+		parent = stacks_child(parent, entry_of(&c->frame[i]), false);
+	loss_add(LOSS_UNWIND_ELIDED, 1);
+	return parent;
+}
+
+/* Fresh frames onto the kept ones. Returns the node of the whole. */
 static uint32_t join(struct capture *c, struct result r)
 {
 	uint32_t parent = r.kept ? c->frame[r.kept - 1].node : 0;
 
-	if (r.kept == 0 && r.end != STEP_DONE)
-		parent = stacks_child(0, SNAP_PC_TRUNCATED, false);
+	if (r.kept == 0) { /* how the walk ended, as long as its outermost frames are kept */
+		c->truncated = r.end != STEP_DONE;
+		parent = c->truncated ? stacks_child(0, SNAP_PC_TRUNCATED, false) : 0;
+	}
 	c->depth = r.kept;
 	for (uint32_t i = r.fresh; i > 0; i--) {
 		const struct captured_fresh *f = &c->fresh[i - 1];
+		bool fits = c->depth + c->truncated < STACKS_MAX_DEPTH;
 
-		parent = stacks_child(parent, f->frame.exact ? f->frame.pc : f->frame.pc - 1, false);
-		if (!parent) { /* counted there */
-			c->depth = 0;
-			return 0;
+		if (LIKELY(fits)) {
+			parent = stacks_child(parent, entry_of(&f->frame), false);
+			if (!parent) { /* counted there */
+				c->depth = 0;
+				return 0;
+			}
 		}
 		c->frame[c->depth] = f->frame;
-		c->frame[c->depth].node = parent;
+		c->frame[c->depth].node = fits ? parent : 0;
 		note_words(c, c->depth, f);
 		c->depth++;
 	}
+	if (UNLIKELY(c->depth + c->truncated > STACKS_MAX_DEPTH))
+		parent = deep_node(c, c->truncated);
+	c->node = parent;
 	return parent;
 }
 
@@ -202,8 +228,11 @@ uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 	struct result r;
 	uint32_t node;
 
-	if (LIKELY(is_last_again(c, start)))
-		return c->frame[c->depth - 1].node;
+	if (LIKELY(is_last_again(c, start))) {
+		if (UNLIKELY(c->depth > STACKS_MAX_DEPTH))
+			loss_add(LOSS_UNWIND_ELIDED, 1);
+		return c->node;
+	}
 	if (UNLIKELY(!unwind_can_step()))
 		return capture_whole(start);
 	walk_begin(&w, start);
@@ -214,18 +243,14 @@ uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 		c->generation = walk_generation();
 	}
 	r = walk_until_known(c, &w);
-	if (r.end == STEP_ON || r.kept + r.fresh > NODE_MAX) {
+	if (r.end == STEP_ON || r.kept + r.fresh > CAPTURE_MAX) {
 		c->depth = 0;
 		return capture_whole(start); /* deeper than what is kept */
 	}
 	if (r.end != STEP_DONE)
 		unwind_count_truncated((int)r.end);
 	node = join(c, r);
-	if (r.kept == 0) {
-		/* How the walk ended. A chain that ends by its rule alone reads nothing there. */
-		c->truncated = r.end == STEP_NO_RULE;
-		if (r.end == STEP_BAD_STACK)
-			c->depth = 0;
-	}
+	if (r.end == STEP_BAD_STACK)
+		c->depth = 0;
 	return node;
 }

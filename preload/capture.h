@@ -9,10 +9,13 @@
 
 struct unwind_start;
 
+/* Frames of a thread's last stack that are kept. A deeper one is walked whole each time. Untouched pages cost nothing. */
+enum { CAPTURE_MAX = 1024 };
+
 /* One frame of the last stack: the state its step began with, and the tree's node for it. */
 struct captured {
 	uintptr_t pc, sp, fp;
-	uint32_t node;
+	uint32_t node;                 /* 0: too deep for a node of its own */
 	uint16_t words;                /* words of frames 0 to this one, in capture.word */
 	bool exact, fp_known, fp_used; /* fp_used: as struct walk_reads */
 };
@@ -33,11 +36,12 @@ struct captured_word {
 /* A thread's last stack. All zeros: none. */
 struct capture {
 	uint32_t depth; /* frames, outermost first; 0: none is kept */
+	uint32_t node;  /* of the whole stack */
 	bool truncated; /* the outermost frame kept is not the thread's: its step had no rule */
 	uint64_t generation;
-	struct captured frame[STACKS_MAX_DEPTH];
-	struct captured_word word[2 * STACKS_MAX_DEPTH]; /* at most two a frame, in the order of the frames */
-	struct captured_fresh fresh[STACKS_MAX_DEPTH];   /* innermost first */
+	struct captured frame[CAPTURE_MAX];
+	struct captured_word word[2 * CAPTURE_MAX]; /* at most two a frame, in the order of the frames */
+	struct captured_fresh fresh[CAPTURE_MAX];   /* innermost first */
 };
 
 uint32_t capture_stack(struct capture *c, const struct unwind_start *start);

@@ -1,8 +1,8 @@
 /*
  * eh_frame.c - decode call frame information for one pc, on demand, without allocation.
  *
- * Only what a stack walk needs is followed: the CFA, rbp, and the return address. Other registers are ignored, except
- * that a CFA based on one of them is kept as it is: it can be used in the innermost frame, whose registers are known.
+ * Only what a stack walk needs is followed: the CFA, rbp, and the return address, and one more register where it is asked
+ * for (eh_frame_saved): a few frames find their CFA by another one, and the walk then follows that from the innermost frame.
  */
 #include "eh_frame.h"
 
@@ -30,7 +30,7 @@ enum {
 	PE_OMIT = 0xff,
 };
 
-enum { MAX_OPS = 20000, MAX_REMEMBERED = 8 };
+enum { MAX_OPS = 20000, MAX_REMEMBERED = 8, MAX_ENTRIES = 100000, NO_REGISTER = 255 };
 
 /* A reader that never leaves [at, end); `bad` is sticky. */
 struct in {
@@ -129,6 +129,30 @@ static uintptr_t in_encoded(struct in *in, uint8_t enc)
 
 /* ---- finding the FDE ---------------------------------------------------------------------------------------------- */
 
+static bool fde_range(uintptr_t fde, uintptr_t lo, uintptr_t hi, uintptr_t *ret_start, uintptr_t *ret_size);
+
+/* Without a table that can be searched: one entry after the other, as far as a walk can wait. */
+static uintptr_t find_fde_in_order(uintptr_t at, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	for (unsigned i = 0; i < MAX_ENTRIES; i++) {
+		uintptr_t start, size;
+		uint64_t length;
+		struct in in = { (const uint8_t *)at, (const uint8_t *)hi, 0, false };
+
+		if (at < lo || at >= hi)
+			return 0;
+		length = in_fixed(&in, 4);
+		if (length == UINT32_MAX)
+			length = in_fixed(&in, 8);
+		if (in.bad || length == 0 || length > (uint64_t)(in.end - in.at))
+			return 0;
+		if (fde_range(at, lo, hi, &start, &size) && pc >= start && pc - start < size)
+			return at;
+		at = (uintptr_t)in.at + length;
+	}
+	return 0;
+}
+
 /* Address of the FDE that may cover pc, by the header's sorted table; 0 if there is none. */
 static uintptr_t find_fde(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
 {
@@ -136,6 +160,7 @@ static uintptr_t find_fde(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintpt
 	uint8_t version, frame_enc, count_enc, table_enc;
 	uint64_t count, low = 0, high;
 	const uint8_t *table;
+	uintptr_t frames;
 
 	if ((uintptr_t)hdr < lo || (uintptr_t)hdr >= hi)
 		return 0;
@@ -143,10 +168,14 @@ static uintptr_t find_fde(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintpt
 	frame_enc = (uint8_t)in_fixed(&in, 1);
 	count_enc = (uint8_t)in_fixed(&in, 1);
 	table_enc = (uint8_t)in_fixed(&in, 1);
-	(void)in_encoded(&in, frame_enc); /* start of .eh_frame: the table leads there directly */
+	frames = in_encoded(&in, frame_enc); /* start of .eh_frame */
 	count = in_encoded(&in, count_enc);
-	/* GNU ld and lld write exactly this table encoding: pairs of 32-bit offsets from the header. */
-	if (in.bad || version != 1 || table_enc != (PE_DATAREL | PE_SDATA4) || count == 0)
+	if (in.bad || version != 1)
+		return 0;
+	/* GNU ld, gold and lld write exactly this table encoding, or none: pairs of 32-bit offsets from the header. */
+	if (count_enc == PE_OMIT || table_enc != (PE_DATAREL | PE_SDATA4))
+		return frame_enc == PE_OMIT ? 0 : find_fde_in_order(frames, lo, hi, pc);
+	if (count == 0)
 		return 0;
 	table = in.at;
 	if (count > (uint64_t)(in.end - table) / 8)
@@ -181,7 +210,8 @@ struct cie {
 	struct in program;
 };
 
-/* Opens the entry at `at`: its body, and the CIE pointer field. False for terminators, 64-bit and broken entries. */
+/* Opens the entry at `at`: its body, and the CIE pointer field, which has 4 bytes in entries of 64-bit length too (LSB 5.0
+ * 10.6.1). False for terminators and broken entries. */
 static bool entry_open(uintptr_t at, uintptr_t lo, uintptr_t hi, struct in *ret_body, uint32_t *ret_id,
                        uintptr_t *ret_id_at)
 {
@@ -191,7 +221,11 @@ static bool entry_open(uintptr_t at, uintptr_t lo, uintptr_t hi, struct in *ret_
 	if (at < lo || at >= hi)
 		return false;
 	length = in_fixed(&in, 4);
-	if (in.bad || length < 4 || length >= 0xfffffff0u || length > (uint64_t)(in.end - in.at))
+	if (length == UINT32_MAX)
+		length = in_fixed(&in, 8);
+	else if (length >= 0xfffffff0u)
+		return false;
+	if (in.bad || length < 4 || length > (uint64_t)(in.end - in.at))
 		return false;
 	in.end = in.at + length;
 	*ret_id_at = (uintptr_t)in.at;
@@ -262,7 +296,7 @@ struct row {
 	uint8_t cfa_kind; /* RULE_REG, RULE_DEREF, RULE_PLT or RULE_NONE */
 	uint64_t cfa_reg;
 	int64_t cfa_off, cfa_add;
-	struct place rbp, ra;
+	struct place rbp, ra, wanted;
 };
 
 struct machine {
@@ -270,12 +304,14 @@ struct machine {
 	unsigned depth;
 	uintptr_t loc;
 	const struct cie *cie;
+	unsigned wanted; /* one more register that is followed, or NO_REGISTER */
 	bool unsupported;
 };
 
 enum {
 	OP_DEREF = 0x06,
 	OP_AND = 0x1a,
+	OP_MUL = 0x1e,
 	OP_PLUS = 0x22,
 	OP_PLUS_UCONST = 0x23,
 	OP_SHL = 0x24,
@@ -290,7 +326,7 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 	static const uint8_t plt[] = { OP_BREG0 + DW_RSP, 8,     OP_BREG0 + 16, 0,      OP_LIT0 + 15, OP_AND,
 		                       OP_LIT0 + 11,      OP_GE, OP_LIT0 + 3,   OP_SHL, OP_PLUS };
 	struct in in = { expr, expr + len, 0, false };
-	uint8_t op;
+	uint8_t op, kind = RULE_DEREF;
 
 	row->cfa_kind = RULE_NONE;
 	if (len == sizeof(plt) && memcmp(expr, plt, 6) == 0 && expr[7] == OP_GE && expr[8] == OP_LIT0 + 3 &&
@@ -311,7 +347,17 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 		row->cfa_kind = RULE_REG;
 		return;
 	}
-	if (in_fixed(&in, 1) != OP_DEREF)
+	op = (uint8_t)in_fixed(&in, 1);
+	if (row->cfa_reg == DW_RSP && op >= OP_BREG0 &&
+	    op < OP_BREG0 + 16) { /* rsp + off; reg + 0; lit8; mul; plus; deref */
+		row->cfa_reg = (uint64_t)(op - OP_BREG0);
+		if (in_sleb(&in) != 0 || in_fixed(&in, 1) != OP_LIT0 + 8 || in_fixed(&in, 1) != OP_MUL ||
+		    in_fixed(&in, 1) != OP_PLUS)
+			return;
+		kind = RULE_INDEX;
+		op = (uint8_t)in_fixed(&in, 1);
+	}
+	if (op != OP_DEREF)
 		return;
 	if (in.at != in.end) {
 		if (in_fixed(&in, 1) != OP_PLUS_UCONST)
@@ -319,7 +365,7 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 		row->cfa_add = (int64_t)in_uleb(&in);
 	}
 	if (!in.bad && in.at == in.end)
-		row->cfa_kind = RULE_DEREF;
+		row->cfa_kind = kind;
 }
 
 static struct place *place_of(struct machine *m, uint64_t reg)
@@ -328,6 +374,8 @@ static struct place *place_of(struct machine *m, uint64_t reg)
 		return &m->row.rbp;
 	if (reg == m->cie->ra_reg)
 		return &m->row.ra;
+	if (reg == m->wanted)
+		return &m->row.wanted;
 	return NULL;
 }
 
@@ -360,6 +408,8 @@ static void restore_place(struct machine *m, uint64_t reg)
 		m->row.rbp = m->initial.rbp;
 	else if (reg == m->cie->ra_reg)
 		m->row.ra = m->initial.ra;
+	else if (reg == m->wanted)
+		m->row.wanted = m->initial.wanted;
 }
 
 /* Opcodes whose operands are all in the low numbers; DWARF 5 table 7.29. */
@@ -548,41 +598,89 @@ static struct rule rule_of(const struct machine *m)
 	return r;
 }
 
-struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+/* The FDE at `fde`, opened to its program. */
+static bool fde_open(uintptr_t fde, uintptr_t lo, uintptr_t hi, struct cie *ret_cie, struct in *ret_in,
+                     uintptr_t *ret_start, uintptr_t *ret_size)
 {
-	const struct rule none = { .kind = RULE_NONE };
-	uintptr_t fde = find_fde(hdr, lo, hi, pc), id_at, start, size;
-	struct machine m;
-	struct cie cie;
 	struct in in;
+	uintptr_t id_at;
 	uint32_t id;
 
 	if (!fde || !entry_open(fde, lo, hi, &in, &id, &id_at) || id == 0)
-		return none;
-	if (!cie_parse(id_at - id, lo, hi, &cie))
-		return none;
-	start = in_encoded(&in, cie.fde_enc);
-	size = in_encoded(&in, cie.fde_enc & PE_FORMAT);
-	if (in.bad || pc < start || pc - start >= size)
-		return none;
-	if (cie.has_augmentation) {
+		return false;
+	if (!cie_parse(id_at - id, lo, hi, ret_cie))
+		return false;
+	*ret_start = in_encoded(&in, ret_cie->fde_enc);
+	*ret_size = in_encoded(&in, ret_cie->fde_enc & PE_FORMAT);
+	*ret_in = in;
+	return !in.bad;
+}
+
+static bool fde_range(uintptr_t fde, uintptr_t lo, uintptr_t hi, uintptr_t *ret_start, uintptr_t *ret_size)
+{
+	struct cie cie;
+	struct in in;
+
+	return fde_open(fde, lo, hi, &cie, &in, ret_start, ret_size);
+}
+
+bool eh_frame_covers(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	uintptr_t start, size;
+
+	return fde_range(find_fde(hdr, lo, hi, pc), lo, hi, &start, &size) && pc >= start && pc - start < size;
+}
+
+/* The row for pc in m->row; m->cie is set to `cie`. */
+static bool find_row(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc, unsigned wanted, struct cie *cie,
+                     struct machine *m)
+{
+	uintptr_t start, size;
+	struct in in;
+
+	if (!fde_open(find_fde(hdr, lo, hi, pc), lo, hi, cie, &in, &start, &size) || pc < start || pc - start >= size)
+		return false;
+	if (cie->has_augmentation) {
 		uint64_t bytes = in_uleb(&in);
 
 		if (in.bad || bytes > (uint64_t)(in.end - in.at))
-			return none;
+			return false;
 		in.at += bytes;
 	}
-	memset(&m, 0, sizeof(m));
-	m.cie = &cie;
-	m.loc = start;
-	m.row.ra.where = WHERE_OTHER;
-	run(&m, &cie.program, UINTPTR_MAX);
-	m.initial = m.row;
-	m.loc = start;
-	run(&m, &in, pc);
-	if (in.bad || cie.program.bad || m.unsupported)
-		return none;
-	return rule_of(&m);
+	memset(m, 0, sizeof(*m));
+	m->cie = cie;
+	m->wanted = wanted;
+	m->loc = start;
+	m->row.ra.where = WHERE_OTHER;
+	run(m, &cie->program, UINTPTR_MAX);
+	m->initial = m->row;
+	m->loc = start;
+	run(m, &in, pc);
+	return !in.bad && !cie->program.bad && !m->unsupported;
+}
+
+struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	const struct rule none = { .kind = RULE_NONE };
+	struct machine m;
+	struct cie cie;
+
+	return find_row(hdr, lo, hi, pc, NO_REGISTER, &cie, &m) ? rule_of(&m) : none;
+}
+
+struct saved eh_frame_saved(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc, unsigned reg)
+{
+	struct saved s = { SAVED_UNKNOWN, 0 };
+	struct machine m;
+	struct cie cie;
+
+	if (!find_row(hdr, lo, hi, pc, reg, &cie, &m))
+		return s;
+	if (m.row.wanted.where == WHERE_SAME)
+		s.kind = SAVED_SAME;
+	else if (m.row.wanted.where == WHERE_CFA)
+		s = (struct saved){ SAVED_AT_CFA, m.row.wanted.off };
+	return s;
 }
 
 /* ---- packing ------------------------------------------------------------------------------------------------------ */

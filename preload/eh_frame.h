@@ -10,6 +10,7 @@ enum rule_kind {
 	RULE_NONE,   /* no information, or more than a rule can say */
 	RULE_REG,    /* CFA = reg + off */
 	RULE_DEREF,  /* CFA = *(reg + off) + add */
+	RULE_INDEX,  /* CFA = *(rsp + off + reg * 8) + add: OpenSSL's Montgomery multiplication */
 	RULE_PLT,    /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0): binutils' PLT entries */
 	RULE_STOP,   /* the return address is undefined: outermost frame */
 	RULE_SIGNAL, /* a signal trampoline: the interrupted registers are in the ucontext at rsp */
@@ -38,6 +39,17 @@ enum { DW_RBX = 3, DW_RBP = 6, DW_RSP = 7, DW_RA = 16, DW_REGS = 17 };
 
 /* Rule for `pc` of the module whose PT_GNU_EH_FRAME segment starts at `hdr` and whose mapping is [lo, hi). */
 struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);
+
+/* Does an entry of the tables cover `pc`? */
+bool eh_frame_covers(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);
+
+/* Where the caller's value of a register stands, for those few frames whose CFA is found by one that is neither rsp nor rbp. */
+enum saved_kind { SAVED_SAME, SAVED_AT_CFA, SAVED_UNKNOWN };
+struct saved {
+	enum saved_kind kind;
+	int64_t off; /* SAVED_AT_CFA: the register is *(CFA + off) */
+};
+struct saved eh_frame_saved(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc, unsigned reg);
 
 /* 63-bit packing, for the cache. A rule whose numbers do not fit packs as RULE_NONE. */
 uint64_t rule_pack(struct rule r);

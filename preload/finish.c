@@ -19,8 +19,8 @@
 #define SHORT_LIFE_NS NS_PER_S
 
 static const struct config *config;
-static _Atomic pid_t own_pid; /* 0: not recording */
-static _Atomic bool finished;   /* the last profile is being written, or was */
+static _Atomic pid_t own_pid;    /* 0: not recording */
+static _Atomic bool finished;    /* the last profile is being written, or was */
 static _Atomic uint32_t written; /* it was */
 static _Atomic pid_t finisher;   /* by whom */
 static _Atomic pid_t exiting;    /* the thread that called exit() first; 0: none did */
@@ -42,7 +42,8 @@ bool finish_is_this_process(void)
 /* In this thread; where the program has used up its descriptors, in the helper, which has its own. */
 static int write_last(void)
 {
-	int fd = os_open("/", O_PATH, 0), other = fd < 0 ? fd : os_open("/", O_PATH, 0); /* as many as a dump needs at once */
+	int fd = os_open("/", O_PATH, 0),
+	    other = fd < 0 ? fd : os_open("/", O_PATH, 0); /* as many as a dump needs at once */
 
 	os_close(fd);
 	os_close(other);
@@ -76,7 +77,7 @@ void finish_process(void)
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&was, sizeof(all), 0, 0);
 	sampler_stop_all(); /* a late sample would begin a live file anew */
 	if (write_last() == 0)
-		live_remove(); /* else it is all that is left of the recording, and stays */
+		live_remove();      /* else it is all that is left of the recording, and stays */
 	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
 	os_futex_wake(&written);
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&was, 0, sizeof(all), 0, 0);

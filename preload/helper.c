@@ -17,9 +17,9 @@
 #include "units.h"
 #include "unwind.h"
 
-#define TICK_NS  (100 * NS_PER_MS)
-#define CHECK_NS NS_PER_S
-#define PAUSE_NS (2 * NS_PER_S)
+#define TICK_NS       (100 * NS_PER_MS)
+#define CHECK_NS      NS_PER_S
+#define PAUSE_NS      (2 * NS_PER_S)
 #define PAUSE_STEP_NS (20 * NS_PER_US)
 
 static const struct config *config;

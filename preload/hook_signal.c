@@ -82,6 +82,16 @@ void hook_signal_init(void)
 			(void)take_over(ending[i], &app_action[i]); /* on failure the signal ends the program as ever */
 }
 
+void hook_signal_done(void)
+{
+	struct sigaction now;
+
+	for (size_t i = 0; active && i < ARRAY_LEN(ending); i++)
+		if (real.sigaction(ending[i], NULL, &now) == 0 && is_ours(&now))
+			(void)real.sigaction(ending[i], &app_action[i], NULL); /* it was the program's before */
+	active = false;
+}
+
 static bool is_default(const struct sigaction *act)
 {
 	return !(act->sa_flags & SA_SIGINFO) && act->sa_handler == SIG_DFL;

@@ -46,6 +46,8 @@ static void on_end(void *rounds)
 
 	if (round < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(end_key, (void *)(round + 1)) == 0)
 		return;
+	if (state_get() < STATE_STOPPED)
+		return; /* the recording ended before */
 	sampler_thread_stop(t);
 	if (guard_enter(t, GUARD_ALLOC)) {
 		recorder_thread_end(t);

@@ -4,8 +4,10 @@
  * Two steps, because other libraries allocate before our constructor runs: start.c makes the recorder usable at the first
  * hook; the constructor adds what needs a complete libc (signals, events, the helper, fork handlers).
  */
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,6 +55,20 @@ static void say_start(const struct config *config, const char *unwind, const cha
 	say_options(config);
 }
 
+/* Another library's malloc before ours, or the program's own: what it gives out passes us by. */
+static void look_for_other_malloc(const struct config *config)
+{
+	void *program = dlopen(NULL, RTLD_LAZY); /* RTLD_DEFAULT would begin with ourselves: we are linked -Bsymbolic */
+
+	if (config->heap == HEAP_OFF || !program || dlsym(program, "malloc") == (void *)(uintptr_t)malloc)
+		return;
+	loss_add(LOSS_HEAP_FOREIGN, 1);
+	say("the program's malloc is another library's, or its own: its heap is not recorded (of several libraries in "
+	    "LD_PRELOAD, "
+	    "libperfprobe.so must stand first)",
+	    NULL);
+}
+
 static void on_first_sample(void)
 {
 	live_keep_stay();
@@ -82,6 +98,7 @@ static CONSTRUCTOR(101) void start(void)
 	(void)modules_scan();
 	if (!t->thread)
 		(void)threads_attach(t, 0, 0); /* a failure is counted there */
+	look_for_other_malloc(config);
 	hook_thread_init();
 	sampler_init(config);
 	sampler_on_first_sample(on_first_sample);
@@ -141,7 +158,7 @@ static void fork_child(void)
 {
 	struct tls *t = &tls_self;
 	const struct config *config = start_config();
-	bool follow = config->follow & FOLLOW_FORK;
+	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF;
 
 	stacks_fork_done();
 	allocs_fork_child();

@@ -7,7 +7,7 @@
  * First free  its whole stack would cost a walk at every free, as much as the allocation's. The ring keeps the address of
  *             the call to free; as soon as blocks of one allocation stack were freed twice, frees of that stack's blocks
  *             are kept whole, so that the next time both are complete. PERFPROBE_FREE_STACKS=on keeps all of them.
- * Cost        docs/adr/0008.
+ * Cost        docs/adr/0009.
  */
 #include "misuse.h"
 

@@ -55,7 +55,7 @@ static _Atomic bool first_seen;
 /* What the program asked for; default: SIG_DFL. Guarded by nothing: a program that races sigaction with itself gets one
  * of its two answers. */
 static struct sigaction app_action;
-static _Atomic bool app_pending;  /* a signal of the program's is kept, because it believes to block it */
+static _Atomic bool app_pending; /* a signal of the program's is kept, because it believes to block it */
 static _Atomic pid_t app_waiter; /* the thread that waits for it by sigwait(), or 0 */
 
 /* ---- engines ------------------------------------------------------------------------------------------------------ */
@@ -444,6 +444,40 @@ static const char *why_no_perf(void)
 	return "this kernel has no perf events; samples come at the kernel's timer ticks";
 }
 
+/* Can this process have a timer at all? A filter of system calls may refuse. Where one is in force the question is put by a
+ * forked child, because the filter may kill who asks. */
+static bool timers_work(void)
+{
+	struct sigevent event;
+	struct rlimit no_core = { 0, 0 };
+	int id = -1, status = 1;
+	pid_t child = 0;
+	long rc;
+
+	if (under_seccomp()) {
+		/* Without a signal at its end the child is waited for by __WALL (1 << 30) only: not by the program. */
+		child = (pid_t)os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
+		if (child > 0) {
+			do
+				rc = os_call(SYS_wait4, child, (long)&status, 1L << 30, 0, 0, 0);
+			while (rc == -EINTR);
+			return rc == child && status == 0;
+		}
+		if (child < 0)
+			return false;
+	}
+	if (under_seccomp())
+		(void)os_call(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0); /* the child's: no noise */
+	memset(&event, 0, sizeof(event));
+	event.sigev_notify = SIGEV_NONE;
+	rc = os_call(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, (long)&event, (long)&id, 0, 0, 0);
+	if (rc == 0)
+		rc = os_call(SYS_timer_delete, id, 0, 0, 0, 0, 0);
+	if (under_seccomp())
+		(void)os_call(SYS_exit_group, rc != 0, 0, 0, 0, 0, 0); /* the child */
+	return rc == 0;
+}
+
 static bool install_handler(void)
 {
 	struct sigaction act, old;
@@ -473,6 +507,10 @@ void sampler_init(const struct config *config)
 		return;
 	}
 	why = why_no_perf();
+	if (why && !timers_work()) {
+		engine = (struct sampler_engine){ "off", "neither perf events nor timers are allowed here", 0 };
+		return;
+	}
 	kind = why ? KIND_TIMER : KIND_PERF;
 	engine.name = why ? "timer" : "perf_event";
 	engine.why = why ? why : "";
@@ -602,6 +640,17 @@ void sampler_check(void)
 void sampler_stop_all(void)
 {
 	store_relaxed(&stopped, true); /* handlers that run now still count, later ones do nothing */
+}
+
+void sampler_disarm_all(struct tls *t)
+{
+	sampler_stop_all();
+	sampler_thread_stop(t);
+	mask_signal(SIG_UNBLOCK, NULL); /* with nothing pending: the program's own come as ever */
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		perf_disarm(th);
+		timer_disarm(th); /* its thread may do the same: the second call fails */
+	}
 }
 
 bool sampler_uses_signal(void)

@@ -35,6 +35,9 @@ void sampler_check(void);
 /* Ends sampling for good: the process ends, or a child is not followed. [any thread] */
 void sampler_stop_all(void);
 
+/* As sampler_stop_all(), and no thread has an event any more; the caller is `t`. [thread] */
+void sampler_disarm_all(struct tls *t);
+
 /* Is the handler installed, so that the program must not block or replace the signal? [hook] */
 bool sampler_uses_signal(void);
 /* What the program wants done with the signal, when it is not one of ours. NULL act: only read. [hook] */

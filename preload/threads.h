@@ -71,13 +71,13 @@ struct thread {
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;
-	int timer_id;         /* kernel timer; -1: none */
-	bool sampled;         /* an engine was armed for this thread */
-	bool first_sample;    /* the next sample is the first: its period was random */
-	bool perf_first;      /* the event still has its random first period */
+	int timer_id;                 /* kernel timer; -1: none */
+	bool sampled;                 /* an engine was armed for this thread */
+	bool first_sample;            /* the next sample is the first: its period was random */
+	bool perf_first;              /* the event still has its random first period */
 	_Atomic uint64_t cpu_seen_ns; /* CPU time of the thread at the last sample; relaxed: the helper reads it */
 	uint64_t cpu_checked_ns;      /* ... when the helper looked last */
-	int64_t cpu_due_ns;   /* CPU time not yet paid for by samples, less than half a period either way */
+	int64_t cpu_due_ns;           /* CPU time not yet paid for by samples, less than half a period either way */
 };
 
 /* Entries of each thread's ring of timed samples; rounded up to a power of two. Before the first attach. [init] */

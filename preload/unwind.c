@@ -17,25 +17,66 @@
 
 static bool use_libunwind;
 
+/* Entries as they come, innermost first: the first half of the room for good, then the newest in a ring. */
+struct kept {
+	uintptr_t *pcs;
+	size_t max, n;
+};
+
+static void keep(struct kept *k, uintptr_t pc)
+{
+	size_t half = k->max / 2;
+
+	k->pcs[k->n < half ? k->n : half + (k->n - half) % (k->max - half)] = pc;
+	k->n++;
+}
+
+static void reverse(uintptr_t *from, uintptr_t *end)
+{
+	while (from < --end) {
+		uintptr_t x = *from;
+
+		*from++ = *end;
+		*end = x;
+	}
+}
+
+/* The ring in order. Its oldest entry makes room for the mark. */
+static size_t kept_finish(struct kept *k)
+{
+	uintptr_t *ring = k->pcs + k->max / 2, *end = k->pcs + k->max;
+	size_t oldest;
+
+	if (k->n <= k->max)
+		return k->n;
+	oldest = (k->n - k->max / 2) % (size_t)(end - ring);
+	reverse(ring, ring + oldest);
+	reverse(ring + oldest, end);
+	reverse(ring, end);
+	*ring = SNAP_PC_ELIDED;
+	loss_add(LOSS_UNWIND_ELIDED, 1);
+	return k->max;
+}
+
 size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 {
+	struct kept kept = { pcs, max, 0 };
 	enum step s = STEP_ON;
 	struct walk_reads reads;
 	struct walk w;
-	size_t n = 0;
 
 	if (use_libunwind)
 		return unwind_libunwind_walk(start, pcs, max);
 	walk_begin(&w, start);
-	while (s == STEP_ON && n < max - 1) {
-		pcs[n++] = walk_lookup(&w);
+	while (s == STEP_ON && kept.n < UNWIND_MAX_FRAMES) {
+		keep(&kept, walk_lookup(&w));
 		s = walk_step(&w, &reads);
 	}
-	if (s == STEP_DONE)
-		return n;
-	unwind_count_truncated((int)s);
-	pcs[n++] = SNAP_PC_TRUNCATED;
-	return n;
+	if (s != STEP_DONE) {
+		unwind_count_truncated(s);
+		keep(&kept, SNAP_PC_TRUNCATED);
+	}
+	return kept_finish(&kept);
 }
 
 void unwind_count_truncated(int why)

@@ -2,7 +2,8 @@
  * Context    [hook] and signal handlers: no allocation, no lock, no loader call but _dl_find_object (lock-free and
  *            async-signal-safe by glibc's documentation); reads only readable words of the stack it walks.
  * Output     addresses inside the executing instruction, innermost first (return addresses minus 1). When the outermost
- *            frame was not reached the last entry is SNAP_PC_TRUNCATED. */
+ *            frame was not reached the last entry is SNAP_PC_TRUNCATED. Of a stack deeper than fits, the innermost
+ *            half and the outermost are kept, with SNAP_PC_ELIDED between them. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,9 +18,11 @@ struct unwind_start {
 	uintptr_t stack_lo, stack_hi; /* the thread's stack; other memory is probed page by page before it is read */
 };
 
+enum { UNWIND_MAX_FRAMES = 4096 }; /* as many are visited, to reach the outermost ones */
+
 /* Chooses the engine. Returns its name ("cfi", "fp", "libunwind"); *ret_why says why when it is not what was asked. [init] */
 const char *unwind_init(enum config_unwind wanted, const char **ret_why);
-/* Frames of the stack at `start` in pcs[0..max), at least 1 and at most `max` (>= 2). */
+/* Frames of the stack at `start` in pcs[0..max), at least 1 and at most `max` (>= 4). */
 size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max);
 /* Counts a stack whose outer frames were not reached; `why` is an enum step (unwind_step.h). */
 void unwind_count_truncated(int why);

@@ -7,6 +7,7 @@
 #include "compiler.h"
 #include "eh_frame.h"
 #include "losses.h"
+#include "os_linux.h"
 #include "snapshot_layout.h"
 #include "unwind.h"
 
@@ -18,7 +19,6 @@ static struct {
 	int (*init_local2)(void *cursor, void *context, int flags);
 	int (*step)(void *cursor);
 	int (*get_reg)(void *cursor, int reg, uintptr_t *ret);
-	int (*is_signal_frame)(void *cursor);
 } lib;
 
 static void *find(void *handle, const char *name)
@@ -35,8 +35,17 @@ bool unwind_libunwind_init(void)
 	*(void **)&lib.init_local2 = find(handle, "_ULx86_64_init_local2");
 	*(void **)&lib.step = find(handle, "_ULx86_64_step");
 	*(void **)&lib.get_reg = find(handle, "_ULx86_64_get_reg");
-	*(void **)&lib.is_signal_frame = find(handle, "_ULx86_64_is_signal_frame");
-	return lib.init_local2 && lib.step && lib.get_reg && lib.is_signal_frame;
+	return lib.init_local2 && lib.step && lib.get_reg;
+}
+
+/* mov $15, %rax; syscall: the pc below such a frame is exact. unw_is_signal_frame() of 1.6 says no when call frame information
+ * led through it. */
+bool unwind_is_trampoline(uintptr_t pc)
+{
+	static const uint8_t code[] = { 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05 };
+
+	return os_readable((const void *)pc) && os_readable((const char *)pc + sizeof(code) - 1) &&
+	       memcmp((const void *)pc, code, sizeof(code)) == 0;
 }
 
 /* A ucontext with the registers of `start`; libunwind reads only gregs. */
@@ -59,6 +68,7 @@ size_t unwind_libunwind_walk(const struct unwind_start *start, uintptr_t *pcs, s
 {
 	uintptr_t cursor[CURSOR_WORDS];
 	bool exact = start->pc_is_exact;
+	uintptr_t pc = start->pc;
 	ucontext_t uc;
 	size_t n = 0;
 	int rc;
@@ -71,9 +81,7 @@ size_t unwind_libunwind_walk(const struct unwind_start *start, uintptr_t *pcs, s
 	else
 		rc = 1;
 	while (rc > 0 && n < max - 1) {
-		uintptr_t pc;
-
-		exact = lib.is_signal_frame(cursor) > 0;
+		exact = unwind_is_trampoline(pc);
 		rc = lib.step(cursor);
 		if (rc <= 0 || lib.get_reg(cursor, DW_RA, &pc) < 0 || pc == 0)
 			break;

@@ -9,3 +9,5 @@ struct unwind_start;
 
 bool unwind_libunwind_init(void);
 size_t unwind_libunwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max);
+/* Does a signal handler return to `pc`? */
+bool unwind_is_trampoline(uintptr_t pc);

@@ -2,8 +2,8 @@
  * unwind_step.c - rules by pc, and one step by a rule.
  *
  * A frame costs one look into a cache of rules by pc; a pc not seen before is looked up through _dl_find_object and
- * decoded from .eh_frame (eh_frame.c). Memory without an object behind it (code made at run time) is walked by frame
- * pointers. The cache is shared by all threads without a lock: an entry is two words, key ^ rule and rule, so a torn
+ * decoded from .eh_frame (eh_frame.c). Code without a table (made at run time, or by hand) is walked by frame pointers, and
+ * each such step is checked. The cache is shared by all threads without a lock: an entry is two words, key ^ rule and rule, so a torn
  * entry does not match its key (Hyatt and Mann, "A lockless transposition table", ICGA Journal 25, 2002). The key holds
  * a generation, which unwind_forget() moves on: rules of unmapped code never match again.
  */
@@ -33,29 +33,74 @@ static struct cache_entry cache[CACHE_SIZE];
 static _Atomic uint64_t generation = 1;
 static bool frame_pointers_only;
 
-static struct rule rule_decode(uintptr_t pc)
+bool walk_frames_at(uintptr_t pc, struct frames *ret_frames)
 {
-	struct rule r = { .kind = RULE_NONE };
-	struct dl_find_object found, frames;
+	struct dl_find_object found, tables;
 	uintptr_t hdr;
 
-	if (_dl_find_object((void *)pc, &found) != 0) {
-		r.kind = RULE_FP; /* no object there: code made at run time, if it is code */
-		return r;
-	}
-	if (!found.dlfo_eh_frame)
-		return r;
+	if (_dl_find_object((void *)pc, &found) != 0 || !found.dlfo_eh_frame)
+		return false;
 	hdr = (uintptr_t)found.dlfo_eh_frame;
 	/* Where an object's segments have gaps between them (not position-independent programs), the range is that of the
 	 * segment with pc in it: the frame information stands in another. */
 	if (hdr >= (uintptr_t)found.dlfo_map_start && hdr < (uintptr_t)found.dlfo_map_end)
-		frames = found;
-	else if (_dl_find_object((void *)hdr, &frames) != 0)
-		return r;
-	return eh_frame_rule(found.dlfo_eh_frame, (uintptr_t)frames.dlfo_map_start, (uintptr_t)frames.dlfo_map_end, pc);
+		tables = found;
+	else if (_dl_find_object((void *)hdr, &tables) != 0)
+		return false;
+	*ret_frames = (struct frames){ found.dlfo_eh_frame, (uintptr_t)tables.dlfo_map_start,
+		                       (uintptr_t)tables.dlfo_map_end };
+	return true;
 }
 
-static struct rule rule_at(uintptr_t pc)
+/* Does a call end at `ra`? call rel32, or ff /2 with any operand (Intel SDM volume 2, CALL). */
+static NO_SANITIZE bool is_after_call(uintptr_t ra, bool probe)
+{
+	const uint8_t *p = (const uint8_t *)ra;
+
+	if (ra < PAGE || (probe && !(os_readable(p - 8) && os_readable(p - 1))))
+		return false;
+	if (p[-5] == 0xe8)
+		return true;
+	for (int len = 2; len <= 7; len++) {
+		unsigned modrm = p[1 - len], mod = modrm >> 6, rm = modrm & 7;
+		int need = 2;
+
+		if (p[-len] != 0xff || (modrm >> 3 & 7) != 2)
+			continue;
+		if (mod != 3 && rm == 4)
+			need++;
+		if (mod == 1)
+			need += 1;
+		else if (mod == 2 || (mod == 0 && rm == 5) || (mod == 0 && rm == 4 && (p[2 - len] & 7) == 5))
+			need += 4;
+		if (need == len)
+			return true;
+	}
+	return false;
+}
+
+/* Code that no table covers: V8's builtins inside node, assembler by hand, code made at run time. Its frame pointer is
+ * followed (step_fp), if it is code: an interrupted instruction is, and what a return address points to is when a call
+ * stands before it. */
+static struct rule rule_without_table(uintptr_t lookup, bool exact)
+{
+	return (struct rule){ .kind = exact || is_after_call(lookup + 1, true) ? RULE_FP : RULE_NONE };
+}
+
+static struct rule rule_decode(uintptr_t lookup, bool exact)
+{
+	struct frames frames;
+	struct rule r;
+
+	if (!walk_frames_at(lookup, &frames))
+		return rule_without_table(lookup, exact);
+	r = eh_frame_rule(frames.hdr, frames.lo, frames.hi, lookup);
+	if (r.kind == RULE_NONE && !eh_frame_covers(frames.hdr, frames.lo, frames.hi, lookup))
+		r = rule_without_table(lookup, exact);
+	return r;
+}
+
+static struct rule rule_at(uintptr_t pc, bool exact)
 {
 	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
 	uint64_t gen = load_relaxed(&generation);
@@ -66,7 +111,7 @@ static struct rule rule_at(uintptr_t pc)
 
 	if (LIKELY((load_relaxed(&e->check) ^ packed) == key))
 		return rule_unpack(packed);
-	r = rule_decode(pc);
+	r = rule_decode(pc, exact);
 	packed = rule_pack(r);
 	store_relaxed(&e->rule, packed);
 	store_relaxed(&e->check, key ^ packed);
@@ -93,7 +138,7 @@ void walk_use_frame_pointers(bool only)
 static void enter_stack(struct walk *w)
 {
 	w->foreign = !(w->sp >= w->stack_lo && w->sp < w->stack_hi);
-	w->lo = w->sp;
+	w->lo = w->exact ? w->sp - RED_ZONE : w->sp;
 	w->hi = w->foreign ? w->sp + FOREIGN_REACH : w->stack_hi;
 }
 
@@ -106,7 +151,9 @@ void walk_begin(struct walk *w, const struct unwind_start *start)
 		            .fp_known = true,
 		            .regs = start->regs,
 		            .stack_lo = start->stack_lo,
-		            .stack_hi = start->stack_hi };
+		            .stack_hi = start->stack_hi,
+		            .start = start,
+		            .followed = NOT_FOLLOWED };
 	enter_stack(w);
 }
 
@@ -131,10 +178,12 @@ static bool register_value(const struct walk *w, unsigned reg, uintptr_t *ret_va
 		if (!w->fp_known)
 			return false;
 		*ret_value = w->fp;
-	} else {
-		if (!w->regs)
-			return false;
+	} else if (w->regs) {
 		*ret_value = w->regs[reg];
+	} else if (w->followed == reg) {
+		*ret_value = w->followed_value;
+	} else {
+		return w->start && walk_find_register(w, reg, ret_value);
 	}
 	return true;
 }
@@ -169,6 +218,31 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
 }
 
+/* By the frame pointer, where no table says anything. What it finds must be a frame: within the stack, and returning to code
+ * that is known, behind a call. */
+static enum step step_fp(struct walk *w, struct walk_reads *reads)
+{
+	const struct rule r = { .kind = RULE_FP, .rbp_kind = RBP_AT_CFA, .rbp_off = -16 };
+	uintptr_t ra, fp;
+	enum rule_kind caller;
+
+	if (!w->fp_known || w->fp < w->sp || w->fp > w->hi - 16)
+		return STEP_BAD_STACK;
+	if (!load(w, w->fp + 8, &ra) || !load(w, w->fp, &fp))
+		return STEP_BAD_STACK;
+	if (!frame_pointers_only && ra >= PAGE) {
+		caller = rule_at(ra - 1, false).kind;
+		if (caller == RULE_NONE || (caller != RULE_FP && !is_after_call(ra, false)))
+			return STEP_NO_RULE;
+	}
+	return step_to(w, w->fp + 16, r, reads);
+}
+
+bool walk_at_trampoline(const struct walk *w)
+{
+	return !frame_pointers_only && rule_at(walk_lookup(w), w->exact).kind == RULE_SIGNAL;
+}
+
 /* The trampoline's stack pointer is the address of the ucontext (Linux arch/x86/kernel/signal.c, struct rt_sigframe). */
 static enum step step_signal(struct walk *w)
 {
@@ -188,7 +262,8 @@ static enum step step_signal(struct walk *w)
 	w->fp = fp;
 	w->fp_known = true;
 	w->exact = true;
-	enter_stack(w);
+	w->regs = NULL;
+	enter_stack(w); /* with its red zone */
 	return STEP_ON;
 }
 
@@ -199,16 +274,20 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 
 	*ret_reads = (struct walk_reads){ .complete = true, .fp_used = true };
 	if (!frame_pointers_only)
-		r = rule_at(walk_lookup(w));
+		r = rule_at(walk_lookup(w), w->exact);
 	switch (r.kind) {
 	case RULE_REG:
 		if (!register_value(w, r.reg, &base))
 			return STEP_NO_RULE;
+		ret_reads->complete = r.reg == DW_RSP || r.reg == DW_RBP;
 		ret_reads->fp_used = r.reg == DW_RBP || r.rbp_kind == RBP_SAME || r.rbp_kind == RBP_AT_RBP;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r, ret_reads);
 	case RULE_DEREF:
+	case RULE_INDEX:
 		if (!register_value(w, r.reg, &base))
 			return STEP_NO_RULE;
+		if (r.kind == RULE_INDEX)
+			base = w->sp + base * 8;
 		if (!load(w, base + (uintptr_t)(intptr_t)r.off, &base))
 			return STEP_BAD_STACK;
 		ret_reads->complete = false;
@@ -216,11 +295,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 	case RULE_PLT:
 		return step_to(w, w->sp + 8 + ((w->pc & 15) >= (uintptr_t)r.add ? 8 : 0), r, ret_reads);
 	case RULE_FP:
-		if (!w->fp_known || w->fp < w->sp || w->fp > w->hi)
-			return STEP_BAD_STACK;
-		r.rbp_kind = RBP_AT_CFA;
-		r.rbp_off = -16;
-		return step_to(w, w->fp + 16, r, ret_reads);
+		return step_fp(w, ret_reads);
 	case RULE_SIGNAL:
 		ret_reads->complete = false;
 		return step_signal(w);

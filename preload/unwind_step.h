@@ -7,6 +7,10 @@
 
 struct unwind_start;
 
+/* RED_ZONE: a signal leaves this much below the stack pointer alone (psABI 3.2.2), and epilogues rely on it: a register that
+ * was popped is still where the tables say. */
+enum { RED_ZONE = 128, NOT_FOLLOWED = 255 };
+
 /* The state of a walk: one frame. */
 struct walk {
 	uintptr_t pc, sp, fp;
@@ -14,10 +18,25 @@ struct walk {
 	bool fp_known;
 	bool foreign; /* not on the thread's own stack: pages are probed before they are read */
 	const uintptr_t *regs;
-	uintptr_t lo, hi;             /* what may be read now */
-	uintptr_t stack_lo, stack_hi; /* the thread's own stack */
-	uintptr_t probed_page;        /* of a foreign stack: known to be readable */
+	uintptr_t lo, hi;                 /* what may be read now */
+	uintptr_t stack_lo, stack_hi;     /* the thread's own stack */
+	uintptr_t probed_page;            /* of a foreign stack: known to be readable */
+	const struct unwind_start *start; /* where it began; NULL in a walk that finds a register */
+	unsigned followed;                /* this register's value is known too: walk_find_register() */
+	uintptr_t followed_value;
 };
+
+/* Tables that hold the rules for code at `pc`. False: none. */
+struct frames {
+	const uint8_t *hdr;
+	uintptr_t lo, hi; /* of the mapping with `hdr` in it */
+};
+bool walk_frames_at(uintptr_t pc, struct frames *ret_frames);
+/* Is the next step one through a signal trampoline? */
+bool walk_at_trampoline(const struct walk *w);
+/* The value of a register in the frame that `w` is at, found by walking there again from the start; for the few frames whose
+ * CFA needs it. False: not known. */
+bool walk_find_register(const struct walk *w, unsigned reg, uintptr_t *ret_value);
 
 /* What a step read: with the state it started from, all that its outcome depends on. */
 struct walk_reads {

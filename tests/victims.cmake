@@ -1,5 +1,5 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known sizes spin ends forks churn hostile_memory hostile_process hostile_signals hostile_limits)
+foreach(victim known sizes spin ends forks churn unwinding hostile_memory hostile_process hostile_signals hostile_limits)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
@@ -21,4 +21,30 @@ if(CXX_FOR_VICTIMS)
     add_custom_target(victim_${name} ALL DEPENDS ${output})
   endfunction()
   victim_cxx(misuse)
+endif()
+# Loaded and unloaded by victim_unwinding.
+foreach(plugin small large)
+  add_library(plugin_${plugin} MODULE victims/plugin.c)
+  target_compile_options(plugin_${plugin} PRIVATE -O2 -g -fomit-frame-pointer -fno-stack-protector)
+  target_compile_definitions(plugin_${plugin} PRIVATE PLUGIN_ROOM=$<IF:$<STREQUAL:${plugin},small>,256,2048>)
+  set_target_properties(plugin_${plugin} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+endforeach()
+# C++ and Rust take part where their compilers are installed.
+find_program(CXX_FOR_VICTIMS g++)
+if(CXX_FOR_VICTIMS)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/victims/victim_virtuals
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
+    COMMAND ${CXX_FOR_VICTIMS} -std=c++17 -O2 -g -o ${CMAKE_BINARY_DIR}/victims/victim_virtuals
+      ${CMAKE_CURRENT_SOURCE_DIR}/victims/virtuals.cc
+    DEPENDS victims/virtuals.cc VERBATIM)
+  add_custom_target(victim_virtuals ALL DEPENDS ${CMAKE_BINARY_DIR}/victims/victim_virtuals)
+endif()
+find_program(RUSTC_FOR_VICTIMS rustc)
+if(RUSTC_FOR_VICTIMS)
+  add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/victims/victim_rust_threads
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
+    COMMAND ${RUSTC_FOR_VICTIMS} -O -g -o ${CMAKE_BINARY_DIR}/victims/victim_rust_threads
+      ${CMAKE_CURRENT_SOURCE_DIR}/victims/rust_threads.rs
+    DEPENDS victims/rust_threads.rs VERBATIM)
+  add_custom_target(victim_rust_threads ALL DEPENDS ${CMAKE_BINARY_DIR}/victims/victim_rust_threads)
 endif()

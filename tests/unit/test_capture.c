@@ -290,6 +290,10 @@ static void deeper_than_what_is_kept(void **state)
 	recurse(STACKS_MAX_DEPTH * 2);
 	recurse(STACKS_MAX_DEPTH - 20);
 	recurse(STACKS_MAX_DEPTH + 20);
+	recurse(CAPTURE_MAX + 40);
+	recurse(STACKS_MAX_DEPTH * 3);
+	for (unsigned i = 0; i < 200; i++) /* from deep to deeper and back, always with something kept */
+		recurse(STACKS_MAX_DEPTH - 40 + i);
 }
 
 static int set_up(void **state)

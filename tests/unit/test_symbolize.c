@@ -390,6 +390,7 @@ static void the_module_loaded_last_owns_the_address(void **state)
 		{ 0x1, "[truncated]" },
 		{ 0x2, "[lost]" },
 		{ 0x3, "[perfprobe]" },
+		{ 0x4, "[... frames left out]" },
 		{ 0xfff, "[special]" },
 		{ 0x1000, "[unmapped]" },
 	};

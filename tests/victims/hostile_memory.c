@@ -31,10 +31,10 @@ static uint32_t next_random(uint32_t *state)
 }
 
 /* Allocates for good; not as the last thing of its caller, which would be off the stack then. */
-#define KEEP(bytes)                              \
-	do {                                     \
+#define KEEP(bytes)                                \
+	do {                                       \
 		void *volatile p_ = malloc(bytes); \
-		(void)p_;                        \
+		(void)p_;                          \
 	} while (0)
 
 static double seconds(clockid_t clock)

@@ -91,14 +91,30 @@ static void wait_shortly(struct ends *e, int i)
 	FD_ZERO(&set);
 	FD_SET(e->pair[0], &set);
 	switch (i % 11) {
-	case 0: CHECK(poll(&p, 1, 0) == 0); break;
-	case 1: CHECK(epoll_wait(e->epoll, &event, 1, 0) == 0); break;
-	case 2: CHECK(nanosleep(&ts, NULL) == 0); break;
-	case 3: CHECK(select(e->pair[0] + 1, &set, NULL, NULL, &tv) == 0); break;
-	case 4: CHECK(ppoll(&p, 1, &ts, NULL) == 0); break;
-	case 5: CHECK(usleep(10) == 0); break;
-	case 6: CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL) == 0); break;
-	case 7: CHECK(epoll_wait(e->epoll, &event, 1, 1) == 0); break;
+	case 0:
+		CHECK(poll(&p, 1, 0) == 0);
+		break;
+	case 1:
+		CHECK(epoll_wait(e->epoll, &event, 1, 0) == 0);
+		break;
+	case 2:
+		CHECK(nanosleep(&ts, NULL) == 0);
+		break;
+	case 3:
+		CHECK(select(e->pair[0] + 1, &set, NULL, NULL, &tv) == 0);
+		break;
+	case 4:
+		CHECK(ppoll(&p, 1, &ts, NULL) == 0);
+		break;
+	case 5:
+		CHECK(usleep(10) == 0);
+		break;
+	case 6:
+		CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL) == 0);
+		break;
+	case 7:
+		CHECK(epoll_wait(e->epoll, &event, 1, 1) == 0);
+		break;
 	case 8:
 		CHECK(sem_init(&never, 0, 0) == 0 && clock_gettime(CLOCK_REALTIME, &when) == 0);
 		CHECK(sem_timedwait(&never, &when) == -1 && errno == ETIMEDOUT);
@@ -184,7 +200,8 @@ static void all_blocked(void)
 
 	sigfillset(&all);
 	CHECK(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
-	CHECK(pthread_sigmask(SIG_SETMASK, NULL, &seen) == 0 && sigismember(&seen, SIGUSR2) && sigismember(&seen, SIGPROF));
+	CHECK(pthread_sigmask(SIG_SETMASK, NULL, &seen) == 0 && sigismember(&seen, SIGUSR2) &&
+	      sigismember(&seen, SIGPROF));
 	CHECK(pthread_create(&t, NULL, waiter, NULL) == 0);
 	for (int i = 0; i < 200; i++) {
 		burn(0.0005);
@@ -250,7 +267,9 @@ static void own_timer(void)
 	CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0);
 	burn(1);
 	CHECK(setitimer(ITIMER_PROF, &never, NULL) == 0);
-	CHECK(profs >= 60 && profs <= 110);
+	if (profs < 30 || profs > 130)
+		fprintf(stderr, "%d signals\n", (int)profs);
+	CHECK(profs >= 30 && profs <= 130);
 	CHECK(sigaction(SIGPROF, NULL, &old) == 0 && old.sa_handler == on_prof);
 }
 

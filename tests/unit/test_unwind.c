@@ -1,0 +1,228 @@
+/* Tests of the stack walk: what it must find in frames that compilers do not make, and what it must not invent. */
+#include "t.h"
+
+#include <alloca.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+#include <ucontext.h>
+
+#include "capture.h"
+#include "eh_frame.h"
+#include "losses.h"
+#include "snapshot_layout.h"
+#include "stacks.h"
+#include "unwind.h"
+#include "unwind_step.h"
+
+static uintptr_t stack_lo, stack_hi;
+static uintptr_t pcs[STACKS_MAX_DEPTH];
+static size_t depth;
+
+static int set_up(void **state)
+{
+	pthread_attr_t attr;
+	const char *why;
+	void *at;
+	size_t bytes;
+
+	(void)state;
+	assert_int_equal(pthread_getattr_np(pthread_self(), &attr), 0);
+	assert_int_equal(pthread_attr_getstack(&attr, &at, &bytes), 0);
+	stack_lo = (uintptr_t)at;
+	stack_hi = (uintptr_t)at + bytes;
+	pthread_attr_destroy(&attr);
+	assert_string_equal(unwind_init(UNWIND_AUTO, &why), "cfi");
+	return 0;
+}
+
+/* Stands where a malloc hook stands. */
+void test_hook(void);
+NOINLINE NO_SANITIZE void test_hook(void)
+{
+	struct unwind_start start = unwind_from_frame(__builtin_frame_address(0), stack_lo, stack_hi);
+
+	depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
+}
+
+static bool on_stack(uintptr_t from, uintptr_t end)
+{
+	for (size_t i = 0; i < depth; i++) {
+		if (pcs[i] >= from && pcs[i] < end)
+			return true;
+	}
+	return false;
+}
+
+static bool complete(void)
+{
+	return depth > 2 && pcs[depth - 1] != SNAP_PC_TRUNCATED;
+}
+
+/* ---- very deep stacks --------------------------------------------------------------------------------------------- */
+
+static NOINLINE void down(unsigned n)
+{
+	volatile unsigned keep = n;
+
+	if (n == 0)
+		test_hook();
+	else
+		down(n - 1);
+	(void)keep;
+}
+
+static void the_root_of_a_deep_stack_is_kept(void **state)
+{
+	uintptr_t root[3];
+	size_t outer;
+
+	(void)state;
+	down(0);
+	outer = depth - 1; /* without the frame that calls the hook */
+	assert_true(complete());
+	memcpy(root, pcs + depth - 3, sizeof(root));
+	for (unsigned n = 200; n < 900; n += 1 + n % 7) {
+		uint64_t elided = load_relaxed(&losses_count[LOSS_UNWIND_ELIDED]);
+
+		down(n);
+		assert_memory_equal(root, pcs + depth - 3, sizeof(root));
+		if (outer + n + 1 <= STACKS_MAX_DEPTH) {
+			assert_int_equal(depth, outer + n + 1);
+			assert_int_equal(load_relaxed(&losses_count[LOSS_UNWIND_ELIDED]), elided);
+			continue;
+		}
+		assert_int_equal(depth, STACKS_MAX_DEPTH);
+		assert_int_equal(load_relaxed(&losses_count[LOSS_UNWIND_ELIDED]), elided + 1);
+		for (size_t i = 0; i < depth; i++)
+			assert_int_equal(pcs[i] == SNAP_PC_ELIDED, i == STACKS_MAX_DEPTH / 2);
+		for (size_t i = 2; i < STACKS_MAX_DEPTH - outer; i++) /* the recursion, on both sides of the mark */
+			assert_true(i == STACKS_MAX_DEPTH / 2 || pcs[i] == pcs[1]);
+	}
+	down(UNWIND_MAX_FRAMES + 10); /* the outermost ones are not visited */
+	assert_int_equal(depth, STACKS_MAX_DEPTH);
+	assert_int_equal(pcs[STACKS_MAX_DEPTH / 2], SNAP_PC_ELIDED);
+	assert_int_equal(pcs[depth - 1], SNAP_PC_TRUNCATED);
+}
+
+#if defined(__x86_64__)
+
+#define TEST_FUNCTION(name, body)                                                                          \
+	void name(void);                                                                                   \
+	void name##_end(void);                                                                             \
+	__asm__(".text\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" body "\n.globl " #name \
+	        "_end\n" #name "_end:\n")
+
+/* ---- registers other than the stack and frame pointer ------------------------------------------------------------- */
+
+/* ld.so's _dl_runtime_resolve in small: the CFA is found by rbx, across a call. */
+TEST_FUNCTION(by_rbx,
+              ".cfi_startproc\n push %rbx\n .cfi_adjust_cfa_offset 8\n .cfi_rel_offset %rbx, 0\n mov %rsp, %rbx\n"
+              ".cfi_def_cfa_register %rbx\n and $-64, %rsp\n sub $128, %rsp\n call test_middle\n mov %rbx, %rsp\n"
+              ".cfi_def_cfa_register %rsp\n pop %rbx\n .cfi_adjust_cfa_offset -8\n .cfi_restore %rbx\n ret\n"
+              ".cfi_endproc\n");
+
+/* The same by rax, which nothing preserves: what is in it at the hook is not what was in it at the call. */
+TEST_FUNCTION(by_rax,
+              ".cfi_startproc\n lea 0(%rsp), %rax\n .cfi_def_cfa %rax, 8\n push %rax\n call test_middle\n pop %rax\n"
+              ".cfi_def_cfa %rsp, 8\n ret\n .cfi_endproc\n");
+
+/* Uses all registers that calls preserve, so that each must be found where a frame saved it. */
+TEST_FUNCTION(test_middle,
+              ".cfi_startproc\n push %rbx\n .cfi_adjust_cfa_offset 8\n .cfi_rel_offset %rbx, 0\n mov $1, %ebx\n"
+              "sub $16, %rsp\n .cfi_adjust_cfa_offset 16\n call test_hook\n add $16, %rsp\n"
+              ".cfi_adjust_cfa_offset -16\n pop %rbx\n .cfi_adjust_cfa_offset -8\n .cfi_restore %rbx\n ret\n"
+              ".cfi_endproc\n");
+
+static void a_frame_found_by_another_register(void **state)
+{
+	(void)state;
+	by_rbx();
+	assert_true(on_stack((uintptr_t)by_rbx, (uintptr_t)by_rbx_end));
+	assert_true(complete());
+	by_rax();
+	assert_true(on_stack((uintptr_t)by_rax, (uintptr_t)by_rax_end));
+	assert_false(complete());
+	assert_true(pcs[depth - 2] >= (uintptr_t)by_rax && pcs[depth - 2] < (uintptr_t)by_rax_end);
+}
+
+/* ---- at every instruction ----------------------------------------------------------------------------------------- */
+
+/* An epilogue as GCC writes it: after the pop the tables still say that the caller's rbp is in the frame. */
+TEST_FUNCTION(stepped,
+              ".cfi_startproc\n pushf\n .cfi_adjust_cfa_offset 8\n orl $0x100, (%rsp)\n popf\n"
+              ".cfi_adjust_cfa_offset -8\n nop\n push %rbp\n .cfi_adjust_cfa_offset 8\n .cfi_rel_offset %rbp, 0\n"
+              "mov $7, %ebp\n pop %rbp\n .cfi_adjust_cfa_offset -8\n nop\n ret\n .cfi_endproc\n");
+
+static unsigned steps, steps_complete;
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *uc = context;
+	uintptr_t regs[DW_REGS];
+	struct unwind_start start = unwind_from_signal(uc, regs, stack_lo, stack_hi);
+
+	if (start.pc < (uintptr_t)stepped || start.pc >= (uintptr_t)stepped_end)
+		uc->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+	(void)sig;
+	(void)info;
+	depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
+	steps++;
+	steps_complete += complete();
+}
+
+/* Its CFA is found by rbp. */
+static NOINLINE void call_stepped(size_t bytes)
+{
+	volatile char *room = alloca(bytes);
+
+	room[0] = 1;
+	stepped();
+	(void)room[0];
+}
+
+static void every_instruction_of_an_epilogue(void **state)
+{
+	struct sigaction sa = { .sa_sigaction = on_step, .sa_flags = SA_SIGINFO };
+
+	(void)state;
+	assert_int_equal(sigaction(SIGTRAP, &sa, NULL), 0);
+	call_stepped(100);
+	signal(SIGTRAP, SIG_DFL);
+	assert_true(steps >= 6);
+	assert_int_equal(steps_complete, steps);
+}
+
+/* ---- code without tables ------------------------------------------------------------------------------------------ */
+
+TEST_FUNCTION(without_table, "push %rbp\n mov %rsp, %rbp\n call test_middle\n pop %rbp\n ret\n");
+/* rbp leads to words of its own: a saved frame pointer and a "return address" that is code, but not behind a call. */
+TEST_FUNCTION(with_false_frame, "push %rbp\n lea without_table(%rip), %rax\n push %rax\n mov %rsp, %rax\n push %rax\n"
+                                "mov %rsp, %rbp\n call test_middle\n add $16, %rsp\n pop %rbp\n ret\n");
+
+static void code_without_a_table(void **state)
+{
+	(void)state;
+	without_table();
+	assert_true(on_stack((uintptr_t)without_table, (uintptr_t)without_table_end));
+	assert_true(complete());
+	with_false_frame();
+	assert_true(on_stack((uintptr_t)with_false_frame, (uintptr_t)with_false_frame_end));
+	assert_false(on_stack((uintptr_t)without_table - 1, (uintptr_t)without_table + 1));
+	assert_false(complete());
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_root_of_a_deep_stack_is_kept),
+#if defined(__x86_64__)
+		cmocka_unit_test(a_frame_found_by_another_register),
+		cmocka_unit_test(every_instruction_of_an_epilogue),
+		cmocka_unit_test(code_without_a_table),
+#endif
+	};
+
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
