@@ -17,10 +17,11 @@
 #include "units.h"
 #include "unwind.h"
 
-#define TICK_NS       (100 * NS_PER_MS)
-#define CHECK_NS      NS_PER_S
-#define PAUSE_NS      (2 * NS_PER_S)
-#define PAUSE_STEP_NS (20 * NS_PER_US)
+#define TICK_NS          (100 * NS_PER_MS)
+#define CHECK_NS         NS_PER_S
+#define SAMPLER_CHECK_NS (NS_PER_S / 4)
+#define PAUSE_NS         (2 * NS_PER_S)
+#define PAUSE_STEP_NS    (20 * NS_PER_US)
 
 static const struct config *config;
 static _Atomic uint32_t running; /* 0 none, 1 being made or running */
@@ -121,11 +122,16 @@ static void write_interval(uint64_t now)
 /* False: nobody else is left. */
 static bool check_now_and_then(uint64_t now, uint64_t *next_check)
 {
+	static uint64_t next_sampler; /* one helper at a time */
+
+	if (now >= next_sampler) {
+		sampler_check();
+		next_sampler = now + SAMPLER_CHECK_NS;
+	}
 	if (now < *next_check)
 		return true;
 	if (alone())
 		return false;
-	sampler_check();
 	if (modules_scan())
 		unwind_forget();
 	*next_check = now + CHECK_NS;
