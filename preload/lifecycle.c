@@ -55,14 +55,30 @@ static void say_start(const struct config *config, const char *unwind, const cha
 	say_options(config);
 }
 
-/* Another library's malloc before ours, or the program's own: what it gives out passes us by. */
+/* Another library's malloc before ours, or the program's own: what it gives out passes us by. An address tells nothing (a
+ * program that is not position-independent has its own for every function), so it is tried: under the guard our hook counts a
+ * nested call. */
 static void look_for_other_malloc(const struct config *config)
 {
-	void *program = dlopen(NULL, RTLD_LAZY); /* RTLD_DEFAULT would begin with ourselves: we are linked -Bsymbolic */
+	_Atomic uint64_t *nested = &losses_count[LOSS_HEAP_NESTED];
+	uint64_t begin = load_relaxed(nested), before;
+	void *program, *(*found)(size_t) = NULL, *block;
+	bool ours;
 
-	if (config->heap == HEAP_OFF || !program || dlsym(program, "malloc") == (void *)(uintptr_t)malloc)
+	if (config->heap == HEAP_OFF)
 		return;
-	loss_add(LOSS_HEAP_FOREIGN, 1);
+	program = dlopen(NULL, RTLD_LAZY); /* RTLD_DEFAULT would begin with ourselves: we are linked -Bsymbolic */
+	if (program)
+		*(void **)&found = dlsym(program, "malloc");
+	before = load_relaxed(nested);
+	block = found ? found(1) : NULL;
+	ours = load_relaxed(nested) != before;
+	if (ours)
+		free(block);          /* by the hook, as it came: misuse.c keeps account of nested blocks */
+	store_relaxed(nested, begin); /* what was counted meanwhile is our own doing */
+	if (ours || !found)
+		return;
+	loss_add(LOSS_HEAP_FOREIGN, 1); /* and one byte stays with the other */
 	say("the program's malloc is another library's, or its own: its heap is not recorded (of several libraries in "
 	    "LD_PRELOAD, "
 	    "libperfprobe.so must stand first)",
