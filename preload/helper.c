@@ -140,10 +140,12 @@ static bool check_now_and_then(uint64_t now, uint64_t *next_check)
 
 static void loop(void *unused)
 {
-	uint64_t next_check = 0;
+	static uint64_t next_check; /* goes on when the helper is made anew */
 
 	(void)unused;
-	(void)os_own_descriptors(); /* else they are shared */
+	if (!next_check)
+		next_check = os_now_ns() + CHECK_NS; /* modules were looked at when the program began */
+	(void)os_own_descriptors();                  /* else they are shared */
 	while (!load_relaxed(&pausing)) {
 		uint32_t seen = load_acquire(&bell);
 		uint64_t now = os_now_ns(), wait = TICK_NS;
