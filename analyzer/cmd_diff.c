@@ -19,7 +19,7 @@ struct options {
 static const struct cli_option option_table[] = {
 	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
 	  offsetof(struct options, output) },
-	{ "format", 'f', CLI_STRING, "F", "text (default), json, folded; later: flamegraph, html",
+	{ "format", 'f', CLI_STRING, "F", "text (default), json, folded, flamegraph; later: html",
 	  offsetof(struct options, format) },
 	{ "json", 0, CLI_FLAG, NULL, "the same as --format json", offsetof(struct options, json) },
 	{ "metric", 'm', CLI_STRING, "M",
@@ -194,13 +194,37 @@ static int write_folded(const struct input *in, struct buf *out, struct err *err
 	return 0;
 }
 
+/* What `flamegraph A B` draws, of the metric that diff has chosen. Both files are read once more: a picture of two wants them
+ * by source line, and the command has its own options. */
+static int write_flamegraph(const struct input *in, struct buf *out, struct err *err)
+{
+	const struct options *o = in->options;
+	const char *const words[] = { "flamegraph",
+		                      "--metric",
+		                      profile_metric_name(in->diff->metric),
+		                      "--output",
+		                      o->output ? o->output : "-",
+		                      "--",
+		                      in->before_path,
+		                      in->after_path };
+	char *argv[ARRAY_LEN(words) + 1];
+
+	(void)out; /* the command writes itself */
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		argv[i] = (char *)words[i]; /* cli_parse() moves the pointers, never the text */
+	argv[ARRAY_LEN(words)] = NULL;
+	return cmd_flamegraph.run((int)ARRAY_LEN(words), argv, err);
+}
+
 /* One table of formats. NULL: known, not built yet. */
 static const struct format {
 	const char *name;
 	int (*write)(const struct input *in, struct buf *out, struct err *err);
+	bool writes_itself;
 } formats[] = {
-	{ "text", write_text }, { "json", write_json }, { "folded", write_folded },
-	{ "flamegraph", NULL }, { "html", NULL },
+	{ "text", write_text, false },     { "json", write_json, false },
+	{ "folded", write_folded, false }, { "flamegraph", write_flamegraph, true },
+	{ "html", NULL, false },
 };
 
 static int find_format(const struct options *o, const struct format **ret_format, struct err *err)
@@ -215,7 +239,7 @@ static int find_format(const struct options *o, const struct format **ret_format
 		*ret_format = &formats[i];
 		return 0;
 	}
-	return err_set(err, -EINVAL, "unknown format '%s'; there are text, json and folded", name);
+	return err_set(err, -EINVAL, "unknown format '%s'; there are text, json, folded and flamegraph", name);
 }
 
 /* Both sides show one metric: what the second snapshot has, unless it is named. */
@@ -252,7 +276,7 @@ static int run(int argc, char **argv, struct err *err)
 
 		rc = format->write(&in, &out, err);
 	}
-	if (rc == 0)
+	if (rc == 0 && !format->writes_itself)
 		rc = cmd_output(o.output, &out, err);
 	buf_done(&out);
 	diff_free(d);

@@ -10,6 +10,7 @@
 #include "symbolize.h"
 #include "units.h"
 #include "view.h"
+#include "view_misuse.h"
 
 struct options {
 	const char *output;
@@ -186,9 +187,10 @@ static void json_options(struct json *j, const struct model *m)
 	json_array_end(j);
 }
 
-static void info_json(const struct model *m, struct symbolizer *symbols, struct buf *out)
+static int info_json(const struct model *m, struct symbolizer *symbols, struct buf *out, struct err *err)
 {
 	struct json j;
+	int rc;
 
 	json_init(&j, out);
 	json_object_begin(&j);
@@ -208,6 +210,7 @@ static void info_json(const struct model *m, struct symbolizer *symbols, struct 
 	json_modules(&j, m, symbols);
 	json_threads(&j, m);
 	json_options(&j, m);
+	rc = view_misuse_json(&j, m, symbols, err);
 	json_key_string(&j, "kernel", m->kernel);
 	json_key_string(&j, "machine", m->machine);
 	json_key_u64(&j, "cpus", m->cpus);
@@ -219,6 +222,7 @@ static void info_json(const struct model *m, struct symbolizer *symbols, struct 
 	json_object_end(&j);
 	json_object_end(&j);
 	buf_add_char(out, '\n');
+	return rc;
 }
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
@@ -387,19 +391,22 @@ static void text_options(const struct view *v, const struct model *m)
 	buf_add_str(v->out, told ? "\n" : "all defaults\n");
 }
 
-static void info_text(const struct model *m, struct symbolizer *symbols, const struct view *v)
+static int info_text(const struct model *m, struct symbolizer *symbols, const struct view *v, struct err *err)
 {
 	size_t before = v->out->len;
+	int rc;
 
 	view_losses(v, m);
 	if (v->out->len == before)
 		buf_printf(v->out, "lost: nothing (%zu causes counted)\n", m->loss_count);
+	rc = view_misuse_text(v, m, symbols, err);
 	text_when(v, m);
 	text_cpu(v, m);
 	text_heap(v, m);
 	text_options(v, m);
 	text_threads(v, m);
 	text_modules(v, m, symbols);
+	return rc;
 }
 
 static int run(int argc, char **argv, struct err *err)
@@ -417,11 +424,12 @@ static int run(int argc, char **argv, struct err *err)
 		struct view v = { &out, cmd_may_colour(o.output) };
 
 		if (o.json)
-			info_json(in.model, in.symbols, &out);
+			rc = info_json(in.model, in.symbols, &out, err);
 		else
-			info_text(in.model, in.symbols, &v);
-		rc = cmd_output(o.output, &out, err);
+			rc = info_text(in.model, in.symbols, &v, err);
 	}
+	if (rc == 0)
+		rc = cmd_output(o.output, &out, err);
 	buf_done(&out);
 	cmd_input_done(&in);
 	return rc;

@@ -7,6 +7,7 @@
 #include "json_write.h"
 #include "model.h"
 #include "view.h"
+#include "view_misuse.h"
 
 struct options {
 	const char *output;
@@ -124,9 +125,12 @@ static int run(int argc, char **argv, struct err *err)
 		if (o.json)
 			leaks_json(folded ? folded : in.profile, &o, &out);
 		else
+			rc = view_misuse_line(&v, in.model, in.symbols, err);
+		if (rc == 0 && !o.json)
 			leaks_text(in.profile, in.model, &o, &v);
-		rc = cmd_output(o.output, &out, err);
 	}
+	if (rc == 0)
+		rc = cmd_output(o.output, &out, err);
 	buf_done(&out);
 	profile_free(folded);
 	cmd_input_done(&in);

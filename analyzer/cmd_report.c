@@ -9,6 +9,7 @@
 #include "json_write.h"
 #include "model.h"
 #include "view.h"
+#include "view_misuse.h"
 
 struct options {
 	const char *output, *metric;
@@ -141,6 +142,9 @@ static int report_text(const struct cmd_input *in, const struct options *o, cons
 	const struct profile *p = in->profile;
 	int rc;
 
+	rc = in_memory(p) ? view_misuse_line(v, in->model, in->symbols, err) : 0;
+	if (rc < 0)
+		return rc;
 	head(v, p, in->model);
 	if (p->stack_count == 0) {
 		buf_add_str(v->out, "Nothing of it was recorded.\n");

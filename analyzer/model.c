@@ -67,6 +67,19 @@ static void check_cpu(const struct model *m)
 	}
 }
 
+static void check_misuse(const struct model *m)
+{
+	for (size_t i = 0; i < m->misuse_count; i++) {
+		const struct model_misuse *r = &m->misuse[i];
+
+		assert(r->kind < SNAP_MISUSE_COUNT && r->no_block < SNAP_NO_BLOCK_COUNT);
+		assert(r->allocated_by < SNAP_FAMILY_COUNT && r->freed_by < SNAP_FAMILY_COUNT);
+		assert(r->allocated <= m->node_count && r->first_freed <= m->node_count && r->freed <= m->node_count);
+		assert(r->thread < m->thread_count && r->count > 0);
+		(void)r;
+	}
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
@@ -85,4 +98,5 @@ void model_check(const struct model *m)
 		assert(m->nodes[i].parent <= i && m->nodes[i].pc != SNAP_PC_NONE);
 	check_heap(m);
 	check_cpu(m);
+	check_misuse(m);
 }

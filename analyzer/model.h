@@ -56,6 +56,15 @@ struct model_sample {
 	uint32_t thread, stack, weight;
 };
 
+/* Stacks 0: none, or unknown. `count` is what was seen: of the samples, in sampled mode. */
+struct model_misuse {
+	enum snap_misuse kind;
+	enum snap_family allocated_by, freed_by;
+	enum snap_no_block no_block;
+	uint32_t thread, allocated, first_freed, freed;
+	uint64_t count, address, bytes, time_ns;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -80,6 +89,8 @@ struct model {
 	struct model_heap_row *heap;  /* sorted by stack */
 	struct model_cpu_row *cpu;    /* sorted by stack, then thread */
 	struct model_sample *samples; /* sorted by time; contained in cpu */
+	struct model_misuse *misuse;  /* in the order of their first times */
+	size_t misuse_count;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

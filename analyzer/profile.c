@@ -61,6 +61,7 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 /* The frames that one node of the tree stands for: list[first .. first + count), innermost first. */
 struct span {
 	uint32_t first, count;
+	uint32_t depth; /* frames from here outwards */
 };
 
 struct build {
@@ -137,7 +138,7 @@ static int name_node(struct build *b, uint32_t id, uint64_t pc)
 
 	if (rc < 0)
 		return rc;
-	b->spans[id] = (struct span){ (uint32_t)b->list_count, (uint32_t)n };
+	b->spans[id] = (struct span){ (uint32_t)b->list_count, (uint32_t)n, 0 };
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		const struct symbol_frame *f = &frames[i];
 		struct profile_frame out = { f->function, f->module, f->file, f->line, f->offset, f->inlined };
@@ -155,7 +156,7 @@ static int name_unknown(struct build *b)
 
 	if (number < 0)
 		return (int)number;
-	b->spans[0] = (struct span){ (uint32_t)b->list_count, 1 };
+	b->spans[0] = (struct span){ (uint32_t)b->list_count, 1, 1 };
 	return add_to_list(b, (uint32_t)number);
 }
 
@@ -180,6 +181,31 @@ static int name_nodes(struct build *b)
 		if (b->used[id])
 			rc = name_node(b, (uint32_t)id, m->nodes[id - 1].pc);
 	return rc;
+}
+
+/* Depth times rows, before any of it is made: a small file can ask for terabytes. */
+static int check_size(struct build *b)
+{
+	const struct model *m = b->m;
+	uint64_t refs = 0;
+
+	for (size_t id = 1; id <= m->node_count; id++) {
+		uint32_t parent = m->nodes[id - 1].parent;
+		uint64_t depth = (uint64_t)b->spans[id].count + (parent ? b->spans[parent].depth : 0);
+
+		b->spans[id].depth = depth < UINT32_MAX ? (uint32_t)depth : UINT32_MAX;
+	}
+	if (is_cpu(b->metric)) {
+		for (size_t i = 0; i < m->cpu_count; i++)
+			refs += b->spans[m->cpu[i].stack].depth;
+		for (size_t i = 0; i < m->sample_count; i++)
+			refs += b->spans[m->samples[i].stack].depth;
+	} else {
+		for (size_t i = 0; i < m->heap_count; i++)
+			if (has_amount(heap_amount(&m->heap[i], b->metric)))
+				refs += b->spans[m->heap[i].stack].depth;
+	}
+	return refs <= PROFILE_MAX_REFS ? 0 : -E2BIG;
 }
 
 /* The frames of a stack into b->stack, leaf first. Their number, or -errno. */
@@ -348,6 +374,8 @@ static int build_all(struct build *b)
 	rc = add_about(b);
 	if (rc == 0)
 		rc = name_nodes(b);
+	if (rc == 0)
+		rc = check_size(b);
 	if (rc == 0)
 		rc = is_cpu(b->metric) ? add_cpu(b) : add_heap(b);
 	return rc;

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A GiB of frame numbers. No recorder comes near; a hostile file of deep stacks would. */
-#define MAX_REFS (UINT64_C(1) << 28)
-
 int profile_maker_init(struct profile_maker *mk, enum profile_metric metric)
 {
 	struct profile *p = calloc(1, sizeof(*p));
@@ -75,7 +72,7 @@ int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint
 	int64_t number;
 
 	mk->refs += depth;
-	if (mk->refs > MAX_REFS)
+	if (mk->refs > PROFILE_MAX_REFS)
 		return -E2BIG;
 	if (depth + 1 > ARRAY_LEN(small)) {
 		key = malloc(((size_t)depth + 1) * sizeof(*key));

@@ -5,6 +5,9 @@
 #include "intern.h"
 #include "profile.h"
 
+/* A GiB of frame numbers. No recorder comes near; a hostile file of deep stacks would. */
+#define PROFILE_MAX_REFS (UINT64_C(1) << 28)
+
 struct maker_stack {
 	uint64_t bytes;
 	double count;

@@ -423,6 +423,58 @@ static int decode_samples(struct decode *d)
 	return 0;
 }
 
+static int decode_misuse_row(struct decode *d, struct model_misuse *r, size_t row, uint64_t *sum)
+{
+	const struct model *m = d->m;
+	uint64_t f[12];
+
+	for (size_t i = 0; i < ARRAY_LEN(f); i++)
+		f[i] = cursor_varint(&d->c);
+	if (d->c.bad)
+		return cut_short(d);
+	if (f[0] >= SNAP_MISUSE_COUNT || f[1] >= SNAP_FAMILY_COUNT || f[2] >= SNAP_FAMILY_COUNT ||
+	    f[3] >= SNAP_NO_BLOCK_COUNT)
+		return err_set(d->err, -EPROTO, "row %zu is of an unknown kind", row + 1);
+	if (f[8] >= m->thread_count)
+		return bad_thread(d, row, f[8]);
+	for (size_t i = 9; i < ARRAY_LEN(f); i++)
+		if (f[i] > m->node_count)
+			return err_set(d->err, -EPROTO, "row %zu names stack %llu of %zu", row + 1,
+			               (unsigned long long)f[i], m->node_count);
+	if (f[4] == 0 || f[4] > INT64_MAX - *sum)
+		return err_set(d->err, -EPROTO, "row %zu counts nothing, or more than 63 bits", row + 1);
+	*sum += f[4];
+	*r = (struct model_misuse){ .kind = (enum snap_misuse)f[0],
+		                    .allocated_by = (enum snap_family)f[1],
+		                    .freed_by = (enum snap_family)f[2],
+		                    .no_block = (enum snap_no_block)f[3],
+		                    .count = f[4],
+		                    .address = f[5],
+		                    .bytes = f[6],
+		                    .time_ns = f[7],
+		                    .thread = (uint32_t)f[8],
+		                    .allocated = (uint32_t)f[9],
+		                    .first_freed = (uint32_t)f[10],
+		                    .freed = (uint32_t)f[11] };
+	return 0;
+}
+
+static int decode_misuse(struct decode *d)
+{
+	uint64_t sum = 0;
+	void *rows;
+	size_t n;
+	int rc = table(d, "rows", 12, sizeof(struct model_misuse), UINT32_MAX, &n, &rows);
+
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = decode_misuse_row(d, (struct model_misuse *)rows + i, i, &sum);
+	if (rc < 0)
+		return rc;
+	d->m->misuse = rows;
+	d->m->misuse_count = n;
+	return 0;
+}
+
 int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model *m, struct err *err)
 {
 	struct decode d = { { raw, raw + bytes, false }, m, err };
@@ -446,6 +498,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_cpu(&d);
 	case SNAP_SAMPLES:
 		return decode_samples(&d);
+	case SNAP_MISUSE:
+		return decode_misuse(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "live_read.h"
 #include "model_memory.h"
 #include "snapshot_codec.h"
 #include "snapshot_decode.h"
@@ -304,7 +305,8 @@ int snapshot_open(const char *path, struct model **ret_model, struct err *err)
 	int rc = load_file(path, &data, &bytes, err);
 
 	if (rc == 0)
-		rc = snapshot_read(data, bytes, ret_model, err);
+		rc = live_is(data, bytes) ? live_read(data, bytes, ret_model, err)
+		                          : snapshot_read(data, bytes, ret_model, err);
 	free(data);
 	return rc < 0 ? err_wrap(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path) : 0;
 }

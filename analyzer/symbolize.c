@@ -17,6 +17,7 @@
 #include "demangle.h"
 #include "dwarf_frames.h"
 #include "elf_source.h"
+#include "elf_starts.h"
 #include "elf_symbols.h"
 #include "intern.h"
 #include "model.h"
@@ -25,6 +26,7 @@ struct module {
 	bool opened;
 	struct elf_source source;
 	struct elf_symbols symbols;
+	struct elf_starts starts;
 	struct dwarf_frames *dwarf;
 	struct symbols_state state;
 };
@@ -154,7 +156,10 @@ static void describe(struct module *mod, const struct model_module *about)
 {
 	struct symbols_state *st = &mod->state;
 
-	if (mod->dwarf) {
+	if (about->flags & SNAP_MODULE_VDSO) {
+		st->kind =
+		        mod->symbols.count ? SYMBOLS_DYNAMIC : SYMBOLS_NONE; /* all there is: it has no other table */
+	} else if (mod->dwarf) {
 		st->kind = SYMBOLS_DEBUG;
 	} else if (mod->symbols.has_table) {
 		st->kind = SYMBOLS_TABLE;
@@ -198,6 +203,7 @@ static struct module *open_module(struct symbolizer *s, size_t index)
 	}
 	/* Out of memory leaves fewer names; the frames that need them show as module+offset. */
 	(void)elf_symbols_load(&mod->symbols, &mod->source, &s->arena);
+	(void)elf_starts_load(&mod->starts, &mod->source); /* likewise */
 	mod->dwarf = dwarf_frames_new(mod->source.main);
 	if (!mod->dwarf && mod->source.debug)
 		mod->dwarf = dwarf_frames_new(mod->source.debug);
@@ -232,6 +238,15 @@ static bool grow(void **list, size_t *cap, size_t need, size_t item)
 	*list = grown;
 	*cap = n;
 	return true;
+}
+
+/* Where the function without a name begins, so that all of its addresses have one name; else the address itself. */
+static uint64_t nameless_start(const struct module *mod, uint64_t address)
+{
+	uint64_t start = address;
+
+	(void)elf_starts_find(&mod->starts, address, &start);
+	return start;
 }
 
 /* Demangled once per distinct name. NULL when memory runs out. */
@@ -325,7 +340,7 @@ static int module_frames(struct symbolizer *s, size_t index, uint64_t pc, struct
 		struct dwarf_frame *f = &found[i];
 		const char *name = f->name && f->name[0] ? readable_name(s, f->name)
 		                   : f->inlined          ? "[inlined]"
-		                                         : offset_name(s, about, address);
+		                                         : offset_name(s, about, nameless_start(mod, address));
 
 		if (!name)
 			return -ENOMEM;
@@ -397,6 +412,7 @@ void symbolizer_free(struct symbolizer *s)
 
 		dwarf_frames_free(mod->dwarf);
 		elf_symbols_done(&mod->symbols);
+		elf_starts_done(&mod->starts);
 		if (mod->opened)
 			elf_source_done(&mod->source);
 	}

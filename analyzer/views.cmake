@@ -8,6 +8,7 @@ add_custom_command(
   VERBATIM)
 add_library(analyzer_views STATIC
   clean_text.c
+  cmd_diff.c
   cmd_export.c
   cmd_flamegraph.c
   export.c

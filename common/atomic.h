@@ -17,6 +17,10 @@
 #define cas_relaxed(p, expected, v) \
 	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed)
 
+/* Words of structures that also stand in files, where they are plain: publish what was written before. */
+#define publish_plain(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define count_plain(p)      __atomic_fetch_add((p), 1, __ATOMIC_RELAXED)
+
 /* Add to a counter that only the calling thread writes and others read: a plain load and store, never a locked add. */
 #define own_add(p, v) store_relaxed((p), load_relaxed(p) + (v))
 /* Order for the compiler only: between a thread and a signal handler that runs on it. */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAP_MAJOR = 1, SNAP_MINOR = 0 };
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 1 };
 
 /* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
 #define SNAP_MAGIC "\x89PPSNP\r\n"
@@ -53,7 +53,8 @@ enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 	X(6, STACKS, "stacks")   /* the tree of call stacks */                                      \
 	X(7, HEAP, "heap")       /* per-stack allocation counters */                                \
 	X(8, CPU, "cpu")         /* per-stack, per-thread CPU sample counts: the whole recording */ \
-	X(9, SAMPLES, "samples") /* the newest CPU samples, each with its time */
+	X(9, SAMPLES, "samples") /* the newest CPU samples, each with its time */                   \
+	X(10, MISUSE, "misuse")  /* double frees, frees of what is no block, wrong families; since 1.1 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
@@ -74,6 +75,41 @@ enum snap_special_pc {
 enum snap_module_flags { SNAP_MODULE_MAIN = 1, SNAP_MODULE_VDSO = 2, SNAP_MODULE_ANON = 4 };
 enum snap_heap_mode { SNAP_HEAP_OFF = 0, SNAP_HEAP_SAMPLED = 1, SNAP_HEAP_FULL = 2 };
 enum snap_option_source { SNAP_OPTION_DEFAULT = 0, SNAP_OPTION_ENVIRONMENT = 1, SNAP_OPTION_RUNTIME = 2 };
+
+/* Which functions a block belongs to: what it was made with, and what may free it. Never renumber; at most 16.
+ * X(value, NAME, allocated by, freed by) */
+#define SNAP_FAMILIES(X)                                             \
+	X(0, MALLOC, "malloc", "free")                               \
+	X(1, NEW, "new", "delete")                                   \
+	X(2, NEW_ARRAY, "new[]", "delete[]")                         \
+	X(3, NEW_ALIGNED, "aligned new", "aligned delete")           \
+	X(4, NEW_ARRAY_ALIGNED, "aligned new[]", "aligned delete[]") \
+	X(5, POOL, "a pool", "a pool")                               \
+	X(6, REALLOC, "realloc", "realloc") /* of the family malloc: told apart for what it frees */
+
+enum snap_family {
+#define SNAP_FAMILY_ENUM(value, name, alloc, freed) SNAP_FAMILY_##name = (value),
+	SNAP_FAMILIES(SNAP_FAMILY_ENUM)
+#undef SNAP_FAMILY_ENUM
+	        SNAP_FAMILY_COUNT
+};
+
+enum snap_misuse {
+	SNAP_MISUSE_MISMATCH = 0,    /* freed by another family than it was made with */
+	SNAP_MISUSE_DOUBLE_FREE = 1, /* freed twice */
+	SNAP_MISUSE_NO_BLOCK = 2,    /* freed, and no block: enum snap_no_block says what */
+	SNAP_MISUSE_COUNT
+};
+
+enum snap_no_block {
+	SNAP_NO_BLOCK_UNKNOWN =
+	        0,                /* no live block, in a recording that knows all: never allocated, or freed long ago */
+	SNAP_NO_BLOCK_STACK = 1,  /* on the stack of the thread */
+	SNAP_NO_BLOCK_STATIC = 2, /* in a loaded object */
+	SNAP_NO_BLOCK_INSIDE = 3, /* behind the first byte of a live block */
+	SNAP_NO_BLOCK_UNMAPPED = 4, /* no memory at all */
+	SNAP_NO_BLOCK_COUNT
+};
 
 /* Limits a reader enforces before it believes a size. */
 enum {

@@ -32,11 +32,13 @@ enum { CAP_MIN = 2, CAP_MAX = OFF_BITS };                        /* log2 of a re
 enum { LOCK_MASK = 15, CAP_SHIFT = 48, USED_SHIFT = ALLOCS_USED_SHIFT, CHUNK_BYTES = 1 << 20 };
 #define RECORD_MASK (((UINT64_C(1) << CAP_SHIFT) - 1) & ~(uint64_t)LOCK_MASK)
 
-/* head: bit 0 set; place in the page, 9 bits; born, 24 bits; stack, 28 bits. 0 = empty slot. */
+/* head: bit 0 set; place in the page, 9 bits; born, its low 24 bits; stack, 28 bits. 0 = empty slot.
+ * size: bytes, 48 bits; family, 4 bits; born, its high 12 bits. */
 struct entry {
 	uint64_t head;
-	uint64_t bytes;
+	uint64_t size;
 };
+enum { SIZE_BITS = 48, FAMILY_BITS = 4, BORN_LOW_BITS = 24 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 static _Atomic uint64_t lock_tag = 1; /* 1..15 */
@@ -269,15 +271,19 @@ static uint64_t with_room(uint64_t word)
 
 static struct block block_of(const struct entry *e)
 {
-	return (struct block){ .bytes = e->bytes,
-		               .born = (uint32_t)(e->head >> 10 & 0xffffff),
+	return (struct block){ .bytes = e->size & ((UINT64_C(1) << SIZE_BITS) - 1),
+		               .family = (uint32_t)(e->size >> SIZE_BITS & ((1 << FAMILY_BITS) - 1)),
+		               .born = (e->head >> 10 & ((1 << BORN_LOW_BITS) - 1)) |
+		                       e->size >> (SIZE_BITS + FAMILY_BITS) << BORN_LOW_BITS,
 		               .stack = (uint32_t)(e->head >> 34) };
 }
 
 static struct entry entry_make(unsigned off, const struct block *b)
 {
-	return (struct entry){ 1 | (uint64_t)off << 1 | (uint64_t)(b->born & 0xffffff) << 10 | (uint64_t)b->stack << 34,
-		               b->bytes };
+	return (struct entry){
+		1 | (uint64_t)off << 1 | (b->born & ((1 << BORN_LOW_BITS) - 1)) << 10 | (uint64_t)b->stack << 34,
+		b->bytes | (uint64_t)b->family << SIZE_BITS | b->born >> BORN_LOW_BITS << (SIZE_BITS + FAMILY_BITS)
+	};
 }
 
 /* Knuth 6.4, algorithm R: entries that would no longer be found move back into the gap. */
@@ -356,6 +362,45 @@ bool allocs_take(const void *address, struct block *ret_block)
 	}
 	page_unlock(page, word);
 	return true;
+}
+
+/* The entry of the largest place below `off`; NULL if there is none. Lock held. */
+static const struct entry *last_below(const struct entry *record, unsigned cap, unsigned off)
+{
+	const struct entry *best = NULL;
+
+	for (unsigned i = 0; record && i < 1u << cap; i++)
+		if (record[i].head && entry_off(&record[i]) < off && (!best || entry_off(best) < entry_off(&record[i])))
+			best = &record[i];
+	return best;
+}
+
+bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start)
+{
+	enum { PAGES = (16 << 20) >> ALLOCS_PAGE_BITS };
+	uint64_t a = (uint64_t)address, at = a >> ALLOCS_PAGE_BITS;
+	unsigned off = off_of(a) + ((a & ((1 << UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
+
+	if (a >> ALLOCS_ADDRESS_BITS)
+		return false;
+	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << OFF_BITS) {
+		_Atomic uint64_t *page = page_of(at << ALLOCS_PAGE_BITS, false);
+		const struct entry *e;
+		uint64_t word;
+
+		if (!page || !record_of(load_relaxed(page)))
+			continue;
+		word = page_lock(page);
+		e = last_below(record_of(word), cap_of(word), off);
+		if (e) {
+			*ret_block = block_of(e);
+			*ret_start = at << ALLOCS_PAGE_BITS | (uint64_t)entry_off(e) << UNIT_BITS;
+		}
+		page_unlock(page, word);
+		if (e)
+			return a - *ret_start < ret_block->bytes;
+	}
+	return false;
 }
 
 void allocs_share(void)

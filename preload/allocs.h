@@ -12,9 +12,10 @@
 #include "compiler.h"
 
 struct block {
-	uint64_t bytes; /* asked for */
-	uint32_t stack; /* below 2^28; 0 = unknown */
-	uint32_t born;  /* tenths of a second since start, modulo 2^24 */
+	uint64_t bytes;  /* asked for; below 2^48 */
+	uint64_t born;   /* ticks of the recorder's clock, modulo 2^36 (recorder.h) */
+	uint32_t stack;  /* below 2^28; 0 = unknown */
+	uint32_t family; /* enum snap_family; below 16 */
 };
 
 /* True if stored. *ret_was is what was known at the address if its free was missed (then *ret_replaced). */
@@ -24,6 +25,10 @@ bool allocs_take(const void *address, struct block *ret_block);
 /* May the address be known? Two loads: false is certain, true says that its page has a known block. For sampled mode,
  * where most have none. */
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
+
+/* The block whose bytes hold `address` behind its first, as far back as 16 MiB; false if there is none. For reports: it
+ * walks pages, and locks each for a moment. */
+bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);

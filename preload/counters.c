@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 #include "compiler.h"
-#include "os_linux.h"
+#include "live.h"
 
 #ifdef NDEBUG
 enum { FIRST_SLOTS = 64 };
@@ -12,6 +12,15 @@ enum { FIRST_SLOTS = 4 };
 #endif
 
 _Atomic uint32_t counters_epoch_now = 1; /* entries start in epoch 0: nothing was live before their first change */
+
+/* The live file's readers know these structures by live_layout.h. */
+static_assert(offsetof(struct counter, key) == offsetof(struct live_counter, key), "layout");
+static_assert(offsetof(struct counter, epoch) == offsetof(struct live_counter, epoch), "layout");
+static_assert(offsetof(struct counter, alloc_count) == offsetof(struct live_counter, alloc_count), "layout");
+static_assert(offsetof(struct counter, temporary_count) == offsetof(struct live_counter, temporary_count), "layout");
+static_assert(offsetof(struct counter, peak_bytes) == offsetof(struct live_counter, peak_bytes), "layout");
+static_assert(offsetof(struct counter, cpu_samples) == offsetof(struct live_counter, cpu_samples), "layout");
+static_assert(offsetof(struct counter_table, slot) == sizeof(struct live_counters), "layout");
 
 static size_t table_bytes(uint32_t slots)
 {
@@ -51,7 +60,7 @@ static void copy(struct counter *to, const struct counter *from)
 static struct counter_table *grow(struct counters *c, struct counter_table *old)
 {
 	uint32_t slots = old ? (old->mask + 1) * 2 : FIRST_SLOTS;
-	struct counter_table *t = os_map(table_bytes(slots));
+	struct counter_table *t = live_map(LIVE_COUNTERS, c->owner, table_bytes(slots));
 
 	if (!t)
 		return NULL;
@@ -66,11 +75,13 @@ static struct counter_table *grow(struct counters *c, struct counter_table *old)
 				copy(find(t, key), &old->slot[i]);
 		}
 	}
+	c->last = NULL;
+	live_activate(t);          /* whole now: an outside reader prefers it to the old one */
 	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
 	return t;
 }
 
-struct counter *counters_at(struct counters *c, uint64_t key)
+static struct counter *find_or_make(struct counters *c, uint64_t key)
 {
 	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
 	struct counter *at;
@@ -92,6 +103,17 @@ struct counter *counters_at(struct counters *c, uint64_t key)
 	at = find(t, key);
 	t->used++;
 	store_release(&at->key, key);
+	return at;
+}
+
+struct counter *counters_at(struct counters *c, uint64_t key)
+{
+	struct counter *at = c->last;
+
+	if (UNLIKELY(!at || load_relaxed(&at->key) != key)) {
+		at = find_or_make(c, key);
+		c->last = at;
+	}
 	return at;
 }
 
@@ -160,6 +182,15 @@ void counters_restart(struct counters *c)
 	}
 }
 
+void counters_set_owner(struct counters *c, uint32_t owner)
+{
+	struct counter_table *t = load_relaxed(&c->now);
+
+	c->owner = owner;
+	if (t)
+		live_set_owner(t, owner);
+}
+
 void counters_free_old(struct counters *c)
 {
 	struct counter_table *t = load_relaxed(&c->now), *old;
@@ -168,7 +199,7 @@ void counters_free_old(struct counters *c)
 		return;
 	while ((old = t->older)) {
 		t->older = old->older;
-		os_unmap(old, table_bytes(old->mask + 1));
+		live_unmap(old, table_bytes(old->mask + 1));
 	}
 }
 
@@ -177,7 +208,8 @@ void counters_done(struct counters *c)
 	struct counter_table *t = load_relaxed(&c->now);
 
 	counters_free_old(c);
+	c->last = NULL;
 	store_relaxed(&c->now, NULL);
 	if (t)
-		os_unmap(t, table_bytes(t->mask + 1));
+		live_unmap(t, table_bytes(t->mask + 1));
 }

@@ -24,7 +24,12 @@ struct counter_table {
 
 struct counters {
 	_Atomic(struct counter_table *) now;
+	struct counter *last; /* in `now`: what the owner asked for last, and mostly asks for again */
+	uint32_t owner;       /* in the live file: the thread's record, or LIVE_ENDED */
 };
+
+/* Whose they are from now on. Owner, or nobody runs. */
+void counters_set_owner(struct counters *c, uint32_t owner);
 
 /* The counter for `key`, made if need be. NULL without memory. Owner only. */
 struct counter *counters_at(struct counters *c, uint64_t key);

@@ -19,7 +19,6 @@
 #include "os_linux.h"
 #include "sampler.h"
 #include "say.h"
-#include "snapshot_write.h"
 #include "units.h"
 
 enum { MAX_SEQUENCE_TRIES = 1000 };
@@ -113,8 +112,7 @@ static int open_fallback(char *path, size_t size)
 	return fd;
 }
 
-/* The directory that can be written; its name in `path`. Descriptor or -errno. */
-static int choose_dir(char *path, size_t size)
+int dump_open_dir(char *path, size_t size)
 {
 	int rc, fd = open_dir(dir, 0), other;
 
@@ -138,10 +136,11 @@ static int choose_dir(char *path, size_t size)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
-static int write_numbered(const char *reason, char *ret_path, size_t path_size)
+struct snapshot_about dump_about(const char *reason)
 {
 	const struct sampler_engine *cpu = sampler_engine();
-	struct snapshot_about about = {
+
+	return (struct snapshot_about){
 		.config = config,
 		.reason = reason,
 		.engine_cpu = cpu->name,
@@ -154,8 +153,13 @@ static int write_numbered(const char *reason, char *ret_path, size_t path_size)
 		.start_wall_ns = start_wall_ns,
 		.period_ns = cpu->period_ns,
 	};
+}
+
+static int write_numbered(const char *reason, char *ret_path, size_t path_size)
+{
+	struct snapshot_about about = dump_about(reason);
 	char path[PATH_MAX];
-	int fd = choose_dir(path, sizeof(path)), rc = fd;
+	int fd = dump_open_dir(path, sizeof(path)), rc = fd;
 
 	if (fd < 0)
 		return fd;

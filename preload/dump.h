@@ -2,8 +2,10 @@
  * Context    [helper] or a thread on its way out; never a hook of a running program. System calls, up to seconds. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "config.h"
+#include "snapshot_write.h"
 
 /* Remembers the directory as an absolute name: the program may change its own. [init] */
 void dump_init(const struct config *config);
@@ -15,6 +17,11 @@ void dump_set_start(void);
 /* Writes COMM.PID.SEQ.REASON.snap. 0 or -errno; a failure is said once a cause and counted. -EBUSY: another one is being
  * written and was not done within `patience_ns`. */
 int dump_write(const char *reason, uint64_t patience_ns);
+
+/* What a profile of that reason says of the recording; sequence 0. */
+struct snapshot_about dump_about(const char *reason);
+/* The directory that can be written; its name in `path`. Descriptor, the caller's, or -errno. [any thread; system calls] */
+int dump_open_dir(char *path, size_t size);
 
 /* In a forked child: a dump under way belongs to the parent. */
 void dump_fork_child(void);

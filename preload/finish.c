@@ -3,6 +3,7 @@
 #include "atomic.h"
 #include "dump.h"
 #include "helper.h"
+#include "live.h"
 #include "os_linux.h"
 #include "units.h"
 
@@ -31,24 +32,27 @@ bool finish_is_this_process(void)
 
 void finish_process(void)
 {
-	if (finish_is_this_process() && !exchange_acq_rel(&finished, true))
-		(void)dump_write("exit", PATIENCE_NS); /* a failure is said there */
+	if (!finish_is_this_process() || exchange_acq_rel(&finished, true))
+		return;
+	/* A failure is said there. Then the live file is all that is left of the recording, and stays. */
+	if (dump_write("exit", PATIENCE_NS) == 0)
+		live_remove();
 }
 
 void finish_from_handler(void)
 {
 	if (!finish_is_this_process() || exchange_acq_rel(&finished, true))
 		return;
-	if (helper_start(config))
-		(void)helper_dump("exit", PATIENCE_NS);
+	if (helper_start(config) && helper_dump("exit", PATIENCE_NS) == 0)
+		live_remove();
 }
 
 void finish_before_exec(void)
 {
 	if (!finish_is_this_process() || load_relaxed(&finished))
 		return;
-	if (!forked || os_now_ns() - born_ns > SHORT_LIFE_NS)
-		(void)dump_write("exit", PATIENCE_NS);
+	if ((forked && os_now_ns() - born_ns <= SHORT_LIFE_NS) || dump_write("exit", PATIENCE_NS) == 0)
+		live_remove(); /* should the call fail, the recording goes on without the file */
 }
 
 void finish_fork_child(bool follow)

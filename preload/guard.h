@@ -4,6 +4,7 @@
  *                malloc, an allocator's own start-up) is not an event.
  *   GUARD_TABLE  held only while the recorder's tables change: a CPU sample that lands there is put aside
  *                (sampler.c). Not held over the real call, or time spent in the allocator would vanish from profiles.
+ *   GUARD_OURS   with GUARD_ALLOC, while the library itself calls the loader: what that allocates is no loss.
  * initial-exec TLS: one thread-register load; a dynamic TLS first touch may call malloc.
  */
 #pragma once
@@ -13,7 +14,7 @@
 #include "atomic.h"
 #include "compiler.h"
 
-enum { GUARD_ALLOC = 1, GUARD_TABLE = 2 };
+enum { GUARD_ALLOC = 1, GUARD_TABLE = 2, GUARD_OURS = 4 };
 
 struct thread;
 
@@ -23,9 +24,15 @@ struct tls {
 	int64_t countdown;     /* bytes to the next heap sample; recorder.c */
 	uint64_t allocs;       /* allocations by this thread */
 	struct thread *thread; /* NULL: not attached yet, or past its end */
-	bool ended;            /* the thread's end was recorded: late events go to the shared record */
-	bool fork_guard;       /* GUARD_TABLE was entered for a fork under way */
-	uint64_t fork_mask;    /* signal mask before that fork */
+	struct {
+		const void *frame;  /* of the operator new that is calling the allocator; hook_cxx.c */
+		size_t size, slack; /* asked for; what the operator may add */
+		unsigned family;    /* 0: none is */
+	} origin;
+	const void *deleting; /* the block that an operator delete is giving to the allocator; hook_cxx.c */
+	bool ended;           /* the thread's end was recorded: late events go to the shared record */
+	bool fork_guard;      /* GUARD_TABLE was entered for a fork under way */
+	uint64_t fork_mask;   /* signal mask before that fork */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

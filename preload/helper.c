@@ -8,6 +8,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "dump.h"
+#include "live_keep.h"
 #include "modules.h"
 #include "os_linux.h"
 #include "recorder.h"
@@ -89,6 +90,7 @@ static void loop(void *unused)
 		uint64_t now = os_now_ns(), wait = TICK_NS;
 
 		recorder_tick(now);
+		live_keep_tick(now);
 		answer();
 		if (now >= next_every) {
 			follow_credentials();

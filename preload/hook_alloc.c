@@ -6,7 +6,7 @@
  *            realloc frees inside: the block is taken out first, and put back if the real call failed.
  * Nesting    GUARD_ALLOC is held over the real call: what an allocator allocates for itself is not an event.
  * errno      the recorder makes system calls without libc; what the real function left in errno stays.
- * C++        operator new and delete of libstdc++ call malloc and free by name, so they arrive here.
+ * C++        operator new and delete of libstdc++ call malloc and free by name: hook_cxx.c has told which they are.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -15,45 +15,36 @@
 #include <string.h>
 
 #include "compiler.h"
-#include "losses.h"
+#include "hook_alloc.h"
 #include "real.h"
-#include "recorder.h"
-#include "start.h"
-#include "state.h"
 
 /* C23; glibc 2.36 does not declare them. */
 EXPORT void free_sized(void *ptr, size_t size);
 EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size);
 
-/* The stack of an event begins in the caller of the hook: its frame address, kept by -fno-omit-frame-pointer. */
-#define HOOK_FRAME() __builtin_frame_address(0)
-
-/* May this call be an event? Then GUARD_ALLOC is held and hook_leave() must follow. */
-static ALWAYS_INLINE bool hook_enter(struct tls *t)
+/* The first allocation of this size inside an operator new is the operator's own (hook_cxx.c), which may have made a 0 a 1,
+ * or the size a multiple of the alignment. The frame is compared too: an operator that left by an exception has left its
+ * mark behind. */
+static NOINLINE void *allocated_in_new(struct tls *t, bool outer, void *block, size_t size, const void *frame)
 {
-	if (UNLIKELY(state_get() < STATE_STOPPED) && !start_recorder())
-		return false;
-	if (UNLIKELY(!guard_enter(t, GUARD_ALLOC))) {
-		loss_add(LOSS_HEAP_NESTED, 1);
-		return false;
+	enum snap_family family = SNAP_FAMILY_MALLOC;
+
+	if (block && size - t->origin.size <= t->origin.slack && t->origin.frame > frame) {
+		family = (enum snap_family)t->origin.family;
+		frame = t->origin.frame;
+		size = t->origin.size;
 	}
-	return true;
+	if (!block || family != SNAP_FAMILY_MALLOC)
+		t->origin.family = 0;
+	return hook_allocated(t, outer, block, size, family, frame);
 }
 
-static ALWAYS_INLINE void hook_leave(struct tls *t)
-{
-	guard_leave(t, GUARD_ALLOC);
-}
-
-/* The end of every hook that allocates. `outer` is what hook_enter() answered. */
+/* `outer` is what hook_enter() answered. */
 static ALWAYS_INLINE void *allocated(struct tls *t, bool outer, void *block, size_t size, const void *frame)
 {
-	if (outer) {
-		if (LIKELY(block != NULL) && state_get() == STATE_RUNNING && recorder_wants(t, size))
-			recorder_alloc(t, block, size, frame);
-		hook_leave(t);
-	}
-	return block;
+	if (UNLIKELY(t->origin.family))
+		return allocated_in_new(t, outer, block, size, frame);
+	return hook_allocated(t, outer, block, size, SNAP_FAMILY_MALLOC, frame);
 }
 
 static bool times_overflow(size_t n, size_t size, size_t *ret_bytes)
@@ -86,25 +77,34 @@ EXPORT void *calloc(size_t n, size_t size)
 	return allocated(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
 }
 
-static NOINLINE void forget_and_free(void *ptr)
+/* A block that is known, perhaps; in full mode any.
+ * `frame` is free()'s own. Where the compiler jumps here instead of calling, the frame here has the same two words at the
+ * same address: the caller's frame pointer and the return address. */
+static NOINLINE void forget_and_free(void *ptr, const void *frame)
 {
 	struct tls *t = &tls_self;
 
-	if (!hook_enter(t)) {
+	if (UNLIKELY(t->deleting == ptr)) {
+		real.free(ptr); /* forgotten by the operator delete that called */
+	} else if (UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) {
+		(void)misuse_stranger_gone(ptr); /* the allocator's own */
 		real.free(ptr);
-		return;
+	} else if (!hook_enter(t)) {
+		(void)misuse_stranger_gone(ptr);
+		real.free(ptr);
+	} else {
+		recorder_free(t, ptr, SNAP_FAMILY_MALLOC, frame);
+		real.free(ptr);
+		hook_leave(t);
 	}
-	recorder_free(t, ptr);
-	real.free(ptr);
-	hook_leave(t);
 }
 
 EXPORT void free(void *ptr)
 {
 	if (!ptr || UNLIKELY(!real_ready()) || UNLIKELY(bootstrap_owns(ptr)))
 		return; /* bootstrap memory is never given back */
-	if (allocs_maybe(ptr))
-		forget_and_free(ptr);
+	if (recorder_mode == HEAP_FULL || allocs_maybe(ptr))
+		forget_and_free(ptr, HOOK_FRAME());
 	else
 		real.free(ptr);
 }
@@ -139,15 +139,24 @@ static ALWAYS_INLINE void *reallocated(void *old, size_t size, const void *frame
 	bool outer = hook_enter(t), known;
 	void *now;
 
-	if (!outer)
-		return real.realloc(old, size);
+	if (!outer) {
+		if (old)
+			(void)misuse_stranger_gone(old);
+		now = real.realloc(old, size);
+		hook_unseen(now);
+		return now;
+	}
 	known = old && recorder_take(t, old, &was);
+	if (old && UNLIKELY(!known || !misuse_matches(was.family, SNAP_FAMILY_REALLOC)))
+		recorder_misused(t, old, known ? &was : NULL, SNAP_FAMILY_REALLOC, frame);
 	now = real.realloc(old, size);
 	if (now || size == 0) { /* realloc(p, 0) that answers NULL has freed p: glibc, and C17 leaves it open */
 		if (known)
-			recorder_freed(t, old, &was);
+			recorder_freed(t, old, &was, frame);
 	} else if (known) {
 		recorder_restore(t, old, &was); /* failed: the old block lives on */
+	} else if (old) {
+		hook_unseen(old);
 	}
 	return allocated(t, true, now, size, frame);
 }

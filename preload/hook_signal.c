@@ -1,7 +1,7 @@
 /*
  * hook_signal.c - signals that end the program, and the one that samples it.
  *
- * SIGTERM and SIGINT, while the program leaves them to their default, are ours: the last profile is written and the
+ * SIGTERM, SIGINT and SIGABRT, while the program leaves them to their default, are ours: the last profile is written and the
  * default is then carried out, so the parent sees "killed by signal" as ever. To the program all looks as if we were not
  * there: it reads back what it set, and its own handler replaces ours.
  * SIGPROF cannot be blocked or replaced while it samples; a handler of the program's is kept and gets the signals that
@@ -19,7 +19,7 @@
 #include "real.h"
 #include "sampler.h"
 
-static const int ending[] = { SIGTERM, SIGINT };
+static const int ending[] = { SIGTERM, SIGINT, SIGABRT /* glibc, of a corrupt heap: what was seen is kept */ };
 static bool active;
 /* What the program set for each of them: SIG_DFL with its flags and mask. */
 static struct sigaction app_action[ARRAY_LEN(ending)];

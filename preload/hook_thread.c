@@ -14,6 +14,7 @@
 #include "allocs.h"
 #include "compiler.h"
 #include "hook_thread.h"
+#include "live_keep.h"
 #include "os_linux.h"
 #include "real.h"
 #include "recorder.h"
@@ -139,6 +140,7 @@ EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*st
 		return ENOSYS;
 	b = start_recorder() ? give_birth(attr, arg) : NULL;
 	allocs_share();
+	live_keep_stay();
 	if (!b)
 		return real.pthread_create(ret, attr, start, arg);
 	b->start.posix = start;
@@ -157,6 +159,7 @@ EXPORT int thrd_create(thrd_t *ret, thrd_start_t start, void *arg)
 		return thrd_error;
 	b = start_recorder() ? give_birth(NULL, arg) : NULL;
 	allocs_share();
+	live_keep_stay();
 	if (!b)
 		return real.thrd_create(ret, start, arg);
 	b->start.c11 = start;

@@ -17,6 +17,7 @@
 #include "helper.h"
 #include "hook_signal.h"
 #include "hook_thread.h"
+#include "live_keep.h"
 #include "losses.h"
 #include "modules.h"
 #include "os_linux.h"
@@ -54,6 +55,7 @@ static void say_start(const struct config *config, const char *unwind, const cha
 
 static void on_first_sample(void)
 {
+	live_keep_stay();
 	(void)helper_start(start_config()); /* in forked children that live long enough to be sampled */
 }
 
@@ -76,7 +78,6 @@ static CONSTRUCTOR(101) void start(void)
 	unwind = unwind_init((enum config_unwind)config->unwind, &why);
 	if (config->unwind != UNWIND_AUTO && *why)
 		say("PERFPROBE_UNWIND=", config->text[CONFIG_UNWIND], ": ", why, "; using ", unwind, NULL);
-	dump_init(config);
 	dump_set_unwind_engine(unwind);
 	(void)modules_scan();
 	if (!t->thread)
@@ -89,11 +90,13 @@ static CONSTRUCTOR(101) void start(void)
 	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* without it children are not followed */
 	if (!(config->follow & FOLLOW_EXEC))
 		preload_env_remove(environ);
-	sampler_adopt_threads();             /* before we have a thread of our own */
+	sampler_adopt_threads(); /* before we have a thread of our own */
+	/* Before there is a thread of ours: moving a descriptor up makes the kernel's table larger, and where threads share it
+	 * that waits for a grace period of RCU, about 10 ms. */
+	sampler_thread_start(t);
 	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
-	sampler_thread_start(t);
 	if (config->verbose)
 		say_start(config, unwind, why);
 	guard_leave(t, GUARD_ALLOC);
@@ -145,6 +148,8 @@ static void fork_child(void)
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child();
+	if (follow)
+		live_keep_fork_child(); /* before anything is counted: the tables are still the parent's file */
 	threads_fork_child(t);
 	losses_reset();
 	recorder_fork_child();

@@ -13,6 +13,7 @@
 
 #include "compiler.h"
 #include "losses.h"
+#include "misuse.h"
 #include "os_linux.h"
 #include "poisson.h"
 #include "samples.h"
@@ -43,6 +44,7 @@ void recorder_init(const struct config *config)
 	seed_given = config->seed != 0;
 	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
 	start_ns = os_now_ns();
+	misuse_init(config);
 }
 
 void recorder_tick(uint64_t now_ns)
@@ -117,6 +119,7 @@ void recorder_fork_child(void)
 	store_relaxed(&peak_mark, load_relaxed(&live_total));
 	store_relaxed(&peak_ns, os_now_ns());
 	add_relaxed(&counters_epoch_now, 1);
+	misuse_fork_child();
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
@@ -180,13 +183,16 @@ static void table_leave(struct tls *t, struct thread *th)
 		samples_flush(t, th);
 }
 
-static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size, const void *frame)
+static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
+                                 enum snap_family family, const void *frame)
 {
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
-	struct block block = { .bytes = size, .born = load_relaxed(&tenths) }, was;
+	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .family = family }, was;
 	bool replaced;
+
 	if (!guard_enter(t, GUARD_TABLE)) {
 		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
+		misuse_stranger(address);
 		return;
 	}
 	block.stack = capture_stack(&th->capture, &start);
@@ -198,6 +204,7 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 		count_alloc(th, &block);
 	} else {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		misuse_stranger(address);
 	}
 	th->last_alloc = address;
 	th->last_seq = t->allocs;
@@ -218,20 +225,27 @@ static bool draw(struct tls *t, struct thread *th, size_t size)
 	return true;
 }
 
-void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame)
+void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame)
 {
 	struct thread *th = threads_enter(t);
 
 	if (UNLIKELY(!th)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		misuse_stranger(address);
 		return;
 	}
 	if (recorder_mode == HEAP_FULL || draw(t, th, size))
-		store_block(t, th, address, size, frame);
+		store_block(t, th, address, size, family, frame);
 	threads_leave(t, th);
 }
 
-void recorder_free(struct tls *t, const void *address)
+/* Is the free of a block that is not known worth a look? Not in sampled mode, where most blocks are not known. */
+static bool all_known(void)
+{
+	return recorder_mode == HEAP_FULL;
+}
+
+void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame)
 {
 	struct thread *th = threads_enter(t);
 	struct block block;
@@ -241,8 +255,31 @@ void recorder_free(struct tls *t, const void *address)
 		return;
 	}
 	if (LIKELY(guard_enter(t, GUARD_TABLE))) {
-		if (allocs_take(address, &block))
+		if (LIKELY(allocs_take(address, &block))) {
+			misuse_freed(th, address, block.stack, frame);
 			count_free(th, &block, th->last_alloc == address && th->last_seq == t->allocs);
+			if (UNLIKELY(!misuse_matches(block.family, freed_by)))
+				misuse_mismatch(th, address, &block, freed_by, frame);
+		} else if (all_known()) {
+			misuse_unknown(th, address, freed_by, frame);
+		}
+		table_leave(t, th);
+	}
+	threads_leave(t, th);
+}
+
+void recorder_misused(struct tls *t, const void *address, const struct block *block, enum snap_family freed_by,
+                      const void *frame)
+{
+	struct thread *th = threads_enter(t);
+
+	if (!th)
+		return;
+	if (guard_enter(t, GUARD_TABLE)) {
+		if (block)
+			misuse_mismatch(th, address, block, freed_by, frame);
+		else if (all_known())
+			misuse_unknown(th, address, freed_by, frame);
 		table_leave(t, th);
 	}
 	threads_leave(t, th);
@@ -263,7 +300,7 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 	return found;
 }
 
-void recorder_freed(struct tls *t, const void *address, const struct block *block)
+void recorder_freed(struct tls *t, const void *address, const struct block *block, const void *frame)
 {
 	struct thread *th = threads_enter(t);
 
@@ -274,6 +311,7 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 	if (guard_enter(t, GUARD_TABLE)) {
 		bool temporary = th->last_alloc == address && th->last_seq == t->allocs;
 
+		misuse_freed(th, address, block->stack, frame);
 		count_free(th, block, temporary);
 		table_leave(t, th);
 	}

@@ -26,13 +26,17 @@ static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
 }
 
 /* `address` is a new block of `size` bytes, and wanted. `frame`: __builtin_frame_address(0) of the hook the program called. */
-void recorder_alloc(struct tls *t, const void *address, size_t size, const void *frame);
-/* The block is about to be freed, for certain: before the real free. [hook] */
-void recorder_free(struct tls *t, const void *address);
-/* Where that is not certain, in realloc. Takes the block out before the real allocator may hand the address out again; false if it is not followed. */
+void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
+/* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
+void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame);
+/* Where that is not certain, in realloc. Takes the block out before the real allocator may hand the address out again;
+ * false if it is not followed. */
 bool recorder_take(struct tls *t, const void *address, struct block *ret_block);
+/* What recorder_take() answered: a block of the wrong family, or in full mode no block (NULL). Before the real realloc. */
+void recorder_misused(struct tls *t, const void *address, const struct block *block, enum snap_family freed_by,
+                      const void *frame);
 /* The block is gone. After recorder_take(). */
-void recorder_freed(struct tls *t, const void *address, const struct block *block);
+void recorder_freed(struct tls *t, const void *address, const struct block *block, const void *frame);
 /* The real realloc failed: the block is still alive. After recorder_take(), instead of recorder_freed(). */
 void recorder_restore(struct tls *t, const void *address, const struct block *block);
 

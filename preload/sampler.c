@@ -297,8 +297,8 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 	} else if (th && !load_relaxed(&stopped)) {
 		if (state_get() == STATE_RUNNING)
 			take_sample(t, th, ucontext);
-		if (on_first && !exchange_acq_rel(&first_seen, true))
-			on_first();
+		if (on_first && !(t->guard & GUARD_TABLE) && !exchange_acq_rel(&first_seen, true))
+			on_first(); /* not inside the recorder's tables: they may move */
 		rearm(th);
 		restart_call(ucontext);
 	}

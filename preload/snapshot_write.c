@@ -19,6 +19,7 @@
 
 #include "compiler.h"
 #include "losses.h"
+#include "misuse.h"
 #include "modules.h"
 #include "os_linux.h"
 #include "recorder.h"
@@ -26,7 +27,14 @@
 #include "snapshot_codec.h"
 #include "threads.h"
 
-enum { LEVEL = 3, RAW_BYTES = 16 << 10, OUT_BYTES = 64 << 10, CMDLINE_BYTES = 4096, SECTIONS = 9 };
+enum {
+	LEVEL = 3,
+	RAW_BYTES = 16 << 10,
+	OUT_BYTES = 64 << 10,
+	CMDLINE_BYTES = 4096,
+	SECTIONS = 10,
+	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
+};
 
 /* What a stack's counters add up to over all threads. */
 struct heap_sum {
@@ -42,7 +50,9 @@ struct cpu_row {
 struct writer {
 	const struct snapshot_about *about;
 	int fd, rc;
-	uint64_t offset;
+	uint64_t base;   /* where in the file the snapshot begins */
+	uint64_t limit;  /* the most bytes it may have */
+	uint64_t offset; /* from the snapshot's begin */
 	struct snap_section index[SECTIONS];
 	uint32_t sections;
 	uint64_t raw_bytes; /* of the section under way */
@@ -66,7 +76,10 @@ static void write_out(struct writer *w, const void *data, size_t bytes)
 	if (w->rc < 0 || bytes == 0)
 		return;
 	w->crc = crc32c(w->crc, data, bytes);
-	w->rc = os_pwrite_all(w->fd, data, bytes, w->offset);
+	if (w->offset + bytes > w->limit)
+		w->rc = -ENOSPC;
+	else
+		w->rc = os_pwrite_all(w->fd, data, bytes, w->base + w->offset);
 	w->offset += bytes;
 }
 
@@ -546,12 +559,45 @@ static void write_samples(struct writer *w)
 	section_end(w);
 }
 
+/* A stack that this snapshot holds; newer ones are unknown. */
+static uint32_t known_stack(const struct writer *w, uint32_t stack)
+{
+	return stack <= w->stacks ? stack : 0;
+}
+
+static void write_misuse(struct writer *w)
+{
+	uint32_t n = misuse_count();
+
+	section_begin(w, SNAP_MISUSE);
+	number(w, n);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct misuse *m = misuse_at(i);
+
+		number(w, m->kind);
+		number(w, m->allocated_by);
+		number(w, m->freed_by);
+		number(w, m->no_block);
+		number(w, load_relaxed(&m->count));
+		number(w, m->address);
+		number(w, m->bytes);
+		number(w, m->time_ns);
+		number(w, m->thread < threads_record_count() ? m->thread : 0);
+		number(w, known_stack(w, m->allocated));
+		number(w, known_stack(w, m->first_freed));
+		number(w, known_stack(w, m->freed));
+	}
+	section_end(w);
+}
+
 static void write_head(struct writer *w)
 {
 	struct {
 		struct snap_header header;
 		struct snap_section index[SECTIONS];
 	} head;
+
+	size_t bytes = sizeof(head.header) + w->sections * sizeof(head.index[0]);
 
 	memset(&head, 0, sizeof(head));
 	memcpy(head.header.magic, SNAP_MAGIC, SNAP_MAGIC_BYTES);
@@ -562,30 +608,42 @@ static void write_head(struct writer *w)
 	head.header.entry_bytes = sizeof(head.index[0]);
 	head.header.file_bytes = w->offset;
 	memcpy(head.index, w->index, sizeof(head.index));
-	head.header.head_crc = crc32c(0, &head, sizeof(head));
+	head.header.head_crc = crc32c(0, &head, bytes);
 	if (w->rc == 0)
-		w->rc = os_pwrite_all(w->fd, &head, sizeof(head), 0);
+		w->rc = os_pwrite_all(w->fd, &head, bytes, w->base);
 }
 
-static void write_sections(struct writer *w)
+static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SECTIONS])(struct writer *) = {
 		write_info,   write_options, write_losses, write_modules, write_threads,
-		write_stacks, write_heap,    write_cpu,    write_samples,
+		write_stacks, write_heap,    write_cpu,    write_samples, write_misuse,
 	};
 
-	w->offset = sizeof(struct snap_header) + SECTIONS * sizeof(struct snap_section);
-	for (unsigned i = 0; i < SECTIONS && w->rc == 0; i++)
+	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);
+	for (unsigned i = 0; i < count && w->rc == 0; i++)
 		sections[i](w);
 	write_head(w);
 }
 
-/* Buffers and the compressor's state in one mapping; 0 or -ENOMEM. */
-static int write_to(const struct snapshot_about *about, int fd)
+/* What is gathered from all threads, and the sections made of it. */
+static void write_whole(struct writer *w)
+{
+	size_t cpu_room = 0, sample_room = 0;
+
+	w->rc = gather(w, &cpu_room, &sample_room);
+	if (w->rc == 0)
+		write_sections(w, SECTIONS);
+	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
+	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
+	os_unmap(w->samples, sample_room * sizeof(*w->samples));
+}
+
+/* Buffers and the compressor's state in one mapping; 0 or -errno. `frame`: without what the live file has itself. */
+static int write_to(const struct snapshot_about *about, int fd, uint64_t base, uint64_t limit, bool frame)
 {
 	size_t state = (ZSTD_estimateCStreamSize(LEVEL) + 63) & ~(size_t)63;
 	size_t bytes = state + RAW_BYTES + OUT_BYTES + sizeof(struct writer);
-	size_t cpu_room = 0, sample_room = 0;
 	uint8_t *memory = os_map(bytes);
 	struct writer *w;
 	int rc;
@@ -595,20 +653,20 @@ static int write_to(const struct snapshot_about *about, int fd)
 	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
 	w->about = about;
 	w->fd = fd;
+	w->base = base;
+	w->limit = limit;
 	w->raw = memory + state;
 	w->out = w->raw + RAW_BYTES;
 	w->zstd = ZSTD_initStaticCStream(memory, state);
 	if (!w->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL)))
 		w->rc = -ENOMEM;
-	(void)modules_scan();
-	if (w->rc == 0)
-		w->rc = gather(w, &cpu_room, &sample_room);
-	if (w->rc == 0)
-		write_sections(w);
+	if (w->rc == 0 && frame) {
+		write_sections(w, FRAME_SECTIONS);
+	} else if (w->rc == 0) {
+		(void)modules_scan();
+		write_whole(w);
+	}
 	rc = w->rc;
-	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
-	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
-	os_unmap(w->samples, sample_room * sizeof(*w->samples));
 	os_unmap(memory, bytes);
 	return rc;
 }
@@ -625,8 +683,7 @@ static void append(char *name, size_t size, const char *text)
 	name[used + len] = '\0';
 }
 
-/* COMM.PID.SEQ.REASON; characters that shells and file systems trip over become '_'. */
-static void make_name(char *name, size_t size, const struct snapshot_about *a)
+void snapshot_name_start(char *name, size_t size)
 {
 	char digits[24];
 
@@ -637,10 +694,29 @@ static void make_name(char *name, size_t size, const struct snapshot_about *a)
 			*c = '_';
 	append(name, size, ".");
 	append(name, size, say_number(digits, (uint64_t)os_pid()));
+}
+
+/* COMM.PID.SEQ.REASON */
+static void make_name(char *name, size_t size, const struct snapshot_about *a)
+{
+	char digits[24];
+
+	snapshot_name_start(name, size);
 	append(name, size, a->sequence < 10 ? ".000" : a->sequence < 100 ? ".00" : a->sequence < 1000 ? ".0" : ".");
 	append(name, size, say_number(digits, a->sequence));
 	append(name, size, ".");
 	append(name, size, a->reason);
+}
+
+size_t snapshot_frame_room(void)
+{
+	/* Names are bounded: a thread's by 16 bytes, a module's by PATH_MAX, of which few have much. */
+	return (64 << 10) + (size_t)threads_record_count() * 64 + (size_t)modules_count() * 512;
+}
+
+int snapshot_write_frame(const struct snapshot_about *about, int fd, uint64_t offset, size_t room)
+{
+	return write_to(about, fd, offset, room, true);
 }
 
 int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *dir_path, char *ret_path,
@@ -656,7 +732,7 @@ int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *d
 	fd = os_openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fd;
-	rc = write_to(about, fd);
+	rc = write_to(about, fd, 0, UINT64_MAX, false);
 	os_close(fd);
 	if (rc == 0)
 		rc = os_rename_new(dir_fd, tmp, name);

@@ -19,6 +19,7 @@
 
 #include "atomic.h"
 #include "compiler.h"
+#include "live.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -31,26 +32,20 @@ enum { SEGMENT_BITS = 8, FIRST_TABLE = 16 }; /* small, so that growth and full p
 #endif
 enum { SEGMENT_NODES = 1 << SEGMENT_BITS, SEGMENTS = 4096, HANDLER_SPINS = 2000 };
 
-struct node {
-	uint32_t parent;
-	uint32_t unused;
-	uintptr_t pc;
-};
-
 struct table {
 	uint32_t mask;
 	_Atomic uint32_t slot[];
 };
 
-static _Atomic(struct node *) segments[SEGMENTS];
+static _Atomic(struct live_node *) segments[SEGMENTS];
 static _Atomic(struct table *) table_now;
 static _Atomic uint32_t count;
 static struct lock insert_lock;
 
-static const struct node *node_at(uint32_t id)
+static const struct live_node *node_at(uint32_t id)
 {
 	/* acquire, pairs with the release in node_new: a segment's pointer is stored before any id in it is known */
-	struct node *segment = load_acquire(&segments[id >> SEGMENT_BITS]);
+	struct live_node *segment = load_acquire(&segments[id >> SEGMENT_BITS]);
 
 	return &segment[id & (SEGMENT_NODES - 1)];
 }
@@ -70,7 +65,7 @@ static uint32_t table_find(struct table *t, uint32_t parent, uintptr_t pc)
 	for (uint32_t i = hash_of(parent, pc);; i++) {
 		/* acquire, pairs with the release in table_put: seeing the id means seeing the node (I1) */
 		uint32_t id = load_acquire(&t->slot[i & t->mask]);
-		const struct node *n;
+		const struct live_node *n;
 
 		if (id == 0)
 			return 0;
@@ -115,7 +110,7 @@ static uint32_t node_new(uint32_t parent, uintptr_t pc)
 	uint32_t used = load_relaxed(&count); /* relaxed: only lock holders write */
 	uint32_t id = used + 1;
 	struct table *t;
-	struct node *segment;
+	struct live_node *segment;
 
 	if (id >= SNAP_MAX_STACKS || id >> SEGMENT_BITS >= SEGMENTS)
 		return 0;
@@ -124,13 +119,15 @@ static uint32_t node_new(uint32_t parent, uintptr_t pc)
 		return 0;
 	segment = load_relaxed(&segments[id >> SEGMENT_BITS]);
 	if (!segment) {
-		segment = os_map(SEGMENT_NODES * sizeof(*segment));
+		segment = live_map(LIVE_NODES, id >> SEGMENT_BITS, SEGMENT_NODES * sizeof(*segment));
 		if (!segment)
 			return 0;
+		live_activate(segment);
 		store_release(&segments[id >> SEGMENT_BITS], segment); /* pairs with the acquire in node_at */
 	}
-	segment[id & (SEGMENT_NODES - 1)] = (struct node){ .parent = parent, .pc = pc };
-	store_release(&count, id); /* pairs with the acquire in stacks_count */
+	segment[id & (SEGMENT_NODES - 1)].parent = parent;
+	segment[id & (SEGMENT_NODES - 1)].pc = pc; /* last: an outside reader takes a node without pc for none */
+	store_release(&count, id);                 /* pairs with the acquire in stacks_count */
 	table_put(t, parent, pc, id);
 	return id;
 }
@@ -185,6 +182,11 @@ uint32_t stacks_intern(struct stack_memo *memo, const uintptr_t *pcs, size_t dep
 		parent = id;
 	}
 	return parent;
+}
+
+uint32_t stacks_segment_nodes(void)
+{
+	return SEGMENT_NODES;
 }
 
 uint32_t stacks_count(void)

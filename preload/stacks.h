@@ -23,6 +23,8 @@ uint32_t stacks_intern(struct stack_memo *memo, const uintptr_t *pcs, size_t dep
 /* The node below `parent` (0: the root) for `pc`. [as stacks_intern] */
 uint32_t stacks_child(uint32_t parent, uintptr_t pc, bool in_handler);
 
+/* Nodes in one segment of the live file (live_layout.h). */
+uint32_t stacks_segment_nodes(void);
 /* Nodes so far: ids 1..count are complete. */
 uint32_t stacks_count(void);
 /* Parent and pc of node `id` (1..stacks_count()). */

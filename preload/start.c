@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "dump.h"
+#include "live_keep.h"
 #include "real.h"
 #include "recorder.h"
 #include "say.h"
@@ -46,6 +48,9 @@ bool start_recorder(void)
 	say_init();
 	config_parse(&config, environ);
 	passive_reason = find_passive_reason();
+	dump_init(&config);
+	if (!passive_reason)
+		live_keep_open(&config);
 	threads_init(config.cpu_hz ? ring_entries() : 0);
 	recorder_init(&config);
 	/* release: hooks of threads made later see the tables by their creation */

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include "compiler.h"
+#include "live.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "say.h"
@@ -21,7 +22,7 @@ static _Atomic bool adopted; /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
-static struct counters ended;
+static struct counters ended = { .owner = LIVE_ENDED };
 
 /* For events of threads past their end: one struct, one lock. */
 static struct lock late_lock;
@@ -81,8 +82,11 @@ static void ring_make(struct thread *th)
 		return;
 	while (entries < ring_entries_wanted && entries < 1 << 20)
 		entries *= 2;
-	th->ring = os_map(entries * sizeof(*th->ring)); /* none: samples are counted by stack all the same */
+	th->ring = live_map(LIVE_RING, th->record,
+	                    entries * sizeof(*th->ring)); /* none: samples are counted by stack all the same */
 	th->ring_mask = (uint32_t)entries - 1;
+	if (th->ring)
+		live_activate(th->ring);
 }
 
 static struct thread *thread_new(void)
@@ -118,6 +122,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	}
 	th->tid = tid;
 	th->record = record_new(tid);
+	counters_set_owner(&th->counters, th->record);
 	th->stack_lo = stack_lo;
 	th->stack_hi = stack_hi;
 	th->random = 0; /* a countdown is drawn before the first charge, or the first block would always be a sample */
@@ -145,6 +150,11 @@ static void main_stack(uintptr_t *ret_lo, uintptr_t *ret_hi)
 	*ret_hi = (uintptr_t)__libc_stack_end;
 	*ret_lo = *ret_hi - bytes;
 }
+
+static_assert(sizeof(struct sample) == sizeof(struct live_sample), "layout");
+static_assert(offsetof(struct sample, stack) == offsetof(struct live_sample, stack), "layout");
+static_assert(offsetof(struct sample, record) == offsetof(struct live_sample, thread), "layout");
+static_assert(offsetof(struct sample, weight) == offsetof(struct live_sample, weight), "layout");
 
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
 {
@@ -317,6 +327,7 @@ void threads_fork_child(struct tls *t)
 		if (load_relaxed(&th->use) == THREAD_FREE)
 			continue;
 		th->record = 0;
+		counters_set_owner(&th->counters, 0);
 		th->sampled = false;
 		if (th != t->thread && th != late)
 			merge_ended(th);
@@ -328,6 +339,7 @@ void threads_fork_child(struct tls *t)
 		counters_restart(&t->thread->counters);
 		t->thread->tid = os_tid();
 		t->thread->record = record_new(t->thread->tid);
+		counters_set_owner(&t->thread->counters, t->thread->record);
 		t->thread->deferred_depth = 0;
 		t->thread->random = 0; /* children of one parent must not draw the same blocks */
 	}

@@ -30,6 +30,12 @@ struct sample {
 	uint16_t record, weight;
 };
 
+/* A block that was freed lately (misuse.h). */
+struct freed {
+	_Atomic uint64_t address, caller;
+};
+enum { THREAD_FREED = 256 };
+
 enum thread_use { THREAD_FREE, THREAD_LIVE, THREAD_ENDED /* counters not merged yet */ };
 
 struct thread {
@@ -46,6 +52,10 @@ struct thread {
 	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
 	struct counters counters;
 	struct capture capture;
+
+	/* misuse.c */
+	_Atomic uint32_t freed_head; /* frees so far; the next goes to freed[freed_head % THREAD_FREED] */
+	struct freed freed[THREAD_FREED];
 
 	/* samples.c */
 	struct sample *ring;

@@ -73,7 +73,7 @@ size_t unwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)
 		s = walk_step(&w, &reads);
 	}
 	if (s != STEP_DONE) {
-		unwind_count_truncated(s);
+		unwind_count_truncated((int)s);
 		keep(&kept, SNAP_PC_TRUNCATED);
 	}
 	return kept_finish(&kept);

@@ -1,10 +1,24 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known sizes spin ends forks unwinding)
+foreach(victim known sizes spin ends forks churn unwinding)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
   set_target_properties(victim_${victim} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
 endforeach()
+
+# Victims in C++, compiled by the command: the project itself has no C++.
+find_program(CXX_FOR_VICTIMS g++)
+if(CXX_FOR_VICTIMS)
+  function(victim_cxx name)
+    set(output ${CMAKE_BINARY_DIR}/victims/victim_${name})
+    add_custom_command(OUTPUT ${output} DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/victims/${name}.cc VERBATIM
+                       COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
+                       COMMAND ${CXX_FOR_VICTIMS} -std=c++17 -O2 -g -w -fno-builtin -pthread ${ARGN} -o ${output}
+                               ${CMAKE_CURRENT_SOURCE_DIR}/victims/${name}.cc)
+    add_custom_target(victim_${name} ALL DEPENDS ${output})
+  endfunction()
+  victim_cxx(misuse)
+endif()
 # Loaded and unloaded by victim_unwinding.
 foreach(plugin small large)
   add_library(plugin_${plugin} MODULE victims/plugin.c)

@@ -32,7 +32,7 @@ def test_full_mode_is_exact(tmp_path):
 
 
 def test_full_mode_loses_nothing_and_tells_so(tmp_path):
-    record(tmp_path, [VICTIMS / "victim_known"], heap="full")
+    record(tmp_path, [VICTIMS / "victim_known"], heap="full", cpu=0)
     lost = info(one(tmp_path))["lost"]
     assert lost, "every cause is listed, with zero where nothing was lost"
     assert {k: v for k, v in lost.items() if v and k.startswith(("heap.", "stacks.", "unwind."))} == {}
@@ -102,7 +102,7 @@ def test_samples_are_cpu_seconds_times_rate(tmp_path, hz, threads, user):
     functions, total = inclusive(path, "cpu")
     assert total == data["cpu"]["samples"]
     assert functions["spin_thread"] > 0.97 * total
-    assert functions["spin_most"] / functions["spin_some"] == pytest.approx(2, rel=0.15 if hz == 999 else 0.35)
+    assert functions["spin_most"] / functions["spin_some"] == pytest.approx(2, rel=0.15 if hz == 999 and user == "root" else 0.45)
 
 
 @pytest.mark.parametrize("engine", ["cfi", "libunwind"])
@@ -257,7 +257,9 @@ def test_full_disk_loses_only_the_profile(tmp_path):
     try:
         (disk / "ballast").write_bytes(b"x" * 16384)
         done = record(disk, [VICTIMS / "victim_known"], heap="full")
-        assert done.stderr == f"perfprobe: no profile was written to {disk}: No space left on device\n"
+        assert done.stderr.splitlines() == [
+            f"perfprobe: no live file in {disk} (No space left on device): a recording that is killed is lost",
+            f"perfprobe: no profile was written to {disk}: No space left on device"]
         assert [f.name for f in disk.iterdir()] == ["ballast"], "nothing half-written stays"
     finally:
         subprocess.run(["umount", disk], check=True)

@@ -180,6 +180,19 @@ static void put_rows(struct put *p, const struct model *m, enum snap_section_id 
 	}
 }
 
+static void put_misuse(struct put *p, const struct model *m)
+{
+	put_varint(p, m->misuse_count);
+	for (size_t i = 0; i < m->misuse_count; i++) {
+		const struct model_misuse *r = &m->misuse[i];
+		uint64_t fields[] = { r->kind,  r->allocated_by, r->freed_by, r->no_block,  r->count,       r->address,
+			              r->bytes, r->time_ns,      r->thread,   r->allocated, r->first_freed, r->freed };
+
+		for (size_t k = 0; k < sizeof(fields) / sizeof(fields[0]); k++)
+			put_varint(p, fields[k]);
+	}
+}
+
 static void put_tables(struct put *p, const struct model *m, enum snap_section_id id)
 {
 	if (id == SNAP_OPTIONS) {
@@ -233,6 +246,9 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 	case SNAP_SAMPLES:
 		put_rows(&p, m, id);
 		break;
+	case SNAP_MISUSE:
+		put_misuse(&p, m);
+		break;
 	}
 	assert(!p.full);
 	*ret_bytes = (size_t)(p.at - raw);
@@ -241,17 +257,17 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes)
 {
-	struct raw_section sections[SNAP_SAMPLES];
-	uint8_t *raw[SNAP_SAMPLES], *file;
+	struct raw_section sections[SNAP_MISUSE];
+	uint8_t *raw[SNAP_MISUSE], *file;
 
-	for (unsigned i = 0; i < SNAP_SAMPLES; i++) {
+	for (unsigned i = 0; i < SNAP_MISUSE; i++) {
 		sections[i] =
 		        (struct raw_section){ .id = i + 1, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
 		raw[i] = build_section(m, (enum snap_section_id)(i + 1), &sections[i].count);
 		sections[i].bytes = raw[i];
 	}
-	file = build_frame(sections, SNAP_SAMPLES, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
-	for (unsigned i = 0; i < SNAP_SAMPLES; i++)
+	file = build_frame(sections, SNAP_MISUSE, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
+	for (unsigned i = 0; i < SNAP_MISUSE; i++)
 		free(raw[i]);
 	return file;
 }
@@ -260,6 +276,7 @@ struct model build_empty(void)
 {
 	return (struct model){
 		.major = SNAP_MAJOR,
+		.minor = SNAP_MINOR,
 		.pid = 4711,
 		.ppid = 1,
 		.sequence = 1,
@@ -347,6 +364,12 @@ struct model *build_example(void)
 	static struct model_sample samples[] = { { 10000000000, 0, 2, 1 },
 		                                 { 10010000000, 0, 4, 1 },
 		                                 { 10010000000, 1, 4, 2 } };
+	static struct model_misuse misuse[] = {
+		{ SNAP_MISUSE_MISMATCH, SNAP_FAMILY_NEW, SNAP_FAMILY_MALLOC, 0, 1, 2, 0, 3, 7, 0x5000, 24, 2000000000 },
+		{ SNAP_MISUSE_DOUBLE_FREE, 0, SNAP_FAMILY_MALLOC, 0, 0, 4, 6, 3, 1, 0x6000, 0, 3000000000 },
+		{ SNAP_MISUSE_NO_BLOCK, 0, SNAP_FAMILY_NEW, SNAP_NO_BLOCK_STACK, 0, 0, 0, 2, 1, 0x7ffc0000, 0,
+		  4000000000 },
+	};
 	static struct model m;
 
 	m = build_empty();
@@ -362,5 +385,16 @@ struct model *build_example(void)
 	m.cpu_count = 4;
 	m.samples = samples;
 	m.sample_count = 3;
+	m.misuse = misuse;
+	m.misuse_count = 3;
 	return &m;
+}
+
+struct model *build_example_of(uint16_t minor)
+{
+	struct model *m = build_example();
+
+	if (minor < 1)
+		m->misuse_count = 0;
+	return m;
 }

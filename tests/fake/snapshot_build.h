@@ -25,5 +25,7 @@ uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_byte
 
 /* A small model with something in every table; static, never freed. Addresses are of no real file. */
 struct model *build_example(void);
+/* The same as a file of an older minor version holds it. */
+struct model *build_example_of(uint16_t minor);
 /* A model without anything in it but the header fields. */
 struct model build_empty(void);

@@ -1,4 +1,5 @@
-/* Writes the example snapshot: write_example FILE. Made tests/golden/v1/example.snap once; that file is never edited. */
+/* Writes the example snapshot: write_example FILE. Made tests/golden/v1/example.snap and
+ * example-1.MINOR.snap, each once; those files are never edited. */
 #undef NDEBUG
 #include <assert.h>
 #include <stdio.h>

@@ -17,12 +17,13 @@ static struct block block_of(uint64_t n)
 {
 	return (struct block){ .bytes = n * 3 + 1,
 		               .stack = (uint32_t)(n & 0xfffffff),
-		               .born = (uint32_t)(n & 0xffffff) };
+		               .born = (n * UINT64_C(0x9e3779b97f4a7c15)) >> 28,
+		               .family = (uint32_t)n & 15 };
 }
 
 static void check_equal(const struct block *a, const struct block *b)
 {
-	assert_true(a->bytes == b->bytes && a->stack == b->stack && a->born == b->born);
+	assert_true(a->bytes == b->bytes && a->stack == b->stack && a->born == b->born && a->family == b->family);
 }
 
 /* The table must answer as the array does. `step` decides how many blocks share a page. */
@@ -74,6 +75,37 @@ static void like_an_array_for_every_density(void **state)
 		like_an_array(UINT64_C(0x7f0000000000) + (uint64_t)i * 0x400000000, steps[i]);
 	like_an_array(0x10000, 16);
 	like_an_array(UINT64_C(0x7fffc0000000) - (uint64_t)SLOTS * 16, 16); /* the top of user space */
+}
+
+/* The block that an inner address belongs to, near and far; none where blocks end before it. */
+static void blocks_are_found_around_an_address(void **state)
+{
+	static const struct {
+		uint64_t start, bytes;
+	} blocks[] = { { 0x60000010, 24 }, { 0x60000040, 100 }, { 0x60000ff0, 3 << 20 }, { 0x60400000, 16 } };
+	struct block found, was;
+	uint64_t start;
+	bool replaced;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
+		struct block b = { .bytes = blocks[i].bytes, .stack = (uint32_t)i + 1 };
+
+		assert_true(allocs_put((const void *)blocks[i].start, &b, &was, &replaced));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++) {
+		const uint64_t inside[] = { 1, 8, blocks[i].bytes / 2, blocks[i].bytes - 1 };
+
+		for (size_t k = 0; k < ARRAY_LEN(inside); k++) {
+			assert_true(allocs_find_around((const void *)(blocks[i].start + inside[k]), &found, &start));
+			assert_int_equal(found.stack, i + 1);
+			assert_true(start == blocks[i].start);
+		}
+		assert_false(allocs_find_around((const void *)(blocks[i].start + blocks[i].bytes), &found, &start));
+	}
+	assert_false(allocs_find_around((const void *)0x60000008, &found, &start));
+	for (size_t i = 0; i < ARRAY_LEN(blocks); i++)
+		assert_true(allocs_take((const void *)blocks[i].start, &was));
 }
 
 static void nothing_is_there_at_first(void **state)
@@ -167,6 +199,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_there_at_first),
+		cmocka_unit_test(blocks_are_found_around_an_address),
 		cmocka_unit_test(like_an_array_for_every_density),
 		cmocka_unit_test(threads_do_not_lose_blocks),
 		cmocka_unit_test(memory_goals),

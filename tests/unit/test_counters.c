@@ -13,7 +13,7 @@ static struct counter *at(struct counters *c, uint32_t stack)
 
 static void growth_keeps_every_count(void **state)
 {
-	struct counters c = { NULL };
+	struct counters c = { .now = NULL };
 
 	(void)state;
 	for (uint32_t round = 1; round <= 3; round++) {
@@ -28,7 +28,7 @@ static void growth_keeps_every_count(void **state)
 
 static void merge_adds(void **state)
 {
-	struct counters to = { NULL }, from = { NULL };
+	struct counters to = { .now = NULL }, from = { .now = NULL };
 
 	(void)state;
 	for (uint32_t stack = 0; stack < 300; stack++) {
@@ -49,7 +49,7 @@ static void merge_adds(void **state)
 
 static void child_starts_with_what_lives(void **state)
 {
-	struct counters c = { NULL };
+	struct counters c = { .now = NULL };
 
 	(void)state;
 	own_add(&at(&c, 1)->alloc_count, 10);
@@ -67,7 +67,7 @@ static void child_starts_with_what_lives(void **state)
 /* Peak: a row keeps what was live when the epoch began, once, however often it is touched. */
 static void touch_keeps_the_epoch_start(void **state)
 {
-	struct counters c = { NULL };
+	struct counters c = { .now = NULL };
 	struct counter *row = at(&c, 1);
 
 	(void)state;

@@ -46,7 +46,7 @@ static void same_strings(const struct model *a, const struct model *b)
 static void same_models(const struct model *a, const struct model *b)
 {
 	same_strings(a, b);
-	for (unsigned id = 1; id <= SNAP_SAMPLES; id++) {
+	for (unsigned id = 1; id <= SNAP_MISUSE; id++) {
 		size_t na, nb;
 		uint8_t *ra = build_section(a, (enum snap_section_id)id, &na);
 		uint8_t *rb = build_section(b, (enum snap_section_id)id, &nb);
@@ -301,6 +301,14 @@ static const struct hostile hostile[] = {
 	{ "cpu stack", SNAP_CPU, BYTES("\x01\x09\x00\x01"), "stack 9 of 6" },
 	{ "cpu order", SNAP_CPU, BYTES("\x02\x01\x01\x01\x00\x01\x01"), "row 2 is out of order" },
 	{ "sample stack", SNAP_SAMPLES, BYTES("\x01\x01\x00\x07\x01"), "stack 7 of 6" },
+	{ "misuse kind", SNAP_MISUSE, BYTES("\x01\x03\x00\x00\x00\x01\x01\x00\x01\x00\x00\x00\x00"), "unknown kind" },
+	{ "misuse family", SNAP_MISUSE, BYTES("\x01\x00\x07\x00\x00\x01\x01\x00\x01\x00\x00\x00\x00"), "unknown kind" },
+	{ "misuse thread", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x01\x01\x00\x01\x02\x00\x00\x00"),
+	  "thread 2 of 2" },
+	{ "misuse stack", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x01\x01\x00\x01\x00\x00\x00\x07"), "stack 7 of 6" },
+	{ "misuse never", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x00\x01\x00\x01\x00\x00\x00\x00"),
+	  "counts nothing" },
+	{ "misuse cut", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x01\x01\x00\x01\x00\x00\x00"), "claimed in 11 bytes" },
 	{ "sample thread", SNAP_SAMPLES, BYTES("\x01\x01\x05\x01\x01"), "thread 5 of 2" },
 	{ "sample time", SNAP_SAMPLES,
 	  BYTES("\x02\x01\x00\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01\x01"), "out of bounds" },
@@ -473,17 +481,26 @@ static void files(void **state)
 	free(file);
 }
 
+/* One a minor version: what it did not have yet is empty. */
 static void golden_files_are_read(void **state)
 {
-	struct model *m = NULL;
-	struct err err = { 0 };
+	static const char *const files[] = { "/v1/example.snap", "/v1/example-1.1.snap" };
 
 	(void)state;
-	if (snapshot_open(GOLDEN_DIR "/v1/example.snap", &m, &err) != 0)
-		fail_msg("%s", err.text);
-	model_check(m);
-	same_models(build_example(), m);
-	model_free(m);
+	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {
+		char path[256];
+		struct model *m = NULL;
+		struct err err = { 0 };
+
+		(void)snprintf(path, sizeof(path), "%s%s", GOLDEN_DIR, files[minor]);
+		if (snapshot_open(path, &m, &err) != 0)
+			fail_msg("%s", err.text);
+		model_check(m);
+		assert_int_equal(m->minor, minor);
+		same_models(build_example_of(minor), m);
+		model_free(m);
+	}
+	assert_int_equal(ARRAY_LEN(files) - 1, SNAP_MINOR); /* a change of bytes comes with its golden file */
 }
 
 int main(void)

@@ -1,0 +1,393 @@
+/*
+ * live_read.c - the tables of a process that may have been killed between any two stores.
+ *
+ * Nothing is believed: chunks outside the file, nodes that name no earlier parent, counters of stacks that are not there
+ * and samples without a time are left out. Of two tables of one thread (it was growing) the newer complete one counts.
+ */
+#include "live_read.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "live_layout.h"
+#include "model_memory.h"
+#include "snapshot_layout.h"
+#include "snapshot_read.h"
+
+struct live {
+	const uint8_t *data;
+	size_t bytes;
+	const struct live_header *header; /* in data */
+	struct model *m;
+	uint32_t epoch; /* the newest */
+};
+
+bool live_is(const uint8_t *data, size_t bytes)
+{
+	return bytes >= LIVE_MAGIC_BYTES && memcmp(data, LIVE_MAGIC, LIVE_MAGIC_BYTES) == 0;
+}
+
+static int check_header(const struct live *l, struct err *err)
+{
+	const struct live_header *h = l->header;
+
+	if (l->bytes < sizeof(*h))
+		return err_set(err, -EPROTO, "truncated: %zu bytes, less than a live file's header", l->bytes);
+	if (h->version != LIVE_VERSION)
+		return err_set(err, -EPROTO, "live format version %u is not the one that this program reads (%d)",
+		               h->version, LIVE_VERSION);
+	if (h->chunk_bytes != sizeof(struct live_chunk) || h->node_bytes < sizeof(struct live_node) ||
+	    h->counter_bytes < sizeof(struct live_counter) || h->sample_bytes < sizeof(struct live_sample) ||
+	    h->node_bytes > 4096 || h->counter_bytes > 4096 || h->sample_bytes > 4096)
+		return err_set(err, -EPROTO, "damaged: structures of impossible sizes");
+	if (h->segment_nodes == 0 || h->segment_nodes > 1u << 24 || h->count_scale == 0 ||
+	    h->heap_mode > SNAP_HEAP_FULL)
+		return err_set(err, -EPROTO, "damaged: the header makes no sense");
+	return 0;
+}
+
+/* The chunk's bytes, or NULL: it is not one of that kind, or lies outside the file. */
+static const uint8_t *chunk_data(const struct live *l, uint32_t i, enum live_kind kind, size_t *ret_bytes)
+{
+	const struct live_chunk *c = &l->header->chunk[i];
+
+	if (c->kind != (uint32_t)kind || !c->active || c->offset % 8 != 0 || c->offset < sizeof(*l->header) ||
+	    c->offset > l->bytes || c->bytes > l->bytes - c->offset)
+		return NULL;
+	*ret_bytes = c->bytes;
+	return l->data + c->offset;
+}
+
+/* The newest complete chunk of that kind and owner; LIVE_CHUNKS: there is none. */
+static uint32_t newest(const struct live *l, enum live_kind kind, uint32_t owner)
+{
+	uint32_t best = LIVE_CHUNKS;
+	size_t bytes;
+
+	for (uint32_t i = 0; i < LIVE_CHUNKS; i++) {
+		const struct live_chunk *c = &l->header->chunk[i];
+
+		if (c->owner == owner && chunk_data(l, i, kind, &bytes) &&
+		    (best == LIVE_CHUNKS || c->serial > l->header->chunk[best].serial))
+			best = i;
+	}
+	return best;
+}
+
+/* ---- frame -------------------------------------------------------------------------------------------------------- */
+
+static int read_frame(struct live *l, struct err *err)
+{
+	uint32_t i = newest(l, LIVE_FRAME, 0);
+	struct snap_header h;
+	const uint8_t *at;
+	size_t bytes = 0;
+
+	at = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_FRAME, &bytes) : NULL;
+	if (!at || bytes < sizeof(h))
+		return err_set(err, -EPROTO, "the process ended before it had described itself here");
+	memcpy(&h, at, sizeof(h));
+	if (h.file_bytes > bytes)
+		return err_set(err, -EPROTO, "damaged: its description is cut short");
+	return snapshot_read(at, h.file_bytes, &l->m, err) < 0 ? err_wrap(err, "description") : 0;
+}
+
+static int no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+/* ---- stacks ------------------------------------------------------------------------------------------------------- */
+
+static int read_nodes(struct live *l, struct err *err)
+{
+	const struct live_header *h = l->header;
+	const uint8_t *segment = NULL;
+	uint32_t segment_at = UINT32_MAX;
+	size_t bytes = 0, room = 0;
+
+	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+		if (chunk_data(l, i, LIVE_NODES, &bytes))
+			room += bytes / h->node_bytes;
+	if (room > SNAP_MAX_STACKS)
+		room = SNAP_MAX_STACKS;
+	l->m->nodes = arena_array(model_arena(l->m), room + 1, sizeof(*l->m->nodes));
+	if (!l->m->nodes)
+		return no_memory(err);
+	for (uint32_t id = 1; id <= room; id++) {
+		struct live_node n;
+		size_t in_segment = (size_t)(id % h->segment_nodes) * h->node_bytes;
+
+		if (id / h->segment_nodes != segment_at) {
+			uint32_t i;
+
+			segment_at = id / h->segment_nodes;
+			i = newest(l, LIVE_NODES, segment_at);
+			segment = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_NODES, &bytes) : NULL;
+		}
+		if (!segment || in_segment + sizeof(n) > bytes)
+			break;
+		memcpy(&n, segment + in_segment, sizeof(n));
+		if (n.pc == SNAP_PC_NONE || n.parent >= id)
+			break; /* the first that was not complete */
+		l->m->nodes[id - 1] = (struct model_node){ n.parent, n.pc };
+		l->m->node_count = id;
+	}
+	return 0;
+}
+
+/* ---- counters ----------------------------------------------------------------------------------------------------- */
+
+/* What the threads' counters of one stack add up to. */
+struct sum {
+	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
+	int64_t peak_count, peak_bytes;
+};
+
+struct sums {
+	struct sum *heap; /* by stack */
+	struct model_cpu_row *cpu;
+	size_t cpu_count, cpu_room;
+};
+
+static bool add_cpu(struct live *l, struct sums *s, uint32_t stack, uint32_t thread, uint64_t samples)
+{
+	if (s->cpu_count == s->cpu_room) {
+		size_t room = s->cpu_room ? s->cpu_room * 2 : 256;
+		struct model_cpu_row *grown = realloc(s->cpu, room * sizeof(*grown));
+
+		if (!grown)
+			return false;
+		s->cpu = grown;
+		s->cpu_room = room;
+	}
+	s->cpu[s->cpu_count++] = (struct model_cpu_row){ stack, thread < l->m->thread_count ? thread : 0, samples };
+	return true;
+}
+
+static bool add_counter(struct live *l, struct sums *s, const struct live_counter *c, uint32_t owner)
+{
+	uint32_t stack = (uint32_t)c->key - 1, thread = c->key >> 32 ? (uint32_t)(c->key >> 32) : owner;
+	bool now = c->epoch != l->epoch;
+	struct sum *sum;
+
+	if (c->key == 0 || stack > l->m->node_count)
+		return true;
+	sum = &s->heap[stack];
+	sum->alloc_count += c->alloc_count;
+	sum->alloc_bytes += c->alloc_bytes;
+	sum->free_count += c->free_count;
+	sum->free_bytes += c->free_bytes;
+	sum->temporary_count += c->temporary_count;
+	sum->peak_count += now ? (int64_t)(c->alloc_count - c->free_count) : c->peak_count;
+	sum->peak_bytes += now ? (int64_t)(c->alloc_bytes - c->free_bytes) : c->peak_bytes;
+	return c->cpu_samples == 0 || l->m->thread_count == 0 || add_cpu(l, s, stack, thread, c->cpu_samples);
+}
+
+/* Calls `add` (may be NULL: only looks for the newest epoch) with every counter of the chunk. */
+static bool walk_table(struct live *l, uint32_t i, struct sums *s)
+{
+	size_t bytes = 0, slots;
+	const uint8_t *at = chunk_data(l, i, LIVE_COUNTERS, &bytes);
+	struct live_counters head;
+
+	if (!at || bytes < sizeof(head))
+		return true;
+	memcpy(&head, at, sizeof(head));
+	slots = (bytes - sizeof(head)) / l->header->counter_bytes;
+	if (slots > (size_t)head.mask + 1)
+		slots = (size_t)head.mask + 1;
+	for (size_t k = 0; k < slots; k++) {
+		struct live_counter c;
+
+		memcpy(&c, at + sizeof(head) + k * l->header->counter_bytes, sizeof(c));
+		if (!s)
+			l->epoch = c.key && c.epoch > l->epoch ? c.epoch : l->epoch;
+		else if (!add_counter(l, s, &c, l->header->chunk[i].owner))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t at_most(uint64_t value, uint64_t limit)
+{
+	return value < limit ? value : limit;
+}
+
+static int make_heap(struct live *l, const struct sums *s, struct err *err)
+{
+	double scale = l->header->count_scale;
+	struct model *m = l->m;
+	size_t rows = 0;
+
+	for (size_t id = 0; id <= m->node_count; id++)
+		rows += s->heap[id].alloc_count != 0;
+	m->heap = arena_array(model_arena(m), rows, sizeof(*m->heap));
+	if (!m->heap)
+		return no_memory(err);
+	for (size_t id = 0; id <= m->node_count; id++) {
+		const struct sum *h = &s->heap[id];
+
+		if (h->alloc_count == 0)
+			continue;
+		m->heap[m->heap_count++] = (struct model_heap_row){
+			.stack = (uint32_t)id,
+			.alloc_count = (double)h->alloc_count / scale,
+			.free_count = (double)at_most(h->free_count, h->alloc_count) / scale,
+			.peak_count = h->peak_count > 0 ? (double)h->peak_count / scale : 0,
+			.temporary_count = (double)at_most(h->temporary_count, h->alloc_count) / scale,
+			.alloc_bytes = h->alloc_bytes,
+			.free_bytes = at_most(h->free_bytes, h->alloc_bytes),
+			.peak_bytes = h->peak_bytes > 0 ? (uint64_t)h->peak_bytes : 0,
+		};
+	}
+	return 0;
+}
+
+static int by_stack_and_thread(const void *a, const void *b)
+{
+	const struct model_cpu_row *x = a, *y = b;
+
+	if (x->stack != y->stack)
+		return x->stack < y->stack ? -1 : 1;
+	return x->thread < y->thread ? -1 : x->thread > y->thread;
+}
+
+static int make_cpu(struct live *l, struct sums *s, struct err *err)
+{
+	struct model *m = l->m;
+
+	m->cpu = arena_array(model_arena(m), s->cpu_count, sizeof(*m->cpu));
+	if (!m->cpu)
+		return no_memory(err);
+	if (s->cpu_count)
+		qsort(s->cpu, s->cpu_count, sizeof(*s->cpu), by_stack_and_thread);
+	for (size_t i = 0; i < s->cpu_count; i++) {
+		struct model_cpu_row *last = m->cpu_count ? &m->cpu[m->cpu_count - 1] : NULL;
+
+		if (last && by_stack_and_thread(last, &s->cpu[i]) == 0)
+			last->samples += s->cpu[i].samples;
+		else
+			m->cpu[m->cpu_count++] = s->cpu[i];
+	}
+	return 0;
+}
+
+static int read_counters(struct live *l, struct err *err)
+{
+	struct sums s = { .heap = calloc(l->m->node_count + 1, sizeof(*s.heap)) };
+	int rc = s.heap ? 0 : no_memory(err);
+
+	l->epoch = l->header->epoch;
+	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+		(void)walk_table(l, i, NULL);
+	for (uint32_t i = 0; i < LIVE_CHUNKS && rc == 0; i++)
+		if (l->header->chunk[i].kind == LIVE_COUNTERS &&
+		    newest(l, LIVE_COUNTERS, l->header->chunk[i].owner) == i && !walk_table(l, i, &s))
+			rc = no_memory(err);
+	if (rc == 0)
+		rc = make_heap(l, &s, err);
+	if (rc == 0)
+		rc = make_cpu(l, &s, err);
+	free(s.heap);
+	free(s.cpu);
+	return rc;
+}
+
+/* ---- samples ------------------------------------------------------------------------------------------------------ */
+
+static int by_time(const void *a, const void *b)
+{
+	const struct model_sample *x = a, *y = b;
+
+	return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
+}
+
+static int read_samples(struct live *l, struct err *err)
+{
+	const struct live_header *h = l->header;
+	struct model *m = l->m;
+	size_t bytes, room = 0;
+
+	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+		if (chunk_data(l, i, LIVE_RING, &bytes))
+			room += bytes / h->sample_bytes;
+	m->samples = arena_array(model_arena(m), room, sizeof(*m->samples));
+	if (!m->samples)
+		return no_memory(err);
+	for (uint32_t i = 0; i < LIVE_CHUNKS; i++) {
+		const uint8_t *at = chunk_data(l, i, LIVE_RING, &bytes);
+
+		for (size_t k = 0; at && k < bytes / h->sample_bytes; k++) {
+			struct live_sample s;
+
+			memcpy(&s, at + k * h->sample_bytes, sizeof(s));
+			if (s.time_ns < m->start_ns || s.stack > m->node_count || s.thread >= m->thread_count ||
+			    s.weight == 0)
+				continue;
+			m->samples[m->sample_count++] = (struct model_sample){ s.time_ns, s.thread, s.stack, s.weight };
+		}
+	}
+	if (m->sample_count)
+		qsort(m->samples, m->sample_count, sizeof(*m->samples), by_time);
+	return 0;
+}
+
+/* ---- all ---------------------------------------------------------------------------------------------------------- */
+
+static int add_missing(struct live *l, struct err *err)
+{
+	struct model *m = l->m;
+	struct model_loss *losses = arena_array(model_arena(m), m->loss_count + 1, sizeof(*losses));
+
+	if (!losses)
+		return no_memory(err);
+	if (m->loss_count)
+		memcpy(losses, m->losses, m->loss_count * sizeof(*losses));
+	losses[m->loss_count] = (struct model_loss){ "live.tables_outside", l->header->missing };
+	m->losses = losses;
+	m->loss_count++;
+	return 0;
+}
+
+static void take_header(struct live *l)
+{
+	const struct live_header *h = l->header;
+	struct model *m = l->m;
+
+	if (h->end_ns > m->end_ns) {
+		m->end_ns = h->end_ns;
+		m->end_wall_ns = h->end_wall_ns;
+		m->process_cpu_ns = h->cpu_ns;
+	}
+	m->heap_mode = (enum snap_heap_mode)h->heap_mode;
+	m->heap_interval_bytes = h->heap_interval;
+	m->heap_peak_bytes = h->peak_bytes;
+	m->heap_peak_ns = h->peak_ns;
+}
+
+int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
+{
+	struct live l = { .data = data, .bytes = bytes, .header = (const struct live_header *)data };
+	int rc = check_header(&l, err);
+
+	if (rc == 0)
+		rc = read_frame(&l, err);
+	if (rc < 0)
+		return rc;
+	take_header(&l);
+	rc = read_nodes(&l, err);
+	if (rc == 0)
+		rc = read_counters(&l, err);
+	if (rc == 0)
+		rc = read_samples(&l, err);
+	if (rc == 0)
+		rc = add_missing(&l, err);
+	if (rc < 0) {
+		model_free(l.m);
+		return rc;
+	}
+	*ret_model = l.m;
+	return 0;
+}

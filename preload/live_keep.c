@@ -1,0 +1,153 @@
+/*
+ * live_keep.c - what a live file needs besides the tables that live in it.
+ *
+ * Frame      what the tables do not hold (info, options, losses, modules, threads) is written as a small snapshot when one of
+ *            them changed, at most once a second. The old one is given up when the new one is complete.
+ */
+#include "live_keep.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "atomic.h"
+#include "counters.h"
+#include "dump.h"
+#include "live.h"
+#include "losses.h"
+#include "modules.h"
+#include "os_linux.h"
+#include "recorder.h"
+#include "say.h"
+#include "snapshot_write.h"
+#include "stacks.h"
+#include "threads.h"
+#include "units.h"
+
+enum { NAME_BYTES = 96, MAX_NAMES = 9 };
+
+static bool wanted;
+static uint64_t frame_ns;    /* when the last frame was written */
+static uint64_t frame_state; /* what it was made of */
+
+/* COMM.PID.live, or COMM.PID.N.live where a killed process of the same number left one. */
+static void make_name(char *name, unsigned n)
+{
+	static const char suffix[] = ".live";
+	char digits[24];
+	size_t used;
+
+	snapshot_name_start(name, NAME_BYTES - 16);
+	used = strlen(name);
+	if (n > 1) {
+		name[used++] = '.';
+		say_number(digits, n);
+		memcpy(name + used, digits, strlen(digits));
+		used += strlen(digits);
+	}
+	memcpy(name + used, suffix, sizeof(suffix));
+}
+
+static void fill_header(const struct config *config)
+{
+	struct live_header *h = live_header();
+
+	h->segment_nodes = stacks_segment_nodes();
+	h->heap_mode = config->heap == HEAP_FULL      ? SNAP_HEAP_FULL
+	               : config->heap == HEAP_SAMPLED ? SNAP_HEAP_SAMPLED
+	                                              : SNAP_HEAP_OFF;
+	h->heap_interval = config->heap == HEAP_SAMPLED ? config->heap_interval : 0;
+	h->count_scale = config->heap == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1;
+}
+
+void live_keep_open(const struct config *config)
+{
+	char path[PATH_MAX], name[NAME_BYTES];
+	int fd, rc;
+
+	wanted = config->live && (config->heap != HEAP_OFF || config->cpu_hz);
+	if (!wanted)
+		return;
+	rc = fd = dump_open_dir(path, sizeof(path));
+	for (unsigned n = 1; fd >= 0 && n <= MAX_NAMES; n++) {
+		make_name(name, n);
+		rc = live_open(fd, path, name);
+		if (rc != -EEXIST)
+			break;
+	}
+	if (fd >= 0)
+		os_close(fd);
+	if (rc < 0) {
+		say("no live file in ", path, " (", say_errno(rc), "): a recording that is killed is lost", NULL);
+		wanted = false;
+		return;
+	}
+	fill_header(config);
+}
+
+static uint64_t state_now_of_frame(void)
+{
+	uint64_t sum = (uint64_t)modules_count() << 32 ^ threads_record_count();
+
+	for (unsigned i = 0; i < LOSS_COUNT; i++)
+		sum += load_relaxed(&losses_count[i]) * (2 * (uint64_t)i + 3);
+	return sum + 1;
+}
+
+static void write_frame(void)
+{
+	struct snapshot_about about = dump_about("live");
+	size_t room = snapshot_frame_room();
+	uint64_t offset;
+	int fd = live_frame_begin(room, &offset), rc;
+
+	if (fd < 0)
+		return; /* the old frame stays */
+	rc = snapshot_write_frame(&about, fd, offset, room);
+	os_close(fd);
+	live_frame_done(rc == 0);
+}
+
+void live_keep_tick(uint64_t now_ns)
+{
+	struct live_header *h = live_header();
+	struct recorder_totals totals;
+	uint64_t state;
+
+	if (!live_is_open())
+		return;
+	totals = recorder_totals();
+	h->end_ns = now_ns;
+	h->end_wall_ns = os_wall_ns();
+	h->cpu_ns = os_cpu_ns();
+	h->peak_bytes = totals.peak_bytes;
+	h->peak_ns = totals.peak_ns;
+	h->epoch = load_relaxed(&counters_epoch_now); /* relaxed: late by an event is within the stated error */
+	state = state_now_of_frame();
+	if (state == frame_state || (frame_ns && now_ns - frame_ns < NS_PER_S))
+		return;
+	write_frame();
+	frame_state = state;
+	frame_ns = now_ns;
+}
+
+void live_keep_fork_child(void)
+{
+	frame_ns = frame_state = 0;
+	live_fork_child();
+}
+
+void live_keep_stay(void)
+{
+	static char path[PATH_MAX], name[NAME_BYTES]; /* one thread, perhaps in a handler on a small stack */
+	int fd;
+
+	if (!live_is_pending())
+		return;
+	fd = dump_open_dir(path, sizeof(path));
+	if (fd < 0)
+		return; /* said when a profile is written */
+	make_name(name, 1);
+	(void)live_open_late(fd, path, name); /* without the file the recording goes on */
+	os_close(fd);
+}
