@@ -24,8 +24,11 @@ from recording import BUILD, VICTIMS, usable_by_all, wait_until
 ORACLE = BUILD / "tests" / "liboracle.so"
 TOTAL = {"samples": 0, "equal": 0}
 
-# Differences that are libunwind's: (module of the last common frame, its function or None for any, our end or None, reason).
-ACCEPTED = []
+# Differences that are libunwind's: module of the last common frame, what we and what libunwind took for its caller, reason.
+ACCEPTED = [
+    ("libc.so.6", "end", "anonymous", "padding before memmove, run through by __memmove_chk, has no table: libunwind follows rbp, "
+     "whatever is in it, and gives bytes of data as a frame; we end the stack as truncated"),
+]
 
 
 def need(*programs):
@@ -41,8 +44,8 @@ def environment(directory, mode, every):
 
 
 def accepted(difference):
-    module, _, function = difference["last"]
-    return any(module == m and f in (None, function) and e in (None, difference["ours"][0]) for m, f, e, _ in ACCEPTED)
+    places = (difference["last"][0], difference["ours"][0], difference["theirs"][0])
+    return any(places == row[:3] for row in ACCEPTED)
 
 
 def judge(directory, mode, least):
@@ -55,7 +58,8 @@ def judge(directory, mode, least):
     unexplained = [d for d in differences if not accepted(d)]
     assert unexplained == [] and total["forgotten"] == 0
     assert total["samples"] >= least, total
-    assert total["equal"] >= total["samples"] * 0.999, total
+    known = sum(d["count"] for d in differences if accepted(d))
+    assert known <= total["samples"] * 0.01 and total["equal"] + known >= total["samples"] * 0.999, total
     assert total["skipped"] <= total["samples"] * 0.2, total
     if mode == "hooks":
         assert total["reuse_equal"] > 0 and total["reuse_different"] == 0, total
