@@ -74,6 +74,7 @@ static atomic_flag busy = ATOMIC_FLAG_INIT;
 static atomic_bool on;
 static bool by_signal;
 static unsigned long every = 1, steps = 100;
+static char prefix[400];
 static _Thread_local struct {
 	bool inside, known;
 	unsigned long calls, steps_left;
@@ -425,6 +426,8 @@ static CONSTRUCTOR(101) void begin(void)
 	if (!mode || !handle || strcmp(unwind_init(UNWIND_AUTO, &why), "cfi") != 0)
 		abort();
 	by_signal = strcmp(mode, "signal") == 0;
+	if (getenv("ORACLE_OUT")) /* copied: programs write over their environment */
+		snprintf(prefix, sizeof(prefix), "%s", getenv("ORACLE_OUT"));
 	every = number("ORACLE_EVERY", 1);
 	steps = number("ORACLE_STEPS", 100);
 	*(void **)&lib.init_local2 = find(handle, "_ULx86_64_init_local2");
@@ -458,12 +461,11 @@ static void put_place(FILE *out, const char *name, uintptr_t pc, const char *aft
 
 static __attribute__((destructor)) void end(void)
 {
-	const char *prefix = getenv("ORACLE_OUT");
 	const struct itimerval never = { 0 };
 	char path[512];
 	FILE *out;
 
-	if (!atomic_exchange(&on, false) || !prefix)
+	if (!atomic_exchange(&on, false))
 		return;
 	setitimer(ITIMER_PROF, &never, NULL);
 	snprintf(path, sizeof(path), "%s.%d.json", prefix, (int)getpid());

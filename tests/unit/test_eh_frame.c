@@ -215,6 +215,127 @@ static void cut_tables_do_no_harm(void **state)
 	assert_int_equal(munmap(c.data, c.size), 0);
 }
 
+/* ---- tables made here --------------------------------------------------------------------------------------------- */
+
+struct made {
+	uint8_t bytes[512];
+	size_t n;
+	bool wide; /* entries of 64-bit length */
+};
+
+static void put(struct made *m, const void *bytes, size_t n)
+{
+	memcpy(m->bytes + m->n, bytes, n);
+	m->n += n;
+}
+
+static void put_entry(struct made *m, const uint8_t *body, size_t n)
+{
+	uint32_t narrow = m->wide ? UINT32_MAX : (uint32_t)n;
+	uint64_t wide = n;
+
+	put(m, &narrow, 4);
+	if (m->wide)
+		put(m, &wide, 8);
+	put(m, body, n);
+}
+
+enum { MADE_CODE = 0x100000, MADE_SIZE = 0x40 };
+
+/* A header without a table, a CIE, and two FDEs of which the second has `program`. */
+static struct made make_tables(bool wide, const uint8_t *program, size_t program_len)
+{
+	/* version 1, .eh_frame absolute and 8 bytes long, no count, no table */
+	static const uint8_t header[] = { 1, 0x04, 0xff, 0xff };
+	/* id 0, version 1, no augmentation, code 1, data -8, return address 16; CFA = rsp + 8, ra at CFA - 8 */
+	static const uint8_t cie[] = { 0, 0, 0, 0, 1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1, 0, 0 };
+	struct made m = { .wide = wide };
+	uint64_t start, size = MADE_SIZE;
+	size_t cie_at;
+
+	put(&m, header, sizeof(header));
+	m.n += 8; /* the address of the first entry: known when the bytes have their place */
+	cie_at = m.n;
+	put_entry(&m, cie, sizeof(cie));
+	for (unsigned i = 0; i < 2; i++) {
+		uint8_t body[128] = { 0 };
+		uint32_t back = (uint32_t)(m.n + (wide ? 12 : 4) - cie_at); /* from its own place to the CIE */
+
+		start = MADE_CODE + (1 - i) * 0x1000;
+		memcpy(body, &back, 4);
+		memcpy(body + 4, &start, 8);
+		memcpy(body + 12, &size, 8);
+		if (i)
+			memcpy(body + 20, program, program_len);
+		put_entry(&m, body, 20 + (i ? program_len : 0));
+	}
+	m.n += 4; /* terminator */
+	return m;
+}
+
+static void tables_without_an_index_and_wide_entries(void **state)
+{
+	static const uint8_t push_rbp[] = { 0x44, 0x0e, 16, 0x86, 2 }; /* 4 on: CFA = rsp + 16, rbp at CFA - 16 */
+
+	(void)state;
+	for (unsigned wide = 0; wide < 2; wide++) {
+		struct made m = make_tables(wide, push_rbp, sizeof(push_rbp));
+		struct t_guarded g = t_guarded_new(m.bytes, m.n);
+		uintptr_t lo = (uintptr_t)g.data, hi = lo + g.len, first = lo + 12;
+		struct rule r;
+
+		memcpy(g.data + 4, &first, 8);
+		r = eh_frame_rule(g.data, lo, hi, MADE_CODE + 3);
+		assert_true(r.kind == RULE_REG && r.reg == DW_RSP && r.off == 8 && r.rbp_kind == RBP_SAME);
+		r = eh_frame_rule(g.data, lo, hi, MADE_CODE + 4);
+		assert_true(r.kind == RULE_REG && r.off == 16 && r.rbp_kind == RBP_AT_CFA && r.rbp_off == -16);
+		assert_int_equal(eh_frame_rule(g.data, lo, hi, MADE_CODE + 0x1000).kind, RULE_REG);
+		assert_true(eh_frame_covers(g.data, lo, hi, MADE_CODE + MADE_SIZE - 1));
+		assert_false(eh_frame_covers(g.data, lo, hi, MADE_CODE + MADE_SIZE));
+		assert_int_equal(eh_frame_rule(g.data, lo, hi, MADE_CODE + MADE_SIZE).kind, RULE_NONE);
+		t_guarded_free(&g);
+	}
+}
+
+static void other_registers_and_an_indexed_frame(void **state)
+{
+	/* rbx at CFA - 24; CFA = *(rsp + 8 + r9 * 8) + 8 */
+	static const uint8_t program[] = { 0x83, 3, 0x0f, 9, 0x77, 8, 0x79, 0, 0x38, 0x1e, 0x22, 0x06, 0x23, 8 };
+	struct rule r;
+	struct saved saved;
+
+	(void)state;
+	for (unsigned round = 0; round < 2; round++) {
+		uint8_t p[sizeof(program)];
+		struct made m;
+		struct t_guarded g;
+		uintptr_t lo, first;
+
+		memcpy(p, program, sizeof(p));
+		p[3] = sizeof(program) - 4;
+		if (round)
+			p[8] = 0x34; /* times 4: nothing that is known */
+		m = make_tables(false, p, sizeof(p));
+		g = t_guarded_new(m.bytes, m.n);
+		lo = (uintptr_t)g.data;
+		first = lo + 12;
+		memcpy(g.data + 4, &first, 8);
+		r = eh_frame_rule(g.data, lo, lo + g.len, MADE_CODE + 1);
+		if (round) {
+			assert_int_equal(r.kind, RULE_NONE);
+			assert_true(eh_frame_covers(g.data, lo, lo + g.len, MADE_CODE + 1));
+		} else {
+			assert_true(r.kind == RULE_INDEX && r.reg == 9 && r.off == 8 && r.add == 8);
+			assert_true(rule_pack(rule_unpack(rule_pack(r))) == rule_pack(r));
+		}
+		saved = eh_frame_saved(g.data, lo, lo + g.len, MADE_CODE + 1, DW_RBX);
+		assert_true(saved.kind == SAVED_AT_CFA && saved.off == -24);
+		assert_int_equal(eh_frame_saved(g.data, lo, lo + g.len, MADE_CODE + 1, 12).kind, SAVED_SAME);
+		assert_int_equal(eh_frame_saved(g.data, lo, lo + g.len, MADE_CODE + MADE_SIZE, 12).kind, SAVED_UNKNOWN);
+		t_guarded_free(&g);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +347,8 @@ int main(void)
 		cmocka_unit_test(libc_copy_answers_as_libc_does),
 		cmocka_unit_test(spoiled_tables_do_no_harm),
 		cmocka_unit_test(cut_tables_do_no_harm),
+		cmocka_unit_test(tables_without_an_index_and_wide_entries),
+		cmocka_unit_test(other_registers_and_an_indexed_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
