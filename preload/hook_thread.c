@@ -136,6 +136,18 @@ static struct birth *give_birth(const pthread_attr_t *attr, void *arg)
 	return b;
 }
 
+/* The process has shown that it stays. A sample that falls into the move of its tables waits: it would be counted in a
+ * table that is not listed yet, or in a page that was copied already. */
+static void stay(void)
+{
+	struct tls *t = &tls_self;
+
+	if (!guard_enter(t, GUARD_TABLE))
+		return;
+	live_keep_stay();
+	guard_leave(t, GUARD_TABLE);
+}
+
 EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
 	struct birth *b;
@@ -145,7 +157,7 @@ EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*st
 		return ENOSYS;
 	b = start_recorder() ? give_birth(attr, arg) : NULL;
 	allocs_share();
-	live_keep_stay();
+	stay();
 	if (!b)
 		return real.pthread_create(ret, attr, start, arg);
 	b->start.posix = start;
@@ -164,7 +176,7 @@ EXPORT int thrd_create(thrd_t *ret, thrd_start_t start, void *arg)
 		return thrd_error;
 	b = start_recorder() ? give_birth(NULL, arg) : NULL;
 	allocs_share();
-	live_keep_stay();
+	stay();
 	if (!b)
 		return real.thrd_create(ret, start, arg);
 	b->start.c11 = start;

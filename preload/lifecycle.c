@@ -19,6 +19,7 @@
 #include "helper.h"
 #include "hook_signal.h"
 #include "hook_thread.h"
+#include "live.h"
 #include "live_keep.h"
 #include "losses.h"
 #include "modules.h"
@@ -150,18 +151,22 @@ static __attribute__((destructor(101))) void end(void)
 static void fork_prepare(void)
 {
 	struct tls *t = &tls_self;
+	bool quiet;
 
 	sampler_fork_prepare(t);
 	t->fork_guard = guard_enter(t, GUARD_TABLE);
-	threads_fork_prepare();
+	quiet = threads_fork_prepare();
 	allocs_fork_prepare();
 	stacks_fork_prepare();
+	if (quiet && start_config()->follow & FOLLOW_FORK && state_get() > STATE_OFF)
+		live_fork_prepare();
 }
 
 static void fork_parent(void)
 {
 	struct tls *t = &tls_self;
 
+	live_fork_parent();
 	stacks_fork_done();
 	allocs_fork_done();
 	if (t->fork_guard)

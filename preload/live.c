@@ -344,7 +344,8 @@ void live_remove(void)
 /* What of `from` is in memory goes to `to`, which is all zeros: pages never touched are not read. */
 static void copy_resident(void *to, const void *from, size_t bytes)
 {
-	static uint8_t resident[RESIDENT_PAGES]; /* only a forked child's only thread comes here */
+	static uint8_t
+	        resident[RESIDENT_PAGES]; /* one thread: the forking one, under its locks, or a child's only one */
 	size_t window = (size_t)RESIDENT_PAGES * PAGE;
 
 	for (size_t done = 0; done < bytes; done += window) {
@@ -382,6 +383,50 @@ static size_t header_used(void)
 	return offsetof(struct live_header, chunk) + load_relaxed(&slots) * sizeof(struct live_chunk);
 }
 
+/* Made in the parent before the fork, while the forking thread counts nothing: what is copied afterwards, from the shared
+ * file, has the parent's next events in it too, and numbers of stacks that the child gives to others. */
+static struct {
+	const void *of; /* the table, as it was listed; NULL: no copy */
+	void *fresh;
+	size_t bytes;
+} copies[LIVE_CHUNKS];
+static uint32_t copy_count;
+
+void live_fork_prepare(void)
+{
+	copy_count = is_open ? load_relaxed(&slots) : 0;
+	for (uint32_t i = 0; i < copy_count; i++) {
+		copies[i].of = load_acquire(&place[i]); /* pairs with the release in map_in_file */
+		copies[i].bytes = header->chunk[i].bytes;
+		copies[i].fresh = copies[i].of ? os_map(copies[i].bytes) : NULL;
+		if (copies[i].fresh)
+			copy_table(i, copies[i].fresh, false);
+	}
+}
+
+void live_fork_parent(void)
+{
+	for (uint32_t i = 0; i < copy_count; i++)
+		if (copies[i].fresh)
+			os_unmap(copies[i].fresh, copies[i].bytes);
+	copy_count = 0;
+}
+
+/* A copy of slot `i`'s table: the one made before, or, of a table that another thread made in between, one made now. */
+static void *copy_for_child(uint32_t i)
+{
+	bool same =
+	        i < copy_count && copies[i].of == load_relaxed(&place[i]) && copies[i].bytes == header->chunk[i].bytes;
+	void *fresh = same ? copies[i].fresh : NULL;
+
+	if (fresh)
+		return fresh;
+	fresh = os_map(header->chunk[i].bytes);
+	if (fresh)
+		copy_table(i, fresh, false);
+	return fresh;
+}
+
 void live_fork_child(void)
 {
 	struct live_header *parent = header;
@@ -389,8 +434,7 @@ void live_fork_child(void)
 	if (!is_open && !pending)
 		return;
 	if (is_open) {
-		/* The list of chunks first: the parent goes on changing its own. */
-		memcpy(&dummy, parent, header_used());
+		memcpy(&dummy, parent, header_used()); /* tables made since the copy; the list itself is as good now */
 		header = &dummy;
 	}
 	for (uint32_t i = 0; is_open && i < load_relaxed(&slots); i++) {
@@ -398,9 +442,8 @@ void live_fork_child(void)
 
 		if (!load_relaxed(&place[i]))
 			continue;
-		fresh = os_map(header->chunk[i].bytes);
+		fresh = copy_for_child(i);
 		if (fresh) {
-			copy_table(i, fresh, false);
 			put_in_place(i, fresh);
 		} else { /* no memory at all: the table is lost, and the parent's must not be written to */
 			(void)os_call(SYS_mmap, (long)load_relaxed(&place[i]), (long)header->chunk[i].bytes,
@@ -410,6 +453,7 @@ void live_fork_child(void)
 	}
 	if (is_open)
 		os_unmap(parent, whole_pages(sizeof(*parent)));
+	copy_count = 0;
 	header->missing = 0;
 	is_open = false;
 	pending = true;
@@ -441,9 +485,10 @@ int live_open_late(int dir_fd, const char *dir, const char *name)
 	struct live_header *h;
 	int rc = make_file(dir_fd, name, &h), fd;
 
-	pending = false;
-	if (rc < 0)
+	if (rc < 0) {
+		pending = false;
 		return rc;
+	}
 	set_path(dir, name);
 	fd = open_again();
 	for (uint32_t i = 0; i < load_relaxed(&slots); i++) {
@@ -461,5 +506,6 @@ int live_open_late(int dir_fd, const char *dir, const char *name)
 	finish_header(h);
 	header = h;
 	is_open = true;
+	pending = false;
 	return 0;
 }

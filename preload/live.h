@@ -33,6 +33,9 @@ void live_frame_done(bool good);
 
 /* The file goes, its content has been written elsewhere. Tables stay as they are. [any thread on its way out] */
 void live_remove(void);
+/* Around fork(), by the forking thread, which counts nothing meanwhile: copies of all tables, for the child. */
+void live_fork_prepare(void);
+void live_fork_parent(void);
 /* In a forked child: its tables become anonymous memory at the same addresses, and the parent's file is left alone. */
 void live_fork_child(void);
 /* As live_open(), for a forked child that lives long enough: its tables move to the file. Only one thread runs. */

@@ -11,6 +11,10 @@
 #include "losses.h"
 #include "os_linux.h"
 #include "say.h"
+#include "units.h"
+
+/* Longer than this no fork waits for a snapshot; the child's tables are then copied in the child. */
+#define FORK_PATIENCE_NS (100 * NS_PER_MS)
 
 _Thread_local struct tls tls_self;
 
@@ -22,6 +26,7 @@ static _Atomic bool adopted; /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
+static bool fork_has_counters; /* late_lock guards it */
 static struct counters ended = { .owner = LIVE_ENDED };
 
 /* For events of threads past their end: one struct, one lock. */
@@ -302,13 +307,23 @@ void threads_unlock_counters(void)
 	lock_leave(&counters_lock);
 }
 
-void threads_fork_prepare(void)
+bool threads_fork_prepare(void)
 {
+	uint64_t deadline = os_now_ns() + FORK_PATIENCE_NS;
+
 	lock_enter(&late_lock);
+	fork_has_counters = lock_try(&counters_lock);
+	while (!fork_has_counters && os_now_ns() < deadline) {
+		os_yield(); /* a snapshot adds up the counters: milliseconds */
+		fork_has_counters = lock_try(&counters_lock);
+	}
+	return fork_has_counters;
 }
 
 void threads_fork_parent(void)
 {
+	if (fork_has_counters)
+		lock_leave(&counters_lock); /* who ended meanwhile is merged by the next snapshot */
 	lock_leave(&late_lock);
 }
 

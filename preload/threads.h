@@ -121,6 +121,7 @@ const struct counters *threads_lock_counters(void);
 void threads_unlock_counters(void);
 
 /* Around fork(): prepare in the parent, then done in the parent; child in the child, where only the caller lives on. */
-void threads_fork_prepare(void);
+/* True: the right to read all counters is held over the fork, so that no table of theirs goes away. */
+bool threads_fork_prepare(void);
 void threads_fork_parent(void);
 void threads_fork_child(struct tls *t);

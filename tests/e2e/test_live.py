@@ -118,8 +118,10 @@ def test_a_disk_that_fills(tmp_path):
 
 @pytest.mark.parametrize("limit,value", [(resource.RLIMIT_FSIZE, 100 << 10), (resource.RLIMIT_AS, 64 << 20)])
 def test_limits_do_not_hurt_the_program(tmp_path, limit, value):
+    """Small thread stacks: with usual ones the program alone may not find room for its threads."""
     done = subprocess.run([VICTIMS / "victim_known"], env=environment(tmp_path, heap="full"), capture_output=True, text=True, timeout=30,
-                          preexec_fn=lambda: resource.setrlimit(limit, (value, value)))
+                          preexec_fn=lambda: (resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20)),
+                                              resource.setrlimit(limit, (value, value))))
     plain = subprocess.run([VICTIMS / "victim_known"], capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
 
