@@ -17,6 +17,8 @@
 #define ALIAS_OF(name)     __attribute__((alias(name)))
 /* Run `fn(&variable)` when the variable goes out of scope. */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
+/* A structure that may look at the bytes of any other. */
+#define MAY_ALIAS __attribute__((may_alias))
 /* No sanitizer instrumentation: for code that walks stacks it does not own. */
 #define NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
 

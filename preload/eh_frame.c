@@ -412,12 +412,25 @@ static void restore_place(struct machine *m, uint64_t reg)
 		m->row.wanted = m->initial.wanted;
 }
 
-/* Opcodes whose operands are all in the low numbers; DWARF 5 table 7.29. */
-static void step_extended(struct machine *m, struct in *in, uint8_t op)
+/* An expression's bytes, length first; NULL (and in->bad) if they are not all there. */
+static const uint8_t *in_block(struct in *in, size_t *ret_len)
 {
-	uint64_t reg, len;
-	const uint8_t *expr;
+	uint64_t len = in_uleb(in);
+	const uint8_t *at = in->at;
 
+	if (in->bad || len > (uint64_t)(in->end - in->at)) {
+		in->bad = true;
+		return NULL;
+	}
+	in->at += len;
+	*ret_len = (size_t)len;
+	return at;
+}
+
+/* Opcodes whose operands are all in the low numbers; DWARF 5 table 7.29. Those that move the location or keep rows; false:
+ * not one of them. */
+static bool step_location(struct machine *m, struct in *in, uint8_t op)
+{
 	switch (op) {
 	case 0x00: /* nop */
 		break;
@@ -433,24 +446,6 @@ static void step_extended(struct machine *m, struct in *in, uint8_t op)
 	case 0x04: /* advance_loc4 */
 		m->loc += in_fixed(in, 4) * m->cie->code_align;
 		break;
-	case 0x05: /* offset_extended */
-		reg = in_uleb(in);
-		set_place(m, reg, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
-		break;
-	case 0x06: /* restore_extended */
-		restore_place(m, in_uleb(in));
-		break;
-	case 0x07: /* undefined */
-		set_place(m, in_uleb(in), WHERE_UNDEFINED, 0);
-		break;
-	case 0x08: /* same_value */
-		set_place(m, in_uleb(in), WHERE_SAME, 0);
-		break;
-	case 0x09: /* register: moved to another register */
-		reg = in_uleb(in);
-		(void)in_uleb(in);
-		set_place(m, reg, WHERE_OTHER, 0);
-		break;
 	case 0x0a: /* remember_state */
 		if (m->depth == MAX_REMEMBERED)
 			m->unsupported = true;
@@ -463,6 +458,22 @@ static void step_extended(struct machine *m, struct in *in, uint8_t op)
 		else
 			m->row = m->remembered[--m->depth];
 		break;
+	case 0x2e: /* GNU_args_size */
+		(void)in_uleb(in);
+		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* Those that say where the CFA is. */
+static bool step_cfa(struct machine *m, struct in *in, uint8_t op)
+{
+	const uint8_t *expr;
+	size_t len;
+
+	switch (op) {
 	case 0x0c: /* def_cfa */
 		m->row.cfa_kind = RULE_REG;
 		m->row.cfa_reg = in_uleb(in);
@@ -475,33 +486,9 @@ static void step_extended(struct machine *m, struct in *in, uint8_t op)
 		m->row.cfa_off = (int64_t)in_uleb(in);
 		break;
 	case 0x0f: /* def_cfa_expression */
-		len = in_uleb(in);
-		expr = in->at;
-		if (in->bad || len > (uint64_t)(in->end - in->at)) {
-			in->bad = true;
-			break;
-		}
-		in->at += len;
-		cfa_expression(&m->row, expr, (size_t)len);
-		break;
-	case 0x10: /* expression */
-	case 0x16: /* val_expression */
-		reg = in_uleb(in);
-		len = in_uleb(in);
-		expr = in->at;
-		if (in->bad || len > (uint64_t)(in->end - in->at)) {
-			in->bad = true;
-			break;
-		}
-		in->at += len;
-		if (op == 0x10)
-			place_expression(m, reg, expr, (size_t)len);
-		else
-			set_place(m, reg, WHERE_OTHER, 0);
-		break;
-	case 0x11: /* offset_extended_sf */
-		reg = in_uleb(in);
-		set_place(m, reg, WHERE_CFA, in_sleb(in) * m->cie->data_align);
+		expr = in_block(in, &len);
+		if (expr)
+			cfa_expression(&m->row, expr, len);
 		break;
 	case 0x12: /* def_cfa_sf */
 		m->row.cfa_kind = RULE_REG;
@@ -511,19 +498,64 @@ static void step_extended(struct machine *m, struct in *in, uint8_t op)
 	case 0x13: /* def_cfa_offset_sf */
 		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
 		break;
+	default:
+		return false;
+	}
+	return true;
+}
+
+/* Those that say where a register is; every one begins with its number. */
+static void step_place(struct machine *m, struct in *in, uint8_t op)
+{
+	uint64_t reg;
+	const uint8_t *expr;
+	size_t len;
+
+	if (op > 0x16) {
+		m->unsupported = true;
+		return;
+	}
+	reg = in_uleb(in);
+	switch (op) {
+	case 0x05: /* offset_extended */
+		set_place(m, reg, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+		break;
+	case 0x06: /* restore_extended */
+		restore_place(m, reg);
+		break;
+	case 0x07: /* undefined */
+		set_place(m, reg, WHERE_UNDEFINED, 0);
+		break;
+	case 0x08: /* same_value */
+		set_place(m, reg, WHERE_SAME, 0);
+		break;
+	case 0x10: /* expression */
+	case 0x16: /* val_expression */
+		expr = in_block(in, &len);
+		if (expr && op == 0x10)
+			place_expression(m, reg, expr, len);
+		else if (expr)
+			set_place(m, reg, WHERE_OTHER, 0);
+		break;
+	case 0x11: /* offset_extended_sf */
+		set_place(m, reg, WHERE_CFA, in_sleb(in) * m->cie->data_align);
+		break;
+	case 0x09: /* register: moved to another register */
 	case 0x14: /* val_offset */
 	case 0x15: /* val_offset_sf */
-		reg = in_uleb(in);
 		(void)in_uleb(in);
 		set_place(m, reg, WHERE_OTHER, 0);
-		break;
-	case 0x2e: /* GNU_args_size */
-		(void)in_uleb(in);
 		break;
 	default:
 		m->unsupported = true;
 		break;
 	}
+}
+
+static void step_extended(struct machine *m, struct in *in, uint8_t op)
+{
+	if (!step_location(m, in, op) && !step_cfa(m, in, op))
+		step_place(m, in, op);
 }
 
 /* Runs instructions until the location passes `pc` or the program ends. */

@@ -31,7 +31,7 @@ struct rule {
 	uint8_t rbp_kind; /* enum rbp_kind */
 	int32_t off;      /* within +-2^23 */
 	int32_t rbp_off;  /* multiple of 8 within +-2^18 */
-	int32_t add;      /* within +-2^14 */
+	int32_t add;      /* within +-2^13 */
 };
 
 /* DWARF register numbers, psABI figure 3.36. */

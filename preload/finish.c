@@ -61,25 +61,39 @@ static void wait_for_other(void)
 		os_futex_wait(&written, 0, deadline - now);
 }
 
+/* Is the last profile this thread's to write? Where another thread writes it, waits for that. */
+static bool last_begin(void)
+{
+	if (!finish_is_this_process())
+		return false;
+	if (exchange_acq_rel(&finished, true)) {
+		if (load_relaxed(&finisher) != os_tid())
+			wait_for_other();
+		return false;
+	}
+	store_relaxed(&finisher, os_tid());
+	return true;
+}
+
+/* `rc` says whether it was written. Else the live file is all that is left of the recording, and stays. */
+static void last_done(int rc)
+{
+	if (rc == 0)
+		live_remove();
+	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
+	os_futex_wake(&written);
+}
+
 void finish_process(void)
 {
 	uint64_t all = ~UINT64_C(0), was = 0;
 
-	if (!finish_is_this_process())
+	if (!last_begin())
 		return;
-	if (exchange_acq_rel(&finished, true)) {
-		if (load_relaxed(&finisher) != os_tid())
-			wait_for_other();
-		return;
-	}
-	store_relaxed(&finisher, os_tid());
 	/* A signal that ends the process waits until the profile is there: blocked here, and by on_ending() elsewhere. */
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&was, sizeof(all), 0, 0);
 	sampler_stop_all(); /* a late sample would begin a live file anew */
-	if (write_last() == 0)
-		live_remove();      /* else it is all that is left of the recording, and stays */
-	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
-	os_futex_wake(&written);
+	last_done(write_last());
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&was, 0, sizeof(all), 0, 0);
 }
 
@@ -97,18 +111,8 @@ void finish_exit_called(void)
 
 void finish_from_handler(void)
 {
-	if (!finish_is_this_process())
-		return;
-	if (exchange_acq_rel(&finished, true)) {
-		if (load_relaxed(&finisher) != os_tid())
-			wait_for_other();
-		return;
-	}
-	store_relaxed(&finisher, os_tid());
-	if (helper_start(config) && helper_dump("exit", PATIENCE_NS) == 0)
-		live_remove();
-	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
-	os_futex_wake(&written);
+	if (last_begin())
+		last_done(helper_start(config) ? helper_dump("exit", PATIENCE_NS) : -EAGAIN);
 }
 
 void finish_before_exec(void)

@@ -1,11 +1,12 @@
 /*
  * recorder.c - what happens at an allocation and at a free.
  *
- * full mode     each block is stored with weight 1.
- * sampled mode  a countdown of bytes per thread; the block that takes it below zero is stored with the weight 1/p and
- *               the countdown is drawn anew (poisson.h). A free first asks a one-byte filter.
- * peak          each thread adds its live bytes to the process's total when they moved by more than 1/1024 of the peak (at least 4 KiB);
- *               between, it remembers its own highest value, so that a single-threaded program's peak is exact. When
+ * full mode     each block is stored.
+ * sampled mode  a countdown of bytes per thread; the block that takes it below zero is stored and the countdown is drawn
+ *               anew (poisson.h). It counts 1/p times, which follows from its size, so that is not stored. A free first asks
+ *               whether the block's page has a stored one.
+ * peak          each thread adds its live bytes to the process's total when they moved by more than 1/1024 of the peak (at
+ *               least 4 KiB); between, it remembers its own highest value, so that a single-threaded program's peak is exact. When
  *               the total passes the last mark by 1/64, the epoch moves on and each counter keeps what was live
  *               (counters.h): "live at the peak" per stack, without touching the stacks that did not change.
  */

@@ -218,16 +218,25 @@ static size_t table_used(const struct counters *c)
 	return t ? (size_t)t->mask + 1 : 0;
 }
 
-/* Heap sort: no recursion, no allocation (qsort allocates). `less` compares entries i and j. Knuth 5.2.3 H. */
-static void sort_cpu(struct cpu_row *rows, size_t n)
+/* What is sorted: 16 bytes, of which the first eight are the key. */
+struct MAY_ALIAS record {
+	uint64_t key, rest;
+};
+static_assert(sizeof(struct cpu_row) == sizeof(struct record) && offsetof(struct cpu_row, key) == 0, "a record");
+static_assert(sizeof(struct sample) == sizeof(struct record) && offsetof(struct sample, time_ns) == 0, "a record");
+
+/* Heap sort: no recursion, no allocation (qsort allocates). Knuth 5.2.3 H. */
+static void sort_records(void *records, size_t n)
 {
+	struct record *rows = records;
+
 	for (size_t pass = n / 2 + n; pass > 1 && n > 1; pass--) {
 		bool building = pass > n;
 		size_t root = building ? pass - n - 1 : 0, last = building ? n : pass - 1;
-		struct cpu_row moving;
+		struct record moving;
 
 		if (!building) {
-			struct cpu_row top = rows[0];
+			struct record top = rows[0];
 
 			rows[0] = rows[last];
 			rows[last] = top;
@@ -237,31 +246,6 @@ static void sort_cpu(struct cpu_row *rows, size_t n)
 			if (child + 1 < last && rows[child + 1].key > rows[child].key)
 				child++;
 			if (rows[child].key <= moving.key)
-				break;
-			rows[root] = rows[child];
-		}
-		rows[root] = moving;
-	}
-}
-
-static void sort_samples(struct sample *rows, size_t n)
-{
-	for (size_t pass = n / 2 + n; pass > 1 && n > 1; pass--) {
-		bool building = pass > n;
-		size_t root = building ? pass - n - 1 : 0, last = building ? n : pass - 1;
-		struct sample moving;
-
-		if (!building) {
-			struct sample top = rows[0];
-
-			rows[0] = rows[last];
-			rows[last] = top;
-		}
-		moving = rows[root];
-		for (size_t child; (child = 2 * root + 1) < last; root = child) {
-			if (child + 1 < last && rows[child + 1].time_ns > rows[child].time_ns)
-				child++;
-			if (rows[child].time_ns <= moving.time_ns)
 				break;
 			rows[root] = rows[child];
 		}
@@ -317,9 +301,9 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 	threads_unlock_counters();
 	if (!w->heap || !w->cpu || !w->samples)
 		return -ENOMEM;
-	sort_cpu(w->cpu, w->cpu_rows);
+	sort_records(w->cpu, w->cpu_rows);
 	w->cpu_rows = merge_rows(w->cpu, w->cpu_rows);
-	sort_samples(w->samples, w->sample_count);
+	sort_records(w->samples, w->sample_count);
 	return 0;
 }
 
