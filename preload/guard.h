@@ -33,6 +33,7 @@ struct tls {
 	bool ended;           /* the thread's end was recorded: late events go to the shared record */
 	bool fork_guard;      /* GUARD_TABLE was entered for a fork under way */
 	uint64_t fork_mask;   /* signal mask before that fork */
+	bool fork_limit;      /* that fork holds the limit of descriptors; sampler.c */
 	bool prof_blocked;    /* the program believes that it blocked the sampling signal; hook_signal.c */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;

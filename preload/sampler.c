@@ -76,10 +76,37 @@ static int perf_open(pid_t tid, uint64_t first_ns)
 	return (int)os_call(SYS_perf_event_open, (long)&attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
 }
 
+/* One thread at a time lifts the limit of descriptors, so that each sees the program's own and puts that back. 0 = none,
+ * else the thread. */
+static _Atomic uint32_t limit_holder;
+
+static bool limit_hold(void)
+{
+	enum { TRIES = 100, STEP_NS = 200 * 1000 };
+	uint32_t self = (uint32_t)os_tid();
+
+	for (int i = 0; i < TRIES; i++) {
+		uint32_t holder = 0;
+
+		if (cas_acq_rel(&limit_holder, &holder, self)) /* pairs with the release in limit_release */
+			return true;
+		if (holder == self)
+			return false; /* a signal handler inside perf_open_apart */
+		os_futex_wait(&limit_holder, holder, STEP_NS);
+	}
+	return false;
+}
+
+static void limit_release(void)
+{
+	store_release(&limit_holder, 0); /* pairs with the CAS in limit_hold */
+	os_futex_wake(&limit_holder);
+}
+
 /* Descriptors are the program's: it may have use for as many as its limit says. A number at or above the limit takes none
  * of them; one can be had while the limit is lifted, up to the hard one, for the moment of opening. Where it cannot be
- * lifted, a sixteenth is taken at most, and of few none: those threads are sampled by timers. */
-static int perf_open_apart(pid_t tid, uint64_t first_ns)
+ * lifted, a sixteenth is taken at most, and of few none: those threads are sampled by timers. Under limit_hold(). */
+static int perf_open_beyond(pid_t tid, uint64_t first_ns)
 {
 	enum { FEW = 4096, MANY = 1 << 16, ROOM = 1 << 16 };
 	struct rlimit was = { FEW, FEW }, lifted, now;
@@ -94,16 +121,34 @@ static int perf_open_apart(pid_t tid, uint64_t first_ns)
 	}
 	lifted = was;
 	lifted.rlim_cur = was.rlim_max - was.rlim_cur > ROOM ? was.rlim_cur + ROOM : was.rlim_max;
-	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&lifted, 0, 0, 0) < 0)
-		return -EMFILE;
 	fd = perf_open(tid, first_ns);
-	if (fd >= 0)
+	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&lifted, 0, 0, 0) < 0) {
+		os_close(fd);
+		return -EMFILE;
+	}
+	if (fd == -EMFILE) /* the program has them all: no number below the limit */
+		fd = perf_open(tid, first_ns);
+	if (fd >= (int)was.rlim_cur)
+		apart = fd;
+	else if (fd >= 0)
 		apart = (int)os_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (long)was.rlim_cur, 0, 0, 0);
-	/* Unless another thread has set it meanwhile. */
+	/* Unless the program has set it meanwhile. */
 	if (os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, (long)&now, 0, 0) == 0 && now.rlim_cur == lifted.rlim_cur)
 		(void)os_call(SYS_prlimit64, 0, RLIMIT_NOFILE, (long)&was, 0, 0, 0); /* lowering is always allowed */
-	os_close(fd);
+	if (fd >= 0 && fd != apart)
+		os_close(fd);
 	return fd < 0 ? fd : apart;
+}
+
+static int perf_open_apart(pid_t tid, uint64_t first_ns)
+{
+	int fd;
+
+	if (!limit_hold())
+		return -EMFILE;
+	fd = perf_open_beyond(tid, first_ns);
+	limit_release();
+	return fd;
 }
 
 static bool perf_arm(struct thread *th, pid_t tid, uint64_t first_ns)
@@ -694,19 +739,25 @@ bool sampler_swallow(const siginfo_t *info)
 
 /* ---- fork --------------------------------------------------------------------------------------------------------- */
 
+/* No child is made while the limit is lifted: it would keep it. */
 void sampler_fork_prepare(struct tls *t)
 {
 	mask_signal(SIG_BLOCK, &t->fork_mask);
+	t->fork_limit = limit_hold();
 }
 
 void sampler_fork_parent(struct tls *t)
 {
+	if (t->fork_limit)
+		limit_release();
+	t->fork_limit = false;
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&t->fork_mask, 0, SIGNAL_BYTES, 0, 0);
 }
 
 /* The events belong to the parent's threads, and CPU timers are not inherited. */
 void sampler_fork_child(void)
 {
+	store_relaxed(&limit_holder, 0); /* its holder, if it is another thread, is not in this process */
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		perf_disarm(th);
 		th->timer_id = -1;

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,8 +136,14 @@ static int count_until_full(void)
 	return n;
 }
 
+/* They have all begun before anything is counted: an event has a low number at the moment that it is opened. */
+static pthread_barrier_t begun;
+static bool counted;
+
 static void *hold(void *arg)
 {
+	if (counted)
+		pthread_barrier_wait(&begun);
 	burn(0.3);
 	return arg;
 }
@@ -148,8 +155,11 @@ static void few_descriptors(const char *limit)
 
 	CHECK(getrlimit(RLIMIT_NOFILE, &l) == 0);
 	CHECK(l.rlim_cur == (rlim_t)atoi(limit));
+	CHECK(pthread_barrier_init(&begun, NULL, 9) == 0);
+	counted = true;
 	for (int i = 0; i < 8; i++)
 		CHECK(pthread_create(&t[i], NULL, hold, NULL) == 0);
+	pthread_barrier_wait(&begun);
 	printf("%d\n", count_until_full());
 	for (int i = 0; i < 8; i++)
 		pthread_join(t[i], NULL);
