@@ -25,7 +25,8 @@ enum { MAX_SEQUENCE_TRIES = 1000 };
 
 static const struct config *config;
 static char dir[PATH_MAX];
-static const char *unwind_engine = "";
+static const char *unwind_engine = "", *heap_note = "";
+static char heap_engine[200];
 static uint64_t start_ns, start_wall_ns;
 static uint32_t sequence;
 static struct lock dump_lock; /* one dump at a time; guards what is above and `said` */
@@ -64,6 +65,30 @@ void dump_init(const struct config *with)
 void dump_set_unwind_engine(const char *name)
 {
 	unwind_engine = name;
+}
+
+void dump_set_heap_redirected(const char *library, unsigned names, unsigned references)
+{
+	const char *slash = strrchr(library, '/');
+	char number[24];
+	size_t mode;
+
+	heap_engine[0] = '\0';
+	append(heap_engine, sizeof(heap_engine), config->heap == HEAP_FULL ? "full" : "sampled");
+	mode = strlen(heap_engine);
+	append(heap_engine, sizeof(heap_engine), ", calls led here from ");
+	append(heap_engine, sizeof(heap_engine), slash ? slash + 1 : library);
+	append(heap_engine, sizeof(heap_engine), ": ");
+	append(heap_engine, sizeof(heap_engine), say_number(number, names));
+	append(heap_engine, sizeof(heap_engine), " functions, ");
+	append(heap_engine, sizeof(heap_engine), say_number(number, references));
+	append(heap_engine, sizeof(heap_engine), " references");
+	heap_note = heap_engine + mode;
+}
+
+const char *dump_heap_note(void)
+{
+	return heap_note;
 }
 
 void dump_set_start(void)
@@ -145,7 +170,8 @@ struct snapshot_about dump_about(const char *reason)
 		.reason = reason,
 		.engine_cpu = cpu->name,
 		.engine_cpu_why = cpu->why,
-		.engine_heap = config->heap == HEAP_FULL      ? "full"
+		.engine_heap = heap_engine[0]                 ? heap_engine
+		               : config->heap == HEAP_FULL    ? "full"
 		               : config->heap == HEAP_SAMPLED ? "sampled"
 		                                              : "off",
 		.engine_unwind = unwind_engine,

@@ -11,6 +11,9 @@
 void dump_init(const struct config *config);
 /* Engines, for the file. [init] */
 void dump_set_unwind_engine(const char *name);
+/* How the heap is recorded besides its mode: calls of another allocator's functions come by us. */
+void dump_set_heap_redirected(const char *library, unsigned names, unsigned references);
+const char *dump_heap_note(void); /* "", or ", ..." */
 /* The clock pair that recording starts with; also in a forked child. */
 void dump_set_start(void);
 

@@ -22,10 +22,7 @@
 EXPORT void free_sized(void *ptr, size_t size);
 EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size);
 
-/* The first allocation of this size inside an operator new is the operator's own (hook_cxx.c), which may have made a 0 a 1,
- * or the size a multiple of the alignment. The frame is compared too: an operator that left by an exception has left its
- * mark behind. */
-static NOINLINE void *allocated_in_new(struct tls *t, bool outer, void *block, size_t size, const void *frame)
+void *hook_allocated_in_new(struct tls *t, bool outer, void *block, size_t size, const void *frame)
 {
 	enum snap_family family = SNAP_FAMILY_MALLOC;
 
@@ -37,14 +34,6 @@ static NOINLINE void *allocated_in_new(struct tls *t, bool outer, void *block, s
 	if (!block || family != SNAP_FAMILY_MALLOC)
 		t->origin.family = 0;
 	return hook_allocated(t, outer, block, size, family, frame);
-}
-
-/* `outer` is what hook_enter() answered. */
-static ALWAYS_INLINE void *allocated(struct tls *t, bool outer, void *block, size_t size, const void *frame)
-{
-	if (UNLIKELY(t->origin.family))
-		return allocated_in_new(t, outer, block, size, frame);
-	return hook_allocated(t, outer, block, size, SNAP_FAMILY_MALLOC, frame);
 }
 
 static bool times_overflow(size_t n, size_t size, size_t *ret_bytes)
@@ -60,7 +49,7 @@ EXPORT void *malloc(size_t size)
 	if (UNLIKELY(!real_ready()))
 		return bootstrap_alloc(0, size);
 	outer = hook_enter(t);
-	return allocated(t, outer, real.malloc(size), size, HOOK_FRAME());
+	return hook_malloced(t, outer, real.malloc(size), size, HOOK_FRAME());
 }
 
 EXPORT void *calloc(size_t n, size_t size)
@@ -74,7 +63,20 @@ EXPORT void *calloc(size_t n, size_t size)
 	if (UNLIKELY(times_overflow(n, size, &bytes)))
 		return real.calloc(n, size); /* it knows how to fail */
 	outer = hook_enter(t);
-	return allocated(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
+	return hook_malloced(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
+}
+
+bool hook_forget(struct tls *t, void *ptr, enum snap_family family, const void *frame)
+{
+	if (UNLIKELY(t->deleting == ptr))
+		return false; /* forgotten by the operator delete that called */
+	/* Without a count of what is the allocator's own. */
+	if ((UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) || !hook_enter(t)) {
+		(void)misuse_stranger_gone(ptr);
+		return false;
+	}
+	recorder_free(t, ptr, family, frame);
+	return true;
 }
 
 /* A block that is known, perhaps; in full mode any.
@@ -83,20 +85,11 @@ EXPORT void *calloc(size_t n, size_t size)
 static NOINLINE void forget_and_free(void *ptr, const void *frame)
 {
 	struct tls *t = &tls_self;
+	bool held = hook_forget(t, ptr, SNAP_FAMILY_MALLOC, frame);
 
-	if (UNLIKELY(t->deleting == ptr)) {
-		real.free(ptr); /* forgotten by the operator delete that called */
-	} else if (UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) {
-		(void)misuse_stranger_gone(ptr); /* the allocator's own */
-		real.free(ptr);
-	} else if (!hook_enter(t)) {
-		(void)misuse_stranger_gone(ptr);
-		real.free(ptr);
-	} else {
-		recorder_free(t, ptr, SNAP_FAMILY_MALLOC, frame);
-		real.free(ptr);
+	real.free(ptr);
+	if (held)
 		hook_leave(t);
-	}
 }
 
 EXPORT void free(void *ptr)
@@ -112,14 +105,16 @@ EXPORT void free(void *ptr)
 EXPORT void free_sized(void *ptr, size_t size)
 {
 	(void)size; /* a hint: no allocator below C23 takes it */
-	free(ptr);
+	if (UNLIKELY(real_front.free != NULL))
+		real_front.free(ptr);
+	else
+		free(ptr);
 }
 
 EXPORT void free_aligned_sized(void *ptr, size_t align, size_t size)
 {
 	(void)align;
-	(void)size;
-	free(ptr);
+	free_sized(ptr, size);
 }
 
 static void *move_bootstrap(void *old, size_t size)
@@ -132,40 +127,21 @@ static void *move_bootstrap(void *old, size_t size)
 	return block;
 }
 
-static ALWAYS_INLINE void *reallocated(void *old, size_t size, const void *frame)
+static ALWAYS_INLINE void *reallocated(void *(*next)(void *, size_t), void *old, size_t size, const void *frame)
 {
 	struct tls *t = &tls_self;
-	struct block was;
-	bool outer = hook_enter(t), known;
-	void *now;
+	struct hook_moving m = hook_moving(t, old, frame);
+	void *now = next(old, size);
 
-	if (!outer) {
-		if (old)
-			(void)misuse_stranger_gone(old);
-		now = real.realloc(old, size);
-		hook_unseen(now);
-		return now;
-	}
-	known = old && recorder_take(t, old, &was);
-	if (old && UNLIKELY(!known || !misuse_matches(was.family, SNAP_FAMILY_REALLOC)))
-		recorder_misused(t, old, known ? &was : NULL, SNAP_FAMILY_REALLOC, frame);
-	now = real.realloc(old, size);
-	if (now || size == 0) { /* realloc(p, 0) that answers NULL has freed p: glibc, and C17 leaves it open */
-		if (known)
-			recorder_freed(t, old, &was, frame);
-	} else if (known) {
-		recorder_restore(t, old, &was); /* failed: the old block lives on */
-	} else if (old) {
-		hook_unseen(old);
-	}
-	return allocated(t, true, now, size, frame);
+	/* realloc(p, 0) that answers NULL has freed p: glibc, and C17 leaves it open */
+	return hook_moved(t, &m, old, now, size, size == 0, frame);
 }
 
 EXPORT void *realloc(void *old, size_t size)
 {
 	if (UNLIKELY(!real_ready()) || UNLIKELY(old && bootstrap_owns(old)))
 		return old ? move_bootstrap(old, size) : bootstrap_alloc(0, size);
-	return reallocated(old, size, HOOK_FRAME());
+	return reallocated(real.realloc, old, size, HOOK_FRAME());
 }
 
 EXPORT void *reallocarray(void *old, size_t n, size_t size)
@@ -178,7 +154,9 @@ EXPORT void *reallocarray(void *old, size_t n, size_t size)
 	}
 	if (UNLIKELY(!real_ready()) || UNLIKELY(old && bootstrap_owns(old)))
 		return old ? move_bootstrap(old, bytes) : bootstrap_alloc(0, bytes);
-	return reallocated(old, bytes, HOOK_FRAME());
+	if (UNLIKELY(real_behind) && !real_front.realloc && real.reallocarray)
+		return real.reallocarray(old, n, size); /* libc's: it calls the program's realloc */
+	return reallocated(real_front.realloc ? real_front.realloc : real.realloc, old, bytes, HOOK_FRAME());
 }
 
 EXPORT int posix_memalign(void **ret, size_t align, size_t size)
@@ -199,7 +177,7 @@ EXPORT int posix_memalign(void **ret, size_t align, size_t size)
 	}
 	outer = hook_enter(t);
 	rc = real.posix_memalign(ret, align, size);
-	(void)allocated(t, outer, rc == 0 ? *ret : NULL, size, HOOK_FRAME());
+	(void)hook_malloced(t, outer, rc == 0 ? *ret : NULL, size, HOOK_FRAME());
 	return rc;
 }
 
@@ -224,7 +202,7 @@ EXPORT void *aligned_alloc(size_t align, size_t size)
 	bool outer = real_ready() && hook_enter(t);
 	void *block = real.aligned_alloc ? real.aligned_alloc(align, size) : aligned(align, size);
 
-	return allocated(t, outer, block, size, HOOK_FRAME());
+	return hook_malloced(t, outer, block, size, HOOK_FRAME());
 }
 
 EXPORT void *memalign(size_t align, size_t size)
@@ -233,7 +211,7 @@ EXPORT void *memalign(size_t align, size_t size)
 	bool outer = real_ready() && hook_enter(t);
 	void *block = real.memalign ? real.memalign(align, size) : aligned(align, size);
 
-	return allocated(t, outer, block, size, HOOK_FRAME());
+	return hook_malloced(t, outer, block, size, HOOK_FRAME());
 }
 
 EXPORT void *valloc(size_t size)
@@ -242,7 +220,7 @@ EXPORT void *valloc(size_t size)
 	bool outer = real_ready() && hook_enter(t);
 	void *block = real.valloc ? real.valloc(size) : aligned(4096, size);
 
-	return allocated(t, outer, block, size, HOOK_FRAME());
+	return hook_malloced(t, outer, block, size, HOOK_FRAME());
 }
 
 EXPORT void *pvalloc(size_t size)
@@ -251,7 +229,7 @@ EXPORT void *pvalloc(size_t size)
 	bool outer = real_ready() && hook_enter(t);
 	void *block = real.pvalloc ? real.pvalloc(size) : aligned(4096, (size + 4095) & ~(size_t)4095);
 
-	return allocated(t, outer, block, size, HOOK_FRAME());
+	return hook_malloced(t, outer, block, size, HOOK_FRAME());
 }
 
 EXPORT size_t malloc_usable_size(void *ptr)

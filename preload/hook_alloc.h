@@ -54,3 +54,61 @@ static ALWAYS_INLINE void *hook_allocated(struct tls *t, bool outer, void *block
 	hook_leave(t);
 	return block;
 }
+
+/* The same for what is called malloc: inside an operator new it makes that operator's block. */
+NOINLINE void *hook_allocated_in_new(struct tls *t, bool outer, void *block, size_t size, const void *frame);
+static ALWAYS_INLINE void *hook_malloced(struct tls *t, bool outer, void *block, size_t size, const void *frame)
+{
+	/* The first allocation of this size inside an operator new is the operator's own (hook_cxx.c), which may have made a 0
+	 * a 1, or the size a multiple of the alignment. The frame is compared too: an operator that left by an exception has
+	 * left its mark behind. */
+	if (UNLIKELY(t->origin.family))
+		return hook_allocated_in_new(t, outer, block, size, frame);
+	return hook_allocated(t, outer, block, size, SNAP_FAMILY_MALLOC, frame);
+}
+
+/* Before the real free. True if GUARD_ALLOC is held now, and hook_leave() must follow. */
+NOINLINE bool hook_forget(struct tls *t, void *ptr, enum snap_family family, const void *frame);
+
+/* A realloc under way. */
+struct hook_moving {
+	struct block was;
+	bool outer, known;
+};
+
+/* Before the real realloc. */
+static ALWAYS_INLINE struct hook_moving hook_moving(struct tls *t, void *old, const void *frame)
+{
+	struct hook_moving m;
+
+	m.outer = hook_enter(t);
+	m.known = false;
+	if (!m.outer) {
+		if (old)
+			(void)misuse_stranger_gone(old);
+		return m;
+	}
+	m.known = old && recorder_take(t, old, &m.was);
+	if (old && UNLIKELY(!m.known || !misuse_matches(m.was.family, SNAP_FAMILY_REALLOC)))
+		recorder_misused(t, old, m.known ? &m.was : NULL, SNAP_FAMILY_REALLOC, frame);
+	return m;
+}
+
+/* After it. `gone`: if it answered NULL, the old block was freed nevertheless. */
+static ALWAYS_INLINE void *hook_moved(struct tls *t, struct hook_moving *m, void *old, void *now, size_t size,
+                                      bool gone, const void *frame)
+{
+	if (!m->outer) {
+		hook_unseen(now);
+		return now;
+	}
+	if (now || gone) {
+		if (m->known)
+			recorder_freed(t, old, &m->was, frame);
+	} else if (m->known) {
+		recorder_restore(t, old, &m->was); /* failed: the old block lives on */
+	} else if (old) {
+		hook_unseen(old);
+	}
+	return hook_malloced(t, true, now, size, frame);
+}

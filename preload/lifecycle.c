@@ -4,7 +4,6 @@
  * Two steps, because other libraries allocate before our constructor runs: start.c makes the recorder usable at the first
  * hook; the constructor adds what needs a complete libc (signals, events, the helper, fork handlers).
  */
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +16,7 @@
 #include "dump.h"
 #include "finish.h"
 #include "helper.h"
+#include "hook_other.h"
 #include "hook_signal.h"
 #include "hook_thread.h"
 #include "live.h"
@@ -52,38 +52,9 @@ static void say_start(const struct config *config, const char *unwind, const cha
 
 	say("version " PERFPROBE_VERSION, NULL);
 	say("cpu engine ", cpu->name, *cpu->why ? ": " : "", cpu->why, NULL);
-	say("heap ", config->text[CONFIG_HEAP], ", stacks by ", unwind, *unwind_why ? ": " : "", unwind_why, NULL);
+	say("heap ", config->text[CONFIG_HEAP], dump_heap_note(), ", stacks by ", unwind, *unwind_why ? ": " : "",
+	    unwind_why, NULL);
 	say_options(config);
-}
-
-/* Another library's malloc before ours, or the program's own: what it gives out passes us by. An address tells nothing (a
- * program that is not position-independent has its own for every function), so it is tried: under the guard our hook counts a
- * nested call. */
-static void look_for_other_malloc(const struct config *config)
-{
-	_Atomic uint64_t *nested = &losses_count[LOSS_HEAP_NESTED];
-	uint64_t begin = load_relaxed(nested), before;
-	void *program, *(*found)(size_t) = NULL, *block;
-	bool ours;
-
-	if (config->heap == HEAP_OFF)
-		return;
-	program = dlopen(NULL, RTLD_LAZY); /* RTLD_DEFAULT would begin with ourselves: we are linked -Bsymbolic */
-	if (program)
-		*(void **)&found = dlsym(program, "malloc");
-	before = load_relaxed(nested);
-	block = found ? found(1) : NULL;
-	ours = load_relaxed(nested) != before;
-	if (ours)
-		free(block);          /* by the hook, as it came: misuse.c keeps account of nested blocks */
-	store_relaxed(nested, begin); /* what was counted meanwhile is our own doing */
-	if (ours || !found)
-		return;
-	loss_add(LOSS_HEAP_FOREIGN, 1); /* and one byte stays with the other */
-	say("the program's malloc is another library's, or its own: its heap is not recorded (of several libraries in "
-	    "LD_PRELOAD, "
-	    "libperfprobe.so must stand first)",
-	    NULL);
 }
 
 static void on_first_sample(void)
@@ -115,7 +86,7 @@ static CONSTRUCTOR(101) void start(void)
 	(void)modules_scan();
 	if (!t->thread)
 		(void)threads_attach(t, 0, 0); /* a failure is counted there */
-	look_for_other_malloc(config);
+	hook_other_init(config);
 	hook_thread_init();
 	sampler_init(config);
 	sampler_on_first_sample(on_first_sample);

@@ -43,6 +43,9 @@ void misuse_stranger(const void *address);
 /* It is freed. False if it is none. */
 bool misuse_stranger_gone(const void *address);
 
+/* There are strangers that nobody told of: from now on an unknown address says nothing. */
+void misuse_unsure(void);
+
 /* True while stacks of frees are taken whole: PERFPROBE_FREE_STACKS, or one of a stack's blocks was freed twice. */
 extern _Atomic bool misuse_watching HIDDEN;
 NOINLINE void misuse_freed_watched(struct thread *th, const void *address, uint32_t stack, const void *frame);

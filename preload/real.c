@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "lock.h"
+#include "objects.h"
 #include "os_linux.h"
 #include "say.h"
 
@@ -21,6 +22,8 @@ enum need { OPTIONAL, REQUIRED };
 
 struct real real;
 _Atomic int real_state_ = UNKNOWN;
+bool real_behind = true;
+struct real_front real_front;
 
 static pid_t looker; /* the thread that looks up; valid while LOOKING */
 
@@ -38,7 +41,7 @@ extern const char __ehdr_start[] HIDDEN, _end[] HIDDEN;
 
 static void *find(const char *name, enum need need)
 {
-	void *at = dlsym(RTLD_NEXT, name);
+	void *at = objects_define(name) ? dlsym(RTLD_NEXT, name) : NULL;
 
 	if ((uintptr_t)at >= (uintptr_t)__ehdr_start && (uintptr_t)at < (uintptr_t)_end)
 		at = NULL; /* ourselves again: the library was given twice, or found under another name */

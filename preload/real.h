@@ -29,6 +29,14 @@ static inline bool real_ready(void)
 	return LIKELY(load_acquire(&real_state_) == 2) || real_resolve();
 }
 
+/* Is our malloc not the program's, or not known to be? Then what libc builds on malloc must not be built on real.malloc. */
+extern bool real_behind HIDDEN;
+/* The program's own, where its malloc does not come by ours; else NULL. Set at start-up (hook_other.c). */
+extern struct real_front {
+	void (*free)(void *ptr);
+	void *(*realloc)(void *old, size_t size); /* only where it is recorded */
+} real_front HIDDEN;
+
 /* Zeroed memory, aligned to `align` (a power of two); NULL when the system has none. */
 void *bootstrap_alloc(size_t align, size_t size) HIDDEN;
 static ALWAYS_INLINE bool bootstrap_owns(const void *at);

@@ -48,6 +48,11 @@ void recorder_init(const struct config *config)
 	misuse_init(config);
 }
 
+void recorder_heap_off(void)
+{
+	recorder_mode = HEAP_OFF;
+}
+
 void recorder_tick(uint64_t now_ns)
 {
 	store_relaxed(&tenths, (uint32_t)((now_ns - start_ns) / (NS_PER_S / 10)));

@@ -14,6 +14,9 @@ enum { RECORDER_COUNT_SCALE = 65536 }; /* unit of counts in sampled mode: 1/6553
 
 void recorder_init(const struct config *config); /* [init] */
 
+/* At start-up: blocks cannot be followed in this process. */
+void recorder_heap_off(void);
+
 extern enum config_heap recorder_mode HIDDEN; /* HEAP_OFF until recorder_init() */
 
 /* Must recorder_alloc() be told of a new block of `size` bytes? To be asked once for each, by every hook. */

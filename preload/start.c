@@ -1,12 +1,12 @@
 #include "start.h"
 
-#include <dlfcn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <unistd.h>
 
 #include "dump.h"
 #include "live_keep.h"
+#include "objects.h"
 #include "real.h"
 #include "recorder.h"
 #include "say.h"
@@ -45,9 +45,9 @@ static const char *find_passive_reason(void)
 {
 	if (under_valgrind())
 		return "the program runs under valgrind, which replaces the allocator and simulates the processor";
-	if (dlsym(RTLD_DEFAULT, "__asan_init"))
+	if (objects_define("__asan_init"))
 		return "the program is built with AddressSanitizer, which tracks allocations itself";
-	if (dlsym(RTLD_DEFAULT, "__tsan_init"))
+	if (objects_define("__tsan_init"))
 		return "the program is built with ThreadSanitizer, which replaces the allocator itself";
 	return NULL;
 }

@@ -1,5 +1,6 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known sizes spin ends forks churn unwinding hostile_memory hostile_process hostile_signals hostile_limits)
+foreach(victim known sizes spin ends forks churn unwinding hostile_memory hostile_process hostile_signals hostile_limits
+        allocators)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
@@ -8,6 +9,23 @@ endforeach()
 add_library(victim_hostile_plugin MODULE victims/hostile_plugin.c)
 target_compile_options(victim_hostile_plugin PRIVATE -O2 -g -fno-builtin-malloc)
 set_target_properties(victim_hostile_plugin PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+# Where the allocators are installed, programs that are linked with them.
+foreach(allocator jemalloc:libjemalloc.so.2 tcmalloc:libtcmalloc_minimal.so.4 mimalloc:libmimalloc.so.2)
+  string(REPLACE ":" ";" pair ${allocator})
+  list(GET pair 0 name)
+  list(GET pair 1 file)
+  find_library(ALLOCATOR_${name} NAMES ${file})
+  if(ALLOCATOR_${name})
+    foreach(victim known allocators)
+      add_executable(victim_${victim}_${name} victims/${victim}.c)
+      target_compile_definitions(victim_${victim}_${name} PRIVATE _GNU_SOURCE)
+      target_compile_options(victim_${victim}_${name} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
+      target_link_options(victim_${victim}_${name} PRIVATE -Wl,--no-as-needed)
+      target_link_libraries(victim_${victim}_${name} PRIVATE ${ALLOCATOR_${name}})
+      set_target_properties(victim_${victim}_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+    endforeach()
+  endif()
+endforeach()
 
 # Victims in C++, compiled by the command: the project itself has no C++.
 find_program(CXX_FOR_VICTIMS g++)

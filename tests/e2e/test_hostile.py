@@ -335,27 +335,3 @@ def test_programs_with_rights_of_another_user(tmp_path, program):
     done = run([directory / "setuid"], environment(directory), NOBODY)
     assert (done.returncode, done.stdout) == (expected.returncode, expected.stdout) == (3, "done\n")
     assert snapshots(directory) == []
-
-
-@pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("other", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
-def test_beside_other_allocators(tmp_path, other, first):
-    path = f"/usr/lib/x86_64-linux-gnu/{other}"
-    if not os.path.exists(path):
-        pytest.skip(f"no {other}")
-    preload = f"{LIBRARY}:{path}" if first else f"{path}:{LIBRARY}"
-    done = run([VICTIMS / "victim_known", "portable"], {**environment(tmp_path, **FULL), "LD_PRELOAD": preload})
-    path = one(tmp_path)
-    assert done.returncode == 0
-    if not first:
-        assert re.fullmatch("perfprobe: the program's malloc is another library's.*\n", done.stderr)
-        assert info(path)["lost"]["heap.own_allocator"] == 1
-        return
-    assert done.stderr == "" and info(path)["lost"]["heap.own_allocator"] == 0
-    figures = {m: by_function(path, m) for m in ("alloc-count", "alloc", "live-count", "live")}
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 9
-    for name, *expected in lines:
-        if name == "shrunk_to_nothing":  # realloc(p, 0) is this allocator's own business
-            continue
-        assert [figures[m].get(name, 0) for m in figures] == [int(e) for e in expected], name

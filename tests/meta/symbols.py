@@ -34,7 +34,7 @@ def dynamic_symbols():
 
 
 def main():
-    hooks = set(re.findall(r"^HOOK\(\w+,[^,]+, *(\w+),", tree.read("preload/hooks.def"), re.M))
+    hooks = set(re.findall(r"^HOOK\(\w+,[^,]+, *(\w+),", tree.read("preload/hooks.def") + tree.read("preload/hooks_alloc.def"), re.M))
     allowed = table("tests/meta/symbols_allowed.txt")
     exported, undefined = dynamic_symbols()
     problems = [f"hooks.def names {n}, but the library does not export it" for n in sorted(hooks - exported)]

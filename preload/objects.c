@@ -1,0 +1,138 @@
+/*
+ * objects.c - names are found by the DT_GNU_HASH table (its layout: Drepper, "How to write shared libraries"). An object that
+ * has none, or none at all like the vdso of some kernels, has no functions for us.
+ */
+#include "objects.h"
+
+#include <string.h>
+
+#include "compiler.h"
+
+/* This very library: made by the linker. */
+extern const char __ehdr_start[] HIDDEN;
+extern HIDDEN ElfW(Dyn) _DYNAMIC[];
+
+/* glibc has added the base to the addresses of a writable dynamic section. */
+static uintptr_t address_in(const struct object *o, uintptr_t value)
+{
+	return value < o->base ? value + o->base : value;
+}
+
+static bool read_dynamic(struct object *o, const ElfW(Dyn) * dynamic)
+{
+	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+		uintptr_t at = address_in(o, dynamic->d_un.d_ptr);
+
+		switch (dynamic->d_tag) {
+		case DT_SYMTAB:
+			o->symbols = (void *)at;
+			break;
+		case DT_STRTAB:
+			o->names = (const char *)at;
+			break;
+		case DT_GNU_HASH:
+			o->hash = (const void *)at;
+			break;
+		case DT_RELA:
+			o->data = (const void *)at;
+			break;
+		case DT_RELASZ:
+			o->data_count = dynamic->d_un.d_val / sizeof(*o->data);
+			break;
+		case DT_JMPREL:
+			o->calls = (const void *)at;
+			break;
+		case DT_PLTRELSZ:
+			o->call_count = dynamic->d_un.d_val / sizeof(*o->calls);
+			break;
+		default:
+			break;
+		}
+	}
+	return o->symbols && o->names;
+}
+
+bool object_read(struct object *o, const struct dl_phdr_info *info)
+{
+	const ElfW(Dyn) *dynamic = NULL;
+
+	memset(o, 0, sizeof(*o));
+	o->base = info->dlpi_addr;
+	o->phdr = info->dlpi_phdr;
+	o->phdr_count = info->dlpi_phnum;
+	o->path = info->dlpi_name;
+	for (unsigned i = 0; i < o->phdr_count; i++)
+		if (o->phdr[i].p_type == PT_DYNAMIC)
+			dynamic = (const void *)(o->base + o->phdr[i].p_vaddr);
+	return read_dynamic(o, dynamic);
+}
+
+bool object_holds(const struct object *o, uintptr_t address)
+{
+	for (unsigned i = 0; i < o->phdr_count; i++)
+		if (o->phdr[i].p_type == PT_LOAD && address - o->base - o->phdr[i].p_vaddr < o->phdr[i].p_memsz)
+			return true;
+	return false;
+}
+
+bool object_is_ours(const struct object *o)
+{
+	return object_holds(o, (uintptr_t)__ehdr_start);
+}
+
+static uint32_t gnu_hash(const char *name)
+{
+	uint32_t h = 5381;
+
+	for (; *name; name++)
+		h = h * 33 + (unsigned char)*name;
+	return h;
+}
+
+ElfW(Sym) * object_function(const struct object *o, const char *name)
+{
+	uint32_t buckets, first, words, shift, hash = gnu_hash(name), i;
+	const ElfW(Addr) * bloom;
+	const uint32_t *bucket, *chain;
+	ElfW(Addr) word;
+
+	if (!o->hash)
+		return NULL;
+	buckets = o->hash[0];
+	first = o->hash[1];
+	words = o->hash[2];
+	shift = o->hash[3];
+	if (!buckets || !words)
+		return NULL;
+	bloom = (const void *)(o->hash + 4);
+	bucket = (const void *)(bloom + words);
+	chain = bucket + buckets;
+	word = bloom[hash / 64 % words];
+	if (!(word >> hash % 64 & word >> (hash >> shift) % 64 & 1))
+		return NULL;
+	i = bucket[hash % buckets];
+	if (i < first)
+		return NULL;
+	for (;; i++) {
+		uint32_t other = chain[i - first];
+		ElfW(Sym) *s = &o->symbols[i];
+
+		if ((other | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(s->st_info) == STT_FUNC &&
+		    strcmp(o->names + s->st_name, name) == 0)
+			return s;
+		if (other & 1)
+			return NULL;
+	}
+}
+
+/* Not by dl_iterate_phdr(): a sanitizer's is in front of libc's, and not ready yet. */
+bool objects_define(const char *name)
+{
+	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
+		struct object o = { .base = map->l_addr };
+
+		if (map->l_ld != _DYNAMIC && read_dynamic(&o, map->l_ld) && object_function(&o, name))
+			return true;
+	}
+	return false;
+}

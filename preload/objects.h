@@ -1,0 +1,32 @@
+/* Loaded objects as the loader sees them: their symbols and references, without a look-up that can fail.
+ * dlsym() of a name that is not there leaves an error for the program's next dlerror(), and frees it by the program's own
+ * malloc at a moment that nobody expects.
+ * Context    start-up. */
+#pragma once
+#include <link.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct object {
+	uintptr_t base;
+	const ElfW(Phdr) * phdr;
+	unsigned phdr_count;
+	const char *path;
+	ElfW(Sym) * symbols;
+	const char *names;
+	const uint32_t *hash; /* DT_GNU_HASH */
+	const ElfW(Rela) * data, *calls;
+	size_t data_count, call_count;
+};
+
+/* False: it has no symbols. */
+bool object_read(struct object *ret_object, const struct dl_phdr_info *info);
+/* Is the address in one of its segments? */
+bool object_holds(const struct object *o, uintptr_t address);
+bool object_is_ours(const struct object *o);
+/* The object's own function of this name; NULL: it has none. Versions are not looked at. */
+ElfW(Sym) * object_function(const struct object *o, const char *name);
+
+/* Does any object but ours define the function? While no other thread loads libraries: at the process's first allocation. */
+bool objects_define(const char *name);
