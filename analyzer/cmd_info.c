@@ -125,6 +125,33 @@ static void json_totals(struct json *j, const struct model *m)
 	json_object_end(j);
 }
 
+static void json_marks(struct json *j, const struct model *m)
+{
+	uint64_t live = 0;
+
+	for (size_t i = 0; i < m->mmap_count; i++)
+		live += m->mmap[i].alloc_bytes;
+	json_key(j, "mmap");
+	json_object_begin(j);
+	json_key_bool(j, "recorded", m->mmap_recorded);
+	json_key_u64(j, "live_bytes", live);
+	json_key_u64(j, "mapped_bytes", m->mmap_bytes);
+	json_key_u64(j, "unmapped_bytes", m->munmap_bytes);
+	json_key_u64(j, "peak_bytes", m->mmap_peak_bytes);
+	json_key_u64(j, "peak_ns", m->mmap_peak_ns);
+	json_object_end(j);
+	json_key(j, "marks");
+	json_array_begin(j);
+	for (size_t i = 0; i < m->mark_count; i++) {
+		json_object_begin(j);
+		json_key_u64(j, "time_ns", m->marks[i].time_ns);
+		json_key_u64(j, "tid", m->threads[m->marks[i].thread].tid);
+		json_key_string(j, "name", m->marks[i].name);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
 static void json_modules(struct json *j, const struct model *m, struct symbolizer *symbols)
 {
 	json_key(j, "modules");
@@ -207,6 +234,7 @@ static int info_json(const struct model *m, struct symbolizer *symbols, struct b
 	json_key_u64(&j, "end_wall_ns", m->end_wall_ns);
 	json_engines(&j, m);
 	json_totals(&j, m);
+	json_marks(&j, m);
 	json_modules(&j, m, symbols);
 	json_threads(&j, m);
 	json_options(&j, m);
@@ -374,6 +402,39 @@ static void text_modules(const struct view *v, const struct model *m, struct sym
 	}
 }
 
+static void text_mmap(const struct view *v, const struct model *m)
+{
+	uint64_t live = 0;
+	char a[32], b[32];
+
+	if (!m->mmap_recorded)
+		return;
+	for (size_t i = 0; i < m->mmap_count; i++)
+		live += m->mmap[i].alloc_bytes;
+	row(v, "mmap");
+	buf_printf(v->out, "mapped %s; peak %s\n", units_print_bytes(a, sizeof(a), live),
+	           units_print_bytes(b, sizeof(b), m->mmap_peak_bytes));
+}
+
+static void text_marks(const struct view *v, const struct model *m)
+{
+	enum { MOST = 20 };
+	char text[32];
+
+	for (size_t i = m->mark_count > MOST ? m->mark_count - MOST : 0; i < m->mark_count; i++) {
+		const struct model_mark *k = &m->marks[i];
+
+		row(v, i == 0 || i + MOST == m->mark_count ? "marks" : "");
+		buf_printf(v->out, "%10s  ",
+		           units_print_duration(text, sizeof(text),
+		                                k->time_ns > m->start_ns ? k->time_ns - m->start_ns : 0));
+		view_text(v, VIEW_PLAIN, k->name);
+		buf_add_char(v->out, '\n');
+	}
+	if (m->mark_count > MOST)
+		buf_printf(v->out, "%10s... and %zu before (--json lists all)\n", "", m->mark_count - MOST);
+}
+
 static void text_options(const struct view *v, const struct model *m)
 {
 	size_t told = 0;
@@ -403,6 +464,8 @@ static int info_text(const struct model *m, struct symbolizer *symbols, const st
 	text_when(v, m);
 	text_cpu(v, m);
 	text_heap(v, m);
+	text_mmap(v, m);
+	text_marks(v, m);
 	text_options(v, m);
 	text_threads(v, m);
 	text_modules(v, m, symbols);

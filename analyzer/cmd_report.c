@@ -21,7 +21,8 @@ static const struct cli_option option_table[] = {
 	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
 	  offsetof(struct options, output) },
 	{ "metric", 'm', CLI_STRING, "M",
-	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked (default: cpu if sampled, else "
+	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, mmap (default: cpu if sampled, "
+	  "else "
 	  "live)",
 	  offsetof(struct options, metric) },
 	{ "top", 'n', CLI_U64, "N", "only the largest N stacks (and functions, in text)",

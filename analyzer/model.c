@@ -80,6 +80,23 @@ static void check_misuse(const struct model *m)
 	}
 }
 
+static void check_marks(const struct model *m)
+{
+	for (size_t i = 0; i < m->mark_count; i++) {
+		assert(m->marks[i].name && m->marks[i].thread < m->thread_count);
+		assert(i == 0 || m->marks[i - 1].time_ns <= m->marks[i].time_ns);
+	}
+}
+
+static void check_mmap(const struct model *m)
+{
+	assert(m->mmap_recorded || m->mmap_count == 0);
+	for (size_t i = 0; i < m->mmap_count; i++) {
+		assert(m->mmap[i].stack <= m->node_count && m->mmap[i].alloc_count >= 1);
+		assert(i == 0 || m->mmap[i - 1].stack < m->mmap[i].stack);
+	}
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
@@ -99,4 +116,6 @@ void model_check(const struct model *m)
 	check_heap(m);
 	check_cpu(m);
 	check_misuse(m);
+	check_marks(m);
+	check_mmap(m);
 }

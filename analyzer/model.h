@@ -65,6 +65,12 @@ struct model_misuse {
 	uint64_t count, address, bytes, time_ns;
 };
 
+struct model_mark {
+	uint64_t time_ns;
+	uint32_t thread;
+	const char *name;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -91,6 +97,13 @@ struct model {
 	struct model_sample *samples; /* sorted by time; contained in cpu */
 	struct model_misuse *misuse;  /* in the order of their first times */
 	size_t misuse_count;
+	struct model_mark *marks; /* sorted by time */
+	size_t mark_count;
+	bool mmap_recorded;
+	uint64_t mmap_bytes, munmap_bytes, mmap_peak_bytes, mmap_peak_ns;
+	struct model_heap_row
+	        *mmap; /* sorted by stack; what is mapped stands in alloc_count (ranges) and alloc_bytes */
+	size_t mmap_count;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

@@ -87,6 +87,13 @@ struct amount {
 	double count;
 };
 
+/* What the metric is of: blocks, or mappings. */
+static const struct model_heap_row *heap_rows(const struct model *m, enum profile_metric metric, size_t *ret_count)
+{
+	*ret_count = metric == METRIC_MMAP ? m->mmap_count : m->heap_count;
+	return metric == METRIC_MMAP ? m->mmap : m->heap;
+}
+
 static struct amount heap_amount(const struct model_heap_row *r, enum profile_metric metric)
 {
 	switch (metric) {
@@ -100,6 +107,7 @@ static struct amount heap_amount(const struct model_heap_row *r, enum profile_me
 	case METRIC_LIVE:
 	case METRIC_LIVE_COUNT:
 	case METRIC_LEAKED:
+	case METRIC_MMAP:
 	case METRIC_CPU:
 	case METRIC_WALL:
 	case METRIC_COUNT:
@@ -163,14 +171,16 @@ static int name_unknown(struct build *b)
 static int name_nodes(struct build *b)
 {
 	const struct model *m = b->m;
+	size_t rows;
+	const struct model_heap_row *heap = heap_rows(m, b->metric, &rows);
 	int rc = 0;
 
 	if (is_cpu(b->metric)) {
 		for (size_t i = 0; i < m->cpu_count; i++)
 			b->used[m->cpu[i].stack] |= m->cpu[i].samples > 0;
 	} else {
-		for (size_t i = 0; i < m->heap_count; i++)
-			b->used[m->heap[i].stack] |= has_amount(heap_amount(&m->heap[i], b->metric));
+		for (size_t i = 0; i < rows; i++)
+			b->used[heap[i].stack] |= has_amount(heap_amount(&heap[i], b->metric));
 	}
 	for (size_t id = m->node_count; id > 0; id--)
 		if (b->used[id])
@@ -188,6 +198,8 @@ static int check_size(struct build *b)
 {
 	const struct model *m = b->m;
 	uint64_t refs = 0;
+	size_t rows;
+	const struct model_heap_row *heap = heap_rows(m, b->metric, &rows);
 
 	for (size_t id = 1; id <= m->node_count; id++) {
 		uint32_t parent = m->nodes[id - 1].parent;
@@ -201,9 +213,9 @@ static int check_size(struct build *b)
 		for (size_t i = 0; i < m->sample_count; i++)
 			refs += b->spans[m->samples[i].stack].depth;
 	} else {
-		for (size_t i = 0; i < m->heap_count; i++)
-			if (has_amount(heap_amount(&m->heap[i], b->metric)))
-				refs += b->spans[m->heap[i].stack].depth;
+		for (size_t i = 0; i < rows; i++)
+			if (has_amount(heap_amount(&heap[i], b->metric)))
+				refs += b->spans[heap[i].stack].depth;
 	}
 	return refs <= PROFILE_MAX_REFS ? 0 : -E2BIG;
 }
@@ -245,8 +257,11 @@ static int64_t add_row(struct build *b, uint32_t stack, uint32_t thread, struct 
 
 static int add_heap(struct build *b)
 {
-	for (size_t i = 0; i < b->m->heap_count; i++) {
-		const struct model_heap_row *r = &b->m->heap[i];
+	size_t rows;
+	const struct model_heap_row *heap = heap_rows(b->m, b->metric, &rows);
+
+	for (size_t i = 0; i < rows; i++) {
+		const struct model_heap_row *r = &heap[i];
 		struct amount a = heap_amount(r, b->metric);
 
 		if (has_amount(a)) {
@@ -355,7 +370,9 @@ static int check_recorded(const struct model *m, enum profile_metric metric, str
 			               "recorded wall-clock time, not CPU time (--metric wall shows it)");
 		return 0;
 	}
-	if (m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)
+	if (metric == METRIC_MMAP && !m->mmap_recorded)
+		return err_set(err, -ENODATA, "recorded without mappings (PERFPROBE_MMAP=on records them)");
+	if (metric != METRIC_MMAP && m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)
 		return err_set(err, -ENODATA, "recorded without the heap (PERFPROBE_HEAP=sampled or full records it)");
 	return 0;
 }

@@ -22,7 +22,8 @@ struct symbolizer;
 	X(ALLOC_COUNT, "alloc-count", "allocations", "allocations")       \
 	X(PEAK, "peak", "bytes", "bytes live at the peak")                \
 	X(TEMPORARY, "temporary", "allocations", "temporary allocations") \
-	X(LEAKED, "leaked", "bytes", "bytes not freed")
+	X(LEAKED, "leaked", "bytes", "bytes not freed")                   \
+	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")
 
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,

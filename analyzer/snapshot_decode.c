@@ -475,6 +475,76 @@ static int decode_misuse(struct decode *d)
 	return 0;
 }
 
+static int decode_marks(struct decode *d)
+{
+	struct model_mark *marks;
+	uint64_t time = 0;
+	void *rows;
+	size_t n;
+	int rc = table(d, "marks", 3, sizeof(struct model_mark), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	marks = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t step = cursor_varint(&d->c), thread = cursor_varint(&d->c);
+
+		if (!read_text(d, &marks[i].name))
+			return no_memory(d);
+		if (d->c.bad || __builtin_add_overflow(time, step, &time))
+			return cut_short(d);
+		if (thread >= d->m->thread_count)
+			return bad_thread(d, i, thread);
+		marks[i].time_ns = time;
+		marks[i].thread = (uint32_t)thread;
+	}
+	d->m->marks = marks;
+	d->m->mark_count = n;
+	return 0;
+}
+
+static int decode_mmap(struct decode *d)
+{
+	struct model *m = d->m;
+	uint64_t recorded = cursor_varint(&d->c), stack = 0, sum = 0;
+	struct model_heap_row *out;
+	void *rows;
+	size_t n;
+	int rc;
+
+	m->mmap_bytes = cursor_varint(&d->c);
+	m->munmap_bytes = cursor_varint(&d->c);
+	m->mmap_peak_bytes = cursor_varint(&d->c);
+	m->mmap_peak_ns = cursor_varint(&d->c);
+	rc = table(d, "rows", 3, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
+	if (rc < 0)
+		return rc;
+	if (recorded > 1 || (!recorded && n))
+		return err_set(d->err, -EPROTO, "says %llu for \"recorded\" and has %zu rows",
+		               (unsigned long long)recorded, n);
+	out = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t step = cursor_varint(&d->c), ranges = cursor_varint(&d->c), bytes = cursor_varint(&d->c);
+
+		if (d->c.bad)
+			return cut_short(d);
+		if (__builtin_add_overflow(stack, step, &stack) || stack > m->node_count)
+			return err_set(d->err, -EPROTO, "row %zu names a stack beyond %zu", i + 1, m->node_count);
+		if (i > 0 && step == 0)
+			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
+		if (!ranges || bytes > INT64_MAX - sum)
+			return err_set(d->err, -EPROTO, "row %zu counts nothing, or more than 63 bits", i + 1);
+		sum += bytes;
+		out[i] = (struct model_heap_row){ .stack = (uint32_t)stack,
+			                          .alloc_count = (double)ranges,
+			                          .alloc_bytes = bytes };
+	}
+	m->mmap_recorded = recorded == 1;
+	m->mmap = out;
+	m->mmap_count = n;
+	return 0;
+}
+
 int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model *m, struct err *err)
 {
 	struct decode d = { { raw, raw + bytes, false }, m, err };
@@ -500,6 +570,10 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_samples(&d);
 	case SNAP_MISUSE:
 		return decode_misuse(&d);
+	case SNAP_MARKS:
+		return decode_marks(&d);
+	case SNAP_MMAP:
+		return decode_mmap(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

@@ -16,14 +16,18 @@
 #include "dump.h"
 #include "finish.h"
 #include "helper.h"
+#include "hook_map.h"
 #include "hook_other.h"
 #include "hook_signal.h"
 #include "hook_thread.h"
 #include "live.h"
 #include "live_keep.h"
 #include "losses.h"
+#include "mappings.h"
+#include "marks.h"
 #include "modules.h"
 #include "os_linux.h"
+#include "pools.h"
 #include "preload_env.h"
 #include "real.h"
 #include "recorder.h"
@@ -102,6 +106,7 @@ static CONSTRUCTOR(101) void start(void)
 	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
+	hook_map_init(config);
 	if (config->verbose)
 		say_start(config, unwind, why);
 	guard_leave(t, GUARD_ALLOC);
@@ -127,6 +132,8 @@ static void fork_prepare(void)
 	sampler_fork_prepare(t);
 	t->fork_guard = guard_enter(t, GUARD_TABLE);
 	quiet = threads_fork_prepare();
+	mappings_fork_prepare();
+	pools_fork_prepare();
 	allocs_fork_prepare();
 	stacks_fork_prepare();
 	if (quiet && start_config()->follow & FOLLOW_FORK && state_get() > STATE_OFF)
@@ -140,6 +147,8 @@ static void fork_parent(void)
 	live_fork_parent();
 	stacks_fork_done();
 	allocs_fork_done();
+	pools_fork_done();
+	mappings_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	threads_fork_parent();
@@ -154,6 +163,8 @@ static void fork_child(void)
 
 	stacks_fork_done();
 	allocs_fork_child();
+	pools_fork_done();
+	mappings_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child();
@@ -163,6 +174,7 @@ static void fork_child(void)
 	losses_reset();
 	recorder_fork_child();
 	modules_fork_child();
+	marks_fork_child();
 	dump_fork_child();
 	helper_fork_child();
 	finish_fork_child(follow);

@@ -37,6 +37,12 @@ extern struct real_front {
 	void *(*realloc)(void *old, size_t size); /* only where it is recorded */
 } real_front HIDDEN;
 
+/* Is `real` filled in? Without looking it up. */
+static inline bool real_known(void)
+{
+	return load_acquire(&real_state_) == 2; /* pairs with the release in real_resolve */
+}
+
 /* Zeroed memory, aligned to `align` (a power of two); NULL when the system has none. */
 void *bootstrap_alloc(size_t align, size_t size) HIDDEN;
 static ALWAYS_INLINE bool bootstrap_owns(const void *at);

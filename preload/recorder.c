@@ -14,9 +14,11 @@
 
 #include "compiler.h"
 #include "losses.h"
+#include "mappings.h"
 #include "misuse.h"
 #include "os_linux.h"
 #include "poisson.h"
+#include "pools.h"
 #include "samples.h"
 #include "threads.h"
 #include "unwind.h"
@@ -189,20 +191,26 @@ static void table_leave(struct tls *t, struct thread *th)
 		samples_flush(t, th);
 }
 
+/* `pool`: that gives the block out; NULL: the heap. */
 static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
-                                 enum snap_family family, const void *frame)
+                                 enum snap_family family, const void *pool, const void *frame)
 {
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
 	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .family = family }, was;
-	bool replaced;
+	bool replaced, stored;
 
 	if (!guard_enter(t, GUARD_TABLE)) {
 		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
-		misuse_stranger(address);
+		if (!pool)
+			misuse_stranger(address);
 		return;
 	}
 	block.stack = capture_stack(&th->capture, &start);
-	if (allocs_put(address, &block, &was, &replaced)) {
+	if (pool)
+		stored = pools_put(pool, address, &block, &was, &replaced);
+	else
+		stored = allocs_put(address, &block, &was, &replaced);
+	if (stored) {
 		if (replaced) {
 			loss_add(LOSS_HEAP_REUSED, 1);
 			count_free(th, &was, false);
@@ -210,7 +218,8 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 		count_alloc(th, &block);
 	} else {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		misuse_stranger(address);
+		if (!pool)
+			misuse_stranger(address);
 	}
 	th->last_alloc = address;
 	th->last_seq = t->allocs;
@@ -241,9 +250,104 @@ void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_f
 		return;
 	}
 	if (recorder_mode == HEAP_FULL || draw(t, th, size))
-		store_block(t, th, address, size, family, frame);
+		store_block(t, th, address, size, family, NULL, frame);
 	threads_leave(t, th);
 }
+
+/* ---- pools -------------------------------------------------------------------------------------------------------- */
+
+void recorder_pool_alloc(struct tls *t, const void *pool, const void *address, size_t size, const void *frame)
+{
+	struct thread *th = threads_enter(t);
+
+	if (UNLIKELY(!th)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	if (recorder_mode == HEAP_FULL || draw(t, th, size))
+		store_block(t, th, address, size, SNAP_FAMILY_POOL, pool, frame);
+	threads_leave(t, th);
+}
+
+void recorder_pool_free(struct tls *t, const void *pool, const void *address)
+{
+	struct thread *th = threads_enter(t);
+	struct block block;
+
+	if (UNLIKELY(!th)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	if (guard_enter(t, GUARD_TABLE)) {
+		if (pools_take(pool, address, &block))
+			count_free(th, &block, th->last_alloc == address && th->last_seq == t->allocs);
+		table_leave(t, th);
+	}
+	threads_leave(t, th);
+}
+
+void recorder_pool_destroy(struct tls *t, const void *pool)
+{
+	struct thread *th = threads_enter(t);
+	struct block block;
+
+	if (UNLIKELY(!th)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	/* One at a time: a pool may have very many, and a CPU sample waits for table_leave(). */
+	for (bool more = true; more && guard_enter(t, GUARD_TABLE);) {
+		more = pools_take_any(pool, &block);
+		if (more)
+			count_free(th, &block, false);
+		table_leave(t, th);
+	}
+	threads_leave(t, th);
+}
+
+void recorder_pool_memory(struct tls *t, const void *address)
+{
+	struct thread *th = threads_enter(t);
+	struct block block;
+
+	if (UNLIKELY(!th))
+		return;
+	if (guard_enter(t, GUARD_TABLE)) {
+		if (allocs_take(address, &block)) {
+			count_free(th, &block, false);
+			misuse_stranger(address); /* its free is right */
+		}
+		table_leave(t, th);
+	}
+	threads_leave(t, th);
+}
+
+/* ---- mappings ----------------------------------------------------------------------------------------------------- */
+
+void recorder_table_leave(struct tls *t)
+{
+	guard_leave(t, GUARD_TABLE);
+	if (t->thread && UNLIKELY(t->thread->deferred_depth))
+		samples_flush(t, t->thread);
+}
+
+void recorder_map(struct tls *t, uintptr_t at, size_t bytes, const void *frame)
+{
+	struct thread *th = threads_enter(t);
+	struct unwind_start start;
+
+	if (UNLIKELY(!th) || !guard_enter(t, GUARD_TABLE)) {
+		loss_add(LOSS_MMAP_UNTRACKED, 1);
+	} else {
+		start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
+		mappings_add(at, bytes, capture_stack(&th->capture, &start));
+		table_leave(t, th);
+	}
+	if (th)
+		threads_leave(t, th);
+}
+
+/* ---- frees -------------------------------------------------------------------------------------------------------- */
 
 /* Is the free of a block that is not known worth a look? Not in sampled mode, where most blocks are not known. */
 static bool all_known(void)
@@ -300,9 +404,7 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 	if (!guard_enter(t, GUARD_TABLE))
 		return false;
 	found = allocs_take(address, ret_block);
-	guard_leave(t, GUARD_TABLE);
-	if (t->thread && UNLIKELY(t->thread->deferred_depth))
-		samples_flush(t, t->thread);
+	recorder_table_leave(t);
 	return found;
 }
 
@@ -333,7 +435,5 @@ void recorder_restore(struct tls *t, const void *address, const struct block *bl
 		return;
 	if (!allocs_put(address, block, &was, &replaced))
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
-	guard_leave(t, GUARD_TABLE);
-	if (t->thread && UNLIKELY(t->thread->deferred_depth))
-		samples_flush(t, t->thread);
+	recorder_table_leave(t);
 }

@@ -43,6 +43,19 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 /* The real realloc failed: the block is still alive. After recorder_take(), instead of recorder_freed(). */
 void recorder_restore(struct tls *t, const void *address, const struct block *block);
 
+/* Blocks that a pool of the program's gives out and takes back (perfprobe.h). recorder_wants() is asked before. */
+void recorder_pool_alloc(struct tls *t, const void *pool, const void *address, size_t size, const void *frame);
+void recorder_pool_free(struct tls *t, const void *pool, const void *address);
+/* All blocks of the pool are gone. */
+void recorder_pool_destroy(struct tls *t, const void *pool);
+/* The heap's block is a pool's memory: what the pool gives out is counted instead. Its free comes as usual. */
+void recorder_pool_memory(struct tls *t, const void *address);
+
+/* The program mapped [at, at + bytes) (mappings.h). */
+void recorder_map(struct tls *t, uintptr_t at, size_t bytes, const void *frame);
+/* Ends what guard_enter(t, GUARD_TABLE) began. */
+void recorder_table_leave(struct tls *t);
+
 /* The calling thread ends: what it held back is added up, its counters join those of ended threads. */
 void recorder_thread_end(struct tls *t);
 

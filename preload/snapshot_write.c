@@ -19,6 +19,8 @@
 
 #include "compiler.h"
 #include "losses.h"
+#include "mappings.h"
+#include "marks.h"
 #include "misuse.h"
 #include "modules.h"
 #include "os_linux.h"
@@ -32,7 +34,7 @@ enum {
 	RAW_BYTES = 16 << 10,
 	OUT_BYTES = 64 << 10,
 	CMDLINE_BYTES = 4096,
-	SECTIONS = 10,
+	SECTIONS = 12,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
 };
 
@@ -574,6 +576,72 @@ static void write_misuse(struct writer *w)
 	section_end(w);
 }
 
+static void write_marks(struct writer *w)
+{
+	uint64_t made = marks_count(), first = made > MARKS_MAX ? made - MARKS_MAX : 0, got = 0, last = 0;
+	uint32_t threads = threads_record_count();
+	struct mark mark;
+
+	section_begin(w, SNAP_MARKS);
+	for (uint64_t i = first; i < made; i++)
+		got += marks_get(i, &mark);
+	number(w, got);
+	for (uint64_t i = first; i < made && got; i++) {
+		if (!marks_get(i, &mark))
+			continue;
+		got--;
+		/* Two threads may have taken number and time in different orders. */
+		number(w, mark.time_ns > last ? mark.time_ns - last : 0);
+		last = mark.time_ns > last ? mark.time_ns : last;
+		number(w, mark.thread < threads ? mark.thread : 0);
+		string(w, mark.name);
+	}
+	for (; got; got--) { /* overwritten since they were counted */
+		number(w, 0);
+		number(w, 0);
+		string(w, "");
+	}
+	section_end(w);
+}
+
+static_assert(sizeof(struct mapping_row) == sizeof(struct record) && offsetof(struct mapping_row, stack) == 0,
+              "a record");
+
+static void write_mmap(struct writer *w)
+{
+	size_t room_rows = mappings_count() + 1024, n = 0, distinct = 0;
+	struct mapping_row *rows = w->about->config->mmap ? os_map(room_rows * sizeof(*rows)) : NULL;
+	struct mappings_totals totals = { 0 };
+	uint64_t last = 0;
+
+	if (rows && !mappings_copy(rows, room_rows, &n, &totals))
+		loss_add(LOSS_MMAP_UNTRACKED, 1);
+	for (size_t i = 0; i < n; i++)
+		rows[i].stack = known_stack(w, (uint32_t)rows[i].stack);
+	sort_records(rows, n);
+	for (size_t i = 0; i < n; i++)
+		distinct += i == 0 || rows[i].stack != rows[i - 1].stack;
+	section_begin(w, SNAP_MMAP);
+	number(w, w->about->config->mmap);
+	number(w, totals.mapped_bytes);
+	number(w, totals.unmapped_bytes);
+	number(w, totals.peak_bytes);
+	number(w, totals.peak_ns);
+	number(w, distinct);
+	for (size_t i = 0; i < n;) {
+		uint64_t stack = rows[i].stack, ranges = 0, bytes = 0;
+
+		for (; i < n && rows[i].stack == stack; i++, ranges++)
+			bytes += rows[i].bytes;
+		number(w, stack - last);
+		last = stack;
+		number(w, ranges);
+		number(w, bytes);
+	}
+	section_end(w);
+	os_unmap(rows, rows ? room_rows * sizeof(*rows) : 0);
+}
+
 static void write_head(struct writer *w)
 {
 	struct {
@@ -600,8 +668,8 @@ static void write_head(struct writer *w)
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SECTIONS])(struct writer *) = {
-		write_info,   write_options, write_losses, write_modules, write_threads,
-		write_stacks, write_heap,    write_cpu,    write_samples, write_misuse,
+		write_info, write_options, write_losses,  write_modules, write_threads, write_stacks,
+		write_heap, write_cpu,     write_samples, write_misuse,  write_marks,   write_mmap,
 	};
 
 	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);

@@ -193,6 +193,37 @@ static void put_misuse(struct put *p, const struct model *m)
 	}
 }
 
+static void put_marks(struct put *p, const struct model *m)
+{
+	uint64_t last = 0;
+
+	put_varint(p, m->mark_count);
+	for (size_t i = 0; i < m->mark_count; i++) {
+		put_varint(p, m->marks[i].time_ns - last);
+		last = m->marks[i].time_ns;
+		put_varint(p, m->marks[i].thread);
+		text(p, m->marks[i].name);
+	}
+}
+
+static void put_mmap(struct put *p, const struct model *m)
+{
+	uint32_t last = 0;
+
+	put_varint(p, m->mmap_recorded);
+	put_varint(p, m->mmap_bytes);
+	put_varint(p, m->munmap_bytes);
+	put_varint(p, m->mmap_peak_bytes);
+	put_varint(p, m->mmap_peak_ns);
+	put_varint(p, m->mmap_count);
+	for (size_t i = 0; i < m->mmap_count; i++) {
+		put_varint(p, m->mmap[i].stack - last);
+		last = m->mmap[i].stack;
+		put_varint(p, (uint64_t)m->mmap[i].alloc_count);
+		put_varint(p, m->mmap[i].alloc_bytes);
+	}
+}
+
 static void put_tables(struct put *p, const struct model *m, enum snap_section_id id)
 {
 	if (id == SNAP_OPTIONS) {
@@ -249,6 +280,12 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 	case SNAP_MISUSE:
 		put_misuse(&p, m);
 		break;
+	case SNAP_MARKS:
+		put_marks(&p, m);
+		break;
+	case SNAP_MMAP:
+		put_mmap(&p, m);
+		break;
 	}
 	assert(!p.full);
 	*ret_bytes = (size_t)(p.at - raw);
@@ -257,17 +294,23 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes)
 {
-	struct raw_section sections[SNAP_MISUSE];
-	uint8_t *raw[SNAP_MISUSE], *file;
+	static const enum snap_section_id ids[] = {
+#define ID(number, name, about) SNAP_##name,
+		SNAP_SECTIONS(ID)
+#undef ID
+	};
+	enum { COUNT = sizeof(ids) / sizeof(ids[0]) };
+	struct raw_section sections[COUNT];
+	uint8_t *raw[COUNT], *file;
 
-	for (unsigned i = 0; i < SNAP_MISUSE; i++) {
+	for (unsigned i = 0; i < COUNT; i++) {
 		sections[i] =
-		        (struct raw_section){ .id = i + 1, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
-		raw[i] = build_section(m, (enum snap_section_id)(i + 1), &sections[i].count);
+		        (struct raw_section){ .id = ids[i], .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
+		raw[i] = build_section(m, ids[i], &sections[i].count);
 		sections[i].bytes = raw[i];
 	}
-	file = build_frame(sections, SNAP_MISUSE, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
-	for (unsigned i = 0; i < SNAP_MISUSE; i++)
+	file = build_frame(sections, COUNT, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
+	for (unsigned i = 0; i < COUNT; i++)
 		free(raw[i]);
 	return file;
 }
@@ -370,6 +413,9 @@ struct model *build_example(void)
 		{ SNAP_MISUSE_NO_BLOCK, 0, SNAP_FAMILY_NEW, SNAP_NO_BLOCK_STACK, 0, 0, 0, 2, 1, 0x7ffc0000, 0,
 		  4000000000 },
 	};
+	static struct model_mark marks[] = { { 1500000000, 0, "warm" }, { 1500000000, 1, "" } };
+	static struct model_heap_row mmap[] = { { .stack = 0, .alloc_count = 1, .alloc_bytes = 4096 },
+		                                { .stack = 4, .alloc_count = 3, .alloc_bytes = 1 << 20 } };
 	static struct model m;
 
 	m = build_empty();
@@ -387,6 +433,15 @@ struct model *build_example(void)
 	m.sample_count = 3;
 	m.misuse = misuse;
 	m.misuse_count = 3;
+	m.marks = marks;
+	m.mark_count = 2;
+	m.mmap_recorded = true;
+	m.mmap_bytes = 3 << 20;
+	m.munmap_bytes = (2 << 20) - 4096;
+	m.mmap_peak_bytes = 2 << 20;
+	m.mmap_peak_ns = 1600000000;
+	m.mmap = mmap;
+	m.mmap_count = 2;
 	return &m;
 }
 
@@ -396,5 +451,10 @@ struct model *build_example_of(uint16_t minor)
 
 	if (minor < 1)
 		m->misuse_count = 0;
+	if (minor < 3) {
+		m->mark_count = m->mmap_count = 0;
+		m->mmap_recorded = false;
+		m->mmap_bytes = m->munmap_bytes = m->mmap_peak_bytes = m->mmap_peak_ns = 0;
+	}
 	return m;
 }

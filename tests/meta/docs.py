@@ -116,7 +116,7 @@ def check_links():
 def check_manuals():
     if not shutil.which("groff"):
         return
-    for name in tree.files(".1", ".7"):
+    for name in tree.files(".1", ".3", ".7"):
         done = subprocess.run(["groff", "-mdoc", "-Tutf8", "-ww", "-z", name], cwd=tree.ROOT, capture_output=True, text=True)
         expect(done.returncode == 0 and not done.stderr, f"{name}: {done.stderr.strip()}")
 

@@ -1,6 +1,6 @@
 """What libperfprobe.so shows and needs.   usage: symbols.py LIBRARY CORE_ARCHIVE
 
-Shows exactly the names of preload/hooks.def and perfprobe_*. Needs libc and its loader only, and of libc only what
+Shows exactly the names of preload/hooks.def and those that preload/perfprobe.h declares. Needs libc and its loader only, and of libc only what
 symbols_allowed.txt names, each with a reason. Its own code (the archive) calls no hooked function by its name: that
 would come back in through our own hook."""
 import fnmatch
@@ -37,9 +37,10 @@ def main():
     hooks = set(re.findall(r"^HOOK\(\w+,[^,]+, *(\w+),", tree.read("preload/hooks.def") + tree.read("preload/hooks_alloc.def"), re.M))
     allowed = table("tests/meta/symbols_allowed.txt")
     exported, undefined = dynamic_symbols()
-    problems = [f"hooks.def names {n}, but the library does not export it" for n in sorted(hooks - exported)]
+    hooks |= set(re.findall(r"^PERFPROBE_WEAK_ extern .*?(perfprobe_1_\w+)\(", tree.read("preload/perfprobe.h"), re.M))
+    problems = [f"the tables name {n}, but the library does not export it" for n in sorted(hooks - exported)]
     problems += [f"the library exports {n}, which no table names" for n in
-                 sorted(exported - hooks) if not n.startswith("perfprobe_")]
+                 sorted(exported - hooks)]
     problems += [f"the library needs {n}: not in symbols_allowed.txt" for n in sorted(undefined)
                  if not any(fnmatch.fnmatchcase(n, pattern) for pattern in allowed)]
     out = subprocess.run(["nm", "-u", ARCHIVE], check=True, capture_output=True, text=True).stdout
