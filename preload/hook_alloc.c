@@ -66,19 +66,6 @@ EXPORT void *calloc(size_t n, size_t size)
 	return hook_malloced(t, outer, real.calloc(n, size), bytes, HOOK_FRAME());
 }
 
-bool hook_forget(struct tls *t, void *ptr, enum snap_family family, const void *frame)
-{
-	if (UNLIKELY(t->deleting == ptr))
-		return false; /* forgotten by the operator delete that called */
-	/* Without a count of what is the allocator's own. */
-	if ((UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) || !hook_enter(t)) {
-		(void)misuse_stranger_gone(ptr);
-		return false;
-	}
-	recorder_free(t, ptr, family, frame);
-	return true;
-}
-
 /* A block that is known, perhaps; in full mode any.
  * `frame` is free()'s own. Where the compiler jumps here instead of calling, the frame here has the same two words at the
  * same address: the caller's frame pointer and the return address. */

@@ -68,7 +68,18 @@ static ALWAYS_INLINE void *hook_malloced(struct tls *t, bool outer, void *block,
 }
 
 /* Before the real free. True if GUARD_ALLOC is held now, and hook_leave() must follow. */
-NOINLINE bool hook_forget(struct tls *t, void *ptr, enum snap_family family, const void *frame);
+static ALWAYS_INLINE bool hook_forget(struct tls *t, void *ptr, enum snap_family family, const void *frame)
+{
+	if (UNLIKELY(t->deleting == ptr))
+		return false; /* forgotten by the operator delete that called */
+	/* Without a count of what is the allocator's own. */
+	if ((UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) || !hook_enter(t)) {
+		(void)misuse_stranger_gone(ptr);
+		return false;
+	}
+	recorder_free(t, ptr, family, frame);
+	return true;
+}
 
 /* A realloc under way. */
 struct hook_moving {

@@ -17,6 +17,7 @@
 
 #include "compiler.h"
 #include "hook_alloc.h"
+#include "objects.h"
 #include "real.h"
 
 /* The forms, by the C++ ABI's names (Itanium C++ ABI 5.1.5): n/d, w/l plain and a/a array, then the parameters. */
@@ -60,10 +61,11 @@ HOOK_CXX(void, _ZdaPvSt11align_val_tRKSt9nothrow_t, (void *ptr, size_t align, co
 enum { UNKNOWN, ACTIVE, PASSIVE };
 static _Atomic int cxx_state = UNKNOWN;
 
-/* Does the program define one of the operators itself, or another library in front of us? */
+/* Does the program define one of the operators itself, or another library in front of us? Not by dlsym(): RTLD_DEFAULT begins
+ * with ourselves, as we are linked -Bsymbolic. */
 static bool replaced(void)
 {
-#define CXX_IS_OURS(name) (dlsym(RTLD_DEFAULT, #name) == (void *)(name)) &&
+#define CXX_IS_OURS(name) !objects_define_before_us(#name) &&
 	return !(CXX_NAMES(CXX_IS_OURS) true);
 }
 

@@ -26,6 +26,12 @@
 
 /* ---- hooks -------------------------------------------------------------------------------------------------------- */
 
+/* One copy for all. */
+static NOINLINE bool forget(struct tls *t, void *ptr, enum snap_family family, const void *frame)
+{
+	return hook_forget(t, ptr, family, frame);
+}
+
 /* The definitions. */
 static struct {
 #define MAKE(where, name, params, args, size, family)    void *(*name)params;
@@ -90,7 +96,7 @@ static struct {
 		if (UNLIKELY(bootstrap_owns(ptr)))                                   \
 			return;                                                      \
 		held = (ptr) && (recorder_mode == HEAP_FULL || allocs_maybe(ptr)) && \
-		       hook_forget(t, ptr, SNAP_FAMILY_##family, HOOK_FRAME());      \
+		       forget(t, ptr, SNAP_FAMILY_##family, HOOK_FRAME());           \
 		theirs.name args;                                                    \
 		if (held)                                                            \
 			hook_leave(t);                                               \
@@ -127,7 +133,7 @@ static bool destroyed(const void *heap, const void *area, void *block, size_t si
 	(void)heap;
 	(void)area;
 	(void)size;
-	if (block && allocs_maybe(block) && hook_forget(t, block, SNAP_FAMILY_MALLOC, frame))
+	if (block && allocs_maybe(block) && forget(t, block, SNAP_FAMILY_MALLOC, frame))
 		hook_leave(t);
 	return true;
 }

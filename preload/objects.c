@@ -125,14 +125,26 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 	}
 }
 
+static bool defines(const struct link_map *map, const char *name)
+{
+	struct object o = { .base = map->l_addr };
+
+	return read_dynamic(&o, map->l_ld) && object_function(&o, name);
+}
+
+bool objects_define_before_us(const char *name)
+{
+	for (const struct link_map *map = _r_debug.r_map; map && map->l_ld != _DYNAMIC; map = map->l_next)
+		if (defines(map, name))
+			return true;
+	return false;
+}
+
 /* Not by dl_iterate_phdr(): a sanitizer's is in front of libc's, and not ready yet. */
 bool objects_define(const char *name)
 {
-	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next) {
-		struct object o = { .base = map->l_addr };
-
-		if (map->l_ld != _DYNAMIC && read_dynamic(&o, map->l_ld) && object_function(&o, name))
+	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next)
+		if (map->l_ld != _DYNAMIC && defines(map, name))
 			return true;
-	}
 	return false;
 }

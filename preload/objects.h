@@ -30,3 +30,5 @@ ElfW(Sym) * object_function(const struct object *o, const char *name);
 
 /* Does any object but ours define the function? While no other thread loads libraries: at the process's first allocation. */
 bool objects_define(const char *name);
+/* Does the program, or a library that is looked up before ours? [any time: these are never unloaded] */
+bool objects_define_before_us(const char *name);

@@ -173,6 +173,24 @@ def test_operators_of_cxx(tmp_path, name, first):
     assert info(path)["misuse"] == []
 
 
+REPLACED = r"""
+#include <cstdlib>
+#include <new>
+void *operator new(std::size_t n) { return std::malloc(n + 16); }
+int main() { for (int i = 0; i < 5; i++) { int *p = new int; asm volatile("" : "+r"(p)); delete p; } return 0; }
+"""
+
+
+def test_a_program_that_replaces_some_operators_is_right(tmp_path):
+    """Its own new calls malloc, libstdc++'s delete calls free: that is no mismatch."""
+    (tmp_path / "replaced.cc").write_text(REPLACED)
+    subprocess.run(["g++", "-O1", str(tmp_path / "replaced.cc"), "-o", str(tmp_path / "replaced")], check=True, timeout=60)
+    done = run(tmp_path, [tmp_path / "replaced"], [LIBRARY])
+    assert (done.returncode, done.stderr) == (0, "")
+    path = one(tmp_path)
+    assert info(path)["misuse"] == [] and inclusive(path, "alloc-count")[0]["main"] == 5 and "main" not in inclusive(path, "live")[0]
+
+
 def test_redirection_can_be_turned_off(tmp_path):
     other = library("jemalloc")
     done = run(tmp_path, [VICTIMS / "victim_known", "portable"], [other, LIBRARY], redirect="off")

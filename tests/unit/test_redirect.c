@@ -139,6 +139,7 @@ static void test_names_are_found_in_objects(void **state)
 	assert_false(objects_define("redirect_of_the_program")); /* "ours" */
 	assert_false(objects_define("no such name"));
 	assert_false(objects_define(""));
+	assert_false(objects_define_before_us("malloc")); /* the program is first */
 }
 
 int main(void)
