@@ -258,6 +258,6 @@ void hook_other_init(const struct config *config)
 		misuse_unsure();
 	}
 	look_for_unseen();
-	if (result.names)
+	if (!ours || result.references) /* else nobody calls what was prepared for */
 		dump_set_heap_redirected(result.library, result.names, result.references);
 }
