@@ -9,22 +9,26 @@
 
 struct unwind_start;
 
-/* Frames of a thread's last stack that are kept. A deeper one is walked whole each time. Untouched pages cost nothing. */
-enum { CAPTURE_MAX = 1024 };
+/* Frames of a thread's last stack that are kept; a deeper one is walked whole each time. Whole stacks that are known again,
+ * and room for their words. Untouched pages cost nothing. */
+enum { CAPTURE_MAX = 1024, CAPTURE_STACKS = 256, CAPTURE_INDEX = 512, CAPTURE_WORDS = 4096 };
 
 /* One frame of the last stack: the state its step began with, and the tree's node for it. */
 struct captured {
 	uintptr_t pc, sp, fp;
-	uint32_t node;                 /* 0: too deep for a node of its own */
-	uint16_t words;                /* words of frames 0 to this one, in capture.word */
-	bool exact, fp_known, fp_used; /* fp_used: as struct walk_reads */
+	uintptr_t fp_at; /* the caller's frame pointer stands here; 0: it is this one's, or unknown */
+	uint32_t node;   /* 0: too deep for a node of its own */
+	uint16_t words;  /* words of frames 0 to this one, in capture.word */
+	bool exact, fp_known;
+	bool fp_kept; /* the caller's frame pointer is this one's */
+	bool fp_live; /* a step from here outward depends on the frame pointer */
 };
 
 /* A frame of the walk under way, with what its step read (struct walk_reads). */
 struct captured_fresh {
 	struct captured frame;
-	uintptr_t ra_at, fp_at;
-	bool complete;
+	uintptr_t ra_at;
+	bool complete, fp_base;
 };
 
 /* A word that a kept step read. */
@@ -33,15 +37,32 @@ struct captured_word {
 	uintptr_t value;
 };
 
-/* A thread's last stack. All zeros: none. */
+/* A stack as a whole: where it began, and the words that prove it, innermost first. */
+struct captured_stack {
+	uintptr_t pc, sp, fp;
+	uint64_t at; /* the first of its words, counted from the first ever */
+	uint32_t node;
+	uint16_t words; /* a multiple of 4 */
+	uint16_t next;  /* the stack that came after it last time */
+	bool fp_live, elided;
+};
+
+/* What a thread knows of its last stacks. All zeros: nothing. */
 struct capture {
 	uint32_t depth; /* frames, outermost first; 0: none is kept */
-	uint32_t node;  /* of the whole stack */
 	bool truncated; /* the outermost frame kept is not the thread's: its step had no rule */
+	uint16_t last;  /* the last stack that was captured whole */
+	uint16_t newest;
 	uint64_t generation;
+	uint64_t words; /* ever put into ring */
+	uint8_t index[CAPTURE_INDEX];
+	struct captured_stack stack[CAPTURE_STACKS];
+	struct captured_word ring[CAPTURE_WORDS];
 	struct captured frame[CAPTURE_MAX];
 	struct captured_word word[2 * CAPTURE_MAX]; /* at most two a frame, in the order of the frames */
 	struct captured_fresh fresh[CAPTURE_MAX];   /* innermost first */
 };
 
 uint32_t capture_stack(struct capture *c, const struct unwind_start *start);
+/* Forgets all: another thread will use it. */
+void capture_reset(struct capture *c);

@@ -133,7 +133,8 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->random = 0; /* a countdown is drawn before the first charge, or the first block would always be a sample */
 	th->last_alloc = NULL;
 	th->pending = th->pending_high = 0;
-	th->capture.depth = th->cpu_memo.depth = 0;
+	capture_reset(&th->capture);
+	th->cpu_memo.depth = 0;
 	th->deferred_depth = 0;
 	th->sampled = false;
 	ring_make(th);

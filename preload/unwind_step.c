@@ -218,6 +218,16 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
 }
 
+NO_SANITIZE uintptr_t walk_first_return(const struct unwind_start *start)
+{
+	struct rule r = rule_at(start->pc - 1, false);
+	uintptr_t at = start->sp + (uintptr_t)(intptr_t)r.off - 8;
+
+	if (r.kind != RULE_REG || r.reg != DW_RSP || at < start->sp || at > start->stack_hi - 8 || at % 8 != 0)
+		return 0;
+	return *(const uintptr_t *)at;
+}
+
 /* By the frame pointer, where no table says anything. What it finds must be a frame: within the stack, and returning to code
  * that is known, behind a call. */
 static enum step step_fp(struct walk *w, struct walk_reads *reads)
@@ -272,7 +282,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 	struct rule r = { .kind = RULE_FP };
 	uintptr_t base;
 
-	*ret_reads = (struct walk_reads){ .complete = true, .fp_used = true };
+	*ret_reads = (struct walk_reads){ .complete = true, .fp_base = true };
 	if (!frame_pointers_only)
 		r = rule_at(walk_lookup(w), w->exact);
 	switch (r.kind) {
@@ -280,7 +290,8 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 		if (!register_value(w, r.reg, &base))
 			return STEP_NO_RULE;
 		ret_reads->complete = r.reg == DW_RSP || r.reg == DW_RBP;
-		ret_reads->fp_used = r.reg == DW_RBP || r.rbp_kind == RBP_SAME || r.rbp_kind == RBP_AT_RBP;
+		ret_reads->fp_base = r.reg == DW_RBP || r.rbp_kind == RBP_AT_RBP;
+		ret_reads->fp_kept = r.rbp_kind == RBP_SAME;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r, ret_reads);
 	case RULE_DEREF:
 	case RULE_INDEX:
@@ -293,6 +304,8 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 		ret_reads->complete = false;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.add, r, ret_reads);
 	case RULE_PLT:
+		ret_reads->fp_base = r.rbp_kind == RBP_AT_RBP;
+		ret_reads->fp_kept = r.rbp_kind == RBP_SAME;
 		return step_to(w, w->sp + 8 + ((w->pc & 15) >= (uintptr_t)r.add ? 8 : 0), r, ret_reads);
 	case RULE_FP:
 		return step_fp(w, ret_reads);

@@ -42,7 +42,8 @@ bool walk_find_register(const struct walk *w, unsigned reg, uintptr_t *ret_value
 struct walk_reads {
 	uintptr_t ra_at; /* the return address stands here; 0: none was read */
 	uintptr_t fp_at; /* the caller's frame pointer stands here; 0: it is the callee's, or unknown */
-	bool fp_used;    /* false: its outcome does not depend on the frame pointer */
+	bool fp_base;    /* where it read depends on the frame pointer */
+	bool fp_kept;    /* the caller's frame pointer is the callee's */
 	bool complete;   /* false: it read more than these two words */
 };
 
@@ -56,6 +57,9 @@ static inline uintptr_t walk_lookup(const struct walk *w)
 {
 	return w->exact ? w->pc : w->pc - 1;
 }
+/* The return address of the frame that the walk starts from, where that is found by the stack pointer alone; else 0. A
+ * hint that tells callers of a wrapper apart, no part of a proof. */
+uintptr_t walk_first_return(const struct unwind_start *start);
 /* Changes when rules of code that is gone were forgotten: states kept from before mean nothing. */
 uint64_t walk_generation(void);
 /* By frame pointers alone, or by call frame information. [init] */
