@@ -1,9 +1,9 @@
 /* Live blocks: address -> what is known of the block.
- * Context    [hook] under GUARD_TABLE: no malloc; one page's lock is held for one probe.
+ * Context    [hook] under GUARD_TABLE: no malloc.
  * Order      a caller forgets an address before the real free, and remembers it after the real malloc, so that an address
  *            belongs to one thread at any time.
  * Errors     none are returned: a block that cannot be stored is counted (heap.table_full).
- * fork       allocs_fork_prepare() before, allocs_fork_done() after in the parent, allocs_fork_child() in the child. */
+ * fork       allocs_fork_prepare() before, allocs_fork_done() after, in both processes. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,23 +18,24 @@ struct block {
 	uint32_t family; /* enum snap_family; below 16 */
 };
 
+/* `sparse`: few blocks are told of, as in sampled mode. Once, before the first block. [init] */
+void allocs_init(bool sparse);
 /* True if stored. *ret_was is what was known at the address if its free was missed (then *ret_replaced). */
 bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced);
 /* Takes the block out; false if the address is not known. */
 bool allocs_take(const void *address, struct block *ret_block);
-/* May the address be known? Two loads: false is certain, true says that its page has a known block. For sampled mode,
- * where most have none. */
+bool allocs_knows(const void *address);
+/* May the address be known? Two loads: false is certain. True says that its page has a known block (sparse), or had one. */
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
 
 /* The block whose bytes hold `address` behind its first, as far back as 16 MiB; false if there is none. For reports: it
- * walks pages, and locks each for a moment. */
+ * walks pages. Not for a sparse table. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
-void allocs_fork_child(void);
 
-/* From now on more than one thread may call: before the second is made. Until then pages are locked by nothing. */
+/* From now on more than one thread may call: before the second is made. */
 void allocs_share(void);
 
 /* Asserts the invariants; for tests, while nobody changes the table. Returns the number of blocks. */
@@ -50,7 +51,6 @@ enum {
 	ALLOCS_PAGE_BITS = 12,
 	ALLOCS_REGION_PAGES = 1 << (ALLOCS_REGION_BITS - ALLOCS_PAGE_BITS),
 	ALLOCS_REGIONS = 1 << (ALLOCS_ADDRESS_BITS - ALLOCS_REGION_BITS),
-	ALLOCS_USED_SHIFT = 52,
 };
 
 struct allocs_region {
@@ -65,5 +65,5 @@ static ALWAYS_INLINE bool allocs_maybe(const void *address)
 	 * handed it to this thread. */
 	struct allocs_region *r = load_acquire(&allocs_regions[a >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
 
-	return r && load_relaxed(&r->page[a >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)]) >> ALLOCS_USED_SHIFT != 0;
+	return r && load_relaxed(&r->page[a >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)]) != 0;
 }

@@ -182,7 +182,7 @@ static void fork_child(void)
 	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF;
 
 	stacks_fork_done();
-	allocs_fork_child();
+	allocs_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child();

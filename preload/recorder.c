@@ -45,6 +45,7 @@ void recorder_init(const struct config *config)
 	seed_given = config->seed != 0;
 	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
 	start_ns = os_now_ns();
+	allocs_init(recorder_mode != HEAP_FULL);
 	misuse_init(config);
 }
 
