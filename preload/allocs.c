@@ -29,34 +29,15 @@
 #include "lock.h"
 #include "os_linux.h"
 
-enum { UNIT_BITS = 3, OFF_BITS = ALLOCS_PAGE_BITS - UNIT_BITS }; /* blocks begin at multiples of 8 */
-enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = OFF_BITS };     /* log2 of a record's homes */
-enum { WINDOW = 4, CAP_SHIFT = 48, CHUNK_BYTES = 1 << 20 };
-#define MORE        UINT64_C(1)
-#define RECORD_MASK (((UINT64_C(1) << CAP_SHIFT) - 1) & ~UINT64_C(15))
-
-/* head: bit 0 set; place in the page, 9 bits; born, its low 24 bits; stack, 28 bits. 0 = free slot.
- * size: bytes, 48 bits; family, 4 bits; born, its high 12 bits. */
-struct entry {
-	_Atomic uint64_t head;
-	_Atomic uint64_t size;
-};
-enum { SIZE_BITS = 48, FAMILY_BITS = 4, BORN_LOW_BITS = 24 };
-#define NAME_MASK ((UINT64_C(1) << (1 + OFF_BITS)) - 1) /* of head: bit 0 and the place */
-
-struct record {
-	_Atomic(struct record *) next;
-	uint64_t cap;
-	struct entry entry[]; /* one for each home, and WINDOW - 1 for what is put behind the last */
-};
+enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a record's homes */
+enum { CHUNK_BYTES = 1 << 20 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
-static bool sparse;
-static bool shared; /* more than one thread: written before the second exists */
+bool allocs_sparse, allocs_shared;
 
-void allocs_init(bool is_sparse)
+void allocs_init(bool sparse)
 {
-	sparse = is_sparse;
+	allocs_sparse = sparse;
 }
 
 /* ---- records ------------------------------------------------------------------------------------------------------ */
@@ -69,14 +50,14 @@ static uint64_t chunk_total;
 
 static unsigned entries_of(uint64_t cap)
 {
-	return (1u << cap) + WINDOW - 1;
+	return (1u << cap) + ALLOCS_WINDOW - 1;
 }
 
 /* All zeros, or NULL. Lock held. */
-static struct record *record_new(unsigned cap)
+static struct allocs_record *record_new(unsigned cap)
 {
-	size_t bytes = sizeof(struct record) + entries_of(cap) * sizeof(struct entry);
-	struct record *r;
+	size_t bytes = sizeof(struct allocs_record) + entries_of(cap) * sizeof(struct allocs_entry);
+	struct allocs_record *r;
 
 	if (chunk_left < bytes) {
 		chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: at most 1 % */
@@ -85,21 +66,11 @@ static struct record *record_new(unsigned cap)
 	}
 	if (chunk_left < bytes)
 		return NULL;
-	r = (struct record *)chunk;
+	r = (struct allocs_record *)chunk;
 	chunk += bytes;
 	chunk_left -= bytes;
 	r->cap = cap;
 	return r;
-}
-
-static struct record *record_of(uint64_t word)
-{
-	return (struct record *)(word & RECORD_MASK);
-}
-
-static unsigned cap_of(uint64_t word)
-{
-	return (unsigned)(word >> CAP_SHIFT & 15);
 }
 
 /* log2 of the entries that a page full of such blocks needs, with an allocator's 8 bytes between them, as far as that is
@@ -122,121 +93,61 @@ static unsigned cap_after(uint64_t last, uint64_t bytes)
 }
 
 /* Another record for the page, behind those it has. NULL: no memory, or there is room for every address already. */
-static NOINLINE struct record *record_add(_Atomic uint64_t *page, uint64_t seen, uint64_t bytes)
+static NOINLINE struct allocs_record *record_add(_Atomic uint64_t *page, uint64_t seen, uint64_t bytes)
 {
-	struct record *r = NULL, *last;
+	struct allocs_record *r = NULL, *last;
 	uint64_t word;
 
 	lock_enter(&pool_lock);
 	word = load_relaxed(page); /* relaxed: the lock orders it */
-	last = record_of(word);
+	last = allocs_record(word);
 	while (last && load_relaxed(&last->next))
 		last = load_relaxed(&last->next);
 	if (!last) {
 		r = record_new(cap_for(bytes));
 		if (r) /* release, pairs with the acquire in take and put */
-			store_release(page, (uint64_t)r | r->cap << CAP_SHIFT);
-	} else if (word != seen && !(seen & MORE)) {
+			store_release(page, (uint64_t)r | r->cap << ALLOCS_CAP_SHIFT);
+	} else if (word != seen && !(seen & ALLOCS_MORE)) {
 		r = last; /* another thread was first */
 	} else if (last->cap < CAP_MAX) {
 		r = record_new(cap_after(last->cap, bytes));
 		if (r) {
 			store_release(&last->next, r); /* pairs with the acquire in next_of */
-			store_release(page, word | MORE);
+			store_release(page, word | ALLOCS_MORE);
 		}
 	}
 	lock_leave(&pool_lock);
 	return r;
 }
 
-static struct record *next_of(struct record *r)
+static struct allocs_record *next_of(struct allocs_record *r)
 {
 	return load_acquire(&r->next); /* pairs with the release in record_add */
 }
 
 /* ---- one record --------------------------------------------------------------------------------------------------- */
 
-static unsigned off_of(uint64_t address)
+static struct allocs_entry *find(struct allocs_entry *window, unsigned off)
 {
-	return (unsigned)(address >> UNIT_BITS & ((1 << OFF_BITS) - 1));
-}
-
-static uint64_t name_of(unsigned off)
-{
-	return 1 | (uint64_t)off << 1;
-}
-
-/* The WINDOW entries where a block may stand. */
-static ALWAYS_INLINE struct entry *window_of(struct record *r, unsigned cap, unsigned off)
-{
-	return &r->entry[off >> (OFF_BITS - cap)];
-}
-
-/* The heads are read relaxed: who had the address before wrote its entry, and handed it to this thread. */
-static ALWAYS_INLINE bool is_named(const struct entry *e, unsigned off)
-{
-	return (load_relaxed(&e->head) & NAME_MASK) == name_of(off);
-}
-
-static ALWAYS_INLINE struct entry *find(struct entry *window, unsigned off)
-{
-	for (unsigned i = 0; i < WINDOW; i++)
-		if (is_named(&window[i], off))
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++)
+		if (allocs_is_named(&window[i], off))
 			return &window[i];
 	return NULL;
 }
 
-static ALWAYS_INLINE struct entry *find_free(struct entry *window)
+static struct allocs_entry *find_free(struct allocs_entry *window)
 {
-	for (unsigned i = 0; i < WINDOW; i++)
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++)
 		if (load_relaxed(&window[i].head) == 0)
 			return &window[i];
 	return NULL;
-}
-
-static ALWAYS_INLINE struct block block_of(uint64_t head, uint64_t size)
-{
-	return (struct block){ .bytes = size & ((UINT64_C(1) << SIZE_BITS) - 1),
-		               .family = (uint32_t)(size >> SIZE_BITS & ((1 << FAMILY_BITS) - 1)),
-		               .born = (head >> 10 & ((1 << BORN_LOW_BITS) - 1)) |
-		                       size >> (SIZE_BITS + FAMILY_BITS) << BORN_LOW_BITS,
-		               .stack = (uint32_t)(head >> 34) };
-}
-
-static ALWAYS_INLINE uint64_t head_make(unsigned off, const struct block *b)
-{
-	return name_of(off) | (b->born & ((1 << BORN_LOW_BITS) - 1)) << 10 | (uint64_t)b->stack << 34;
-}
-
-static ALWAYS_INLINE uint64_t size_make(const struct block *b)
-{
-	return b->bytes | (uint64_t)b->family << SIZE_BITS | b->born >> BORN_LOW_BITS << (SIZE_BITS + FAMILY_BITS);
-}
-
-/* False: another thread took the slot. */
-static ALWAYS_INLINE bool claim(struct entry *e, unsigned off, const struct block *b)
-{
-	uint64_t head = 0, fresh = head_make(off, b);
-
-	if (UNLIKELY(!shared))
-		store_relaxed(&e->head, fresh);
-	else if (!cas_acq_rel(&e->head, &head, fresh)) /* acquire, pairs with the release in clear */
-		return false;
-	store_relaxed(&e->size, size_make(b));
-	return true;
-}
-
-static ALWAYS_INLINE void clear(struct entry *e)
-{
-	store_relaxed(&e->size, 0);
-	store_release(&e->head, 0); /* pairs with the CAS in claim: the next one's size comes after this one's */
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
 static bool is_impossible(uint64_t a)
 {
-	return a & ((1 << UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS;
+	return a & ((1 << ALLOCS_UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS;
 }
 
 static NOINLINE struct allocs_region *region_new(uint64_t address)
@@ -255,117 +166,77 @@ static NOINLINE struct allocs_region *region_new(uint64_t address)
 	return r;
 }
 
-/* The word of the address's page; NULL if there is none. */
-static ALWAYS_INLINE _Atomic uint64_t *page_of(uint64_t address)
+static struct allocs_entry *find_in_page(uint64_t address)
 {
-	/* acquire, pairs with the CAS in region_new */
-	struct allocs_region *r = load_acquire(&allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
-
-	return LIKELY(r != NULL) ? &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)] : NULL;
-}
-
-static struct entry *find_in_page(uint64_t address)
-{
-	_Atomic uint64_t *page = page_of(address);
+	_Atomic uint64_t *page = allocs_page(address);
 	uint64_t word = page ? load_acquire(page) : 0; /* pairs with the release in record_add */
-	unsigned off = off_of(address);
-	struct entry *e;
+	unsigned off = allocs_off(address);
+	struct allocs_entry *e = NULL;
 
-	if (UNLIKELY(!word) || UNLIKELY(is_impossible(address)))
+	if (!word || is_impossible(address))
 		return NULL;
-	e = find(window_of(record_of(word), cap_of(word), off), off);
-	if (LIKELY(e != NULL) || !(word & MORE))
-		return e;
-	for (struct record *r = next_of(record_of(word)); r && !e; r = next_of(r))
-		e = find(window_of(r, (unsigned)r->cap, off), off);
+	for (struct allocs_record *r = allocs_record(word); r && !e; r = next_of(r))
+		e = find(allocs_window(r, (unsigned)r->cap, off), off);
 	return e;
 }
 
-/* The first record is full where the address belongs, or the page has none, or several. */
-static NOINLINE bool put_slowly(_Atomic uint64_t *page, unsigned off, const struct block *block, struct block *ret_was,
-                                bool *ret_replaced)
+static bool put_sparse(uint64_t a, const struct block *block, struct block *ret_was, bool *ret_replaced)
 {
-	for (;;) {
-		uint64_t word = load_acquire(page); /* pairs with the release in record_add */
-		struct entry *room = NULL;
+	if (!sparse_put(a, block, ret_was, ret_replaced))
+		return false;
+	if (!*ret_replaced)
+		add_relaxed(allocs_page(a), 1); /* relaxed: who frees the address was handed it */
+	return true;
+}
 
-		for (struct record *r = record_of(word); r; r = next_of(r)) {
-			struct entry *window = window_of(r, (unsigned)r->cap, off), *e = find(window, off);
+/* There is no record yet, or several, or the first slot is taken, or something is wrong. */
+NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, struct block *ret_was, bool *ret_replaced)
+{
+	unsigned off = allocs_off(address);
+
+	if (is_impossible(address) || !region_new(address))
+		return false;
+	if (allocs_sparse)
+		return put_sparse(address, block, ret_was, ret_replaced);
+	for (;;) {
+		_Atomic uint64_t *page = allocs_page(address);
+		uint64_t word = load_acquire(page); /* pairs with the release in record_add */
+		struct allocs_entry *room = NULL;
+
+		for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+			struct allocs_entry *window = allocs_window(r, (unsigned)r->cap, off), *e = find(window, off);
 
 			if (e) {
-				*ret_was = block_of(load_relaxed(&e->head), load_relaxed(&e->size));
+				*ret_was = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
 				*ret_replaced = true;
-				store_relaxed(&e->head, head_make(off, block));
-				store_relaxed(&e->size, size_make(block));
+				store_relaxed(&e->head, allocs_pack_head(off, block));
+				store_relaxed(&e->size, allocs_pack_size(block));
 				return true;
 			}
 			room = room ? room : find_free(window);
 		}
-		if (room && claim(room, off, block))
+		if (room && allocs_claim(room, off, block))
 			return true;
 		if (!room && !record_add(page, word, block->bytes))
 			return false;
 	}
 }
 
-static NOINLINE bool put_sparse(uint64_t a, const struct block *block, struct block *ret_was, bool *ret_replaced)
+NOINLINE bool allocs_take_slowly(uint64_t address, struct block *ret_block)
 {
-	_Atomic uint64_t *page = page_of(a);
+	struct allocs_entry *e;
 
-	if (!sparse_put(a, block, ret_was, ret_replaced))
-		return false;
-	if (!*ret_replaced)
-		add_relaxed(page, 1); /* relaxed: who frees the address was handed it */
-	return true;
-}
-
-bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced)
-{
-	uint64_t a = (uint64_t)address, word;
-	_Atomic uint64_t *page = page_of(a);
-	struct entry *window;
-
-	*ret_replaced = false;
-	if (UNLIKELY(is_impossible(a)))
-		return false;
-	if (UNLIKELY(!page)) {
-		if (!region_new(a))
+	if (allocs_sparse) {
+		if (!sparse_take(address, ret_block))
 			return false;
-		page = page_of(a);
+		sub_relaxed(allocs_page(address), 1);
+		return true;
 	}
-	if (UNLIKELY(sparse))
-		return put_sparse(a, block, ret_was, ret_replaced);
-	word = load_acquire(page); /* pairs with the release in record_add */
-	if (LIKELY(word != 0) && LIKELY(!(word & MORE))) {
-		window = window_of(record_of(word), cap_of(word), off_of(a));
-		/* | not ||: three loads and one branch */
-		if (LIKELY(!(is_named(&window[1], off_of(a)) | is_named(&window[2], off_of(a)) |
-		             is_named(&window[3], off_of(a)))) &&
-		    LIKELY(load_relaxed(&window->head) == 0) && LIKELY(claim(window, off_of(a), block)))
-			return true;
-	}
-	return put_slowly(page, off_of(a), block, ret_was, ret_replaced);
-}
-
-static NOINLINE bool take_sparse(uint64_t a, struct block *ret_block)
-{
-	if (!sparse_take(a, ret_block))
+	e = find_in_page(address);
+	if (!e)
 		return false;
-	sub_relaxed(page_of(a), 1);
-	return true;
-}
-
-bool allocs_take(const void *address, struct block *ret_block)
-{
-	struct entry *e;
-
-	if (UNLIKELY(sparse))
-		return take_sparse((uint64_t)address, ret_block);
-	e = find_in_page((uint64_t)address);
-	if (UNLIKELY(!e))
-		return false;
-	*ret_block = block_of(load_relaxed(&e->head), load_relaxed(&e->size));
-	clear(e);
+	*ret_block = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
+	allocs_clear(e);
 	return true;
 }
 
@@ -373,7 +244,7 @@ bool allocs_knows(const void *address)
 {
 	struct block unused;
 
-	return sparse ? sparse_find((uint64_t)address, &unused) : find_in_page((uint64_t)address) != NULL;
+	return allocs_sparse ? sparse_find((uint64_t)address, &unused) : find_in_page((uint64_t)address) != NULL;
 }
 
 /* The entry of the largest place below `off` in the page's records; 0 if there is none. */
@@ -381,11 +252,12 @@ static uint64_t last_below(uint64_t word, unsigned off, uint64_t *ret_size)
 {
 	uint64_t best = 0;
 
-	for (struct record *r = record_of(word); r; r = next_of(r)) {
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
 		for (unsigned i = 0; i < entries_of(r->cap); i++) {
 			uint64_t head = load_relaxed(&r->entry[i].head);
 
-			if (head && (head & NAME_MASK) < name_of(off) && (head & NAME_MASK) >= (best & NAME_MASK)) {
+			if (head && (head & ALLOCS_NAME_MASK) < allocs_name(off) &&
+			    (head & ALLOCS_NAME_MASK) >= (best & ALLOCS_NAME_MASK)) {
 				best = head;
 				*ret_size = load_relaxed(&r->entry[i].size);
 			}
@@ -398,19 +270,20 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 {
 	enum { PAGES = (16 << 20) >> ALLOCS_PAGE_BITS };
 	uint64_t a = (uint64_t)address, at = a >> ALLOCS_PAGE_BITS;
-	unsigned off = off_of(a) + ((a & ((1 << UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
+	unsigned off = allocs_off(a) +
+	               ((a & ((1 << ALLOCS_UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
 
-	if (a >> ALLOCS_ADDRESS_BITS || sparse)
+	if (a >> ALLOCS_ADDRESS_BITS || allocs_sparse)
 		return false;
-	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << OFF_BITS) {
-		_Atomic uint64_t *page = page_of(at << ALLOCS_PAGE_BITS);
+	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << ALLOCS_OFF_BITS) {
+		_Atomic uint64_t *page = allocs_page(at << ALLOCS_PAGE_BITS);
 		uint64_t word = page ? load_acquire(page) : 0, size = 0; /* pairs with the release in record_add */
 		uint64_t head = word ? last_below(word, off, &size) : 0;
 
 		if (!head)
 			continue;
-		*ret_block = block_of(head, size);
-		*ret_start = at << ALLOCS_PAGE_BITS | (head & NAME_MASK) >> 1 << UNIT_BITS;
+		*ret_block = allocs_unpack(head, size);
+		*ret_start = at << ALLOCS_PAGE_BITS | (head & ALLOCS_NAME_MASK) >> 1 << ALLOCS_UNIT_BITS;
 		return a - *ret_start < ret_block->bytes;
 	}
 	return false;
@@ -418,7 +291,7 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 
 void allocs_share(void)
 {
-	shared = true;
+	allocs_shared = true;
 }
 
 void allocs_fork_prepare(void)
@@ -442,9 +315,9 @@ static uint64_t check_page(uint64_t word, UNUSED uint64_t address) /* asserts us
 {
 	uint64_t seen = 0;
 
-	if (sparse)
+	if (allocs_sparse)
 		return word;
-	for (struct record *r = record_of(word); r; r = next_of(r)) {
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
 		for (unsigned i = 0; i < entries_of(r->cap); i++) {
 			uint64_t head = load_relaxed(&r->entry[i].head);
 
@@ -452,7 +325,8 @@ static uint64_t check_page(uint64_t word, UNUSED uint64_t address) /* asserts us
 				continue;
 			seen++;
 			/* I1, and I2: another one would be found first, unless this one is first itself */
-			assert(find_in_page(address + ((head & NAME_MASK) >> 1 << UNIT_BITS)) == &r->entry[i]);
+			assert(find_in_page(address + ((head & ALLOCS_NAME_MASK) >> 1 << ALLOCS_UNIT_BITS)) ==
+			       &r->entry[i]);
 		}
 	}
 	return seen;

@@ -41,28 +41,12 @@
 
 /* Of a stack with more entries than the tree takes, as unwind.c has it: so many innermost ones, the mark, the outermost ones. */
 enum { INNERMOST = STACKS_MAX_DEPTH / 2, OUTERMOST = STACKS_MAX_DEPTH - INNERMOST - 1 };
-enum { GROUP = 4, STACK_WORDS_MAX = CAPTURE_WORDS / 4 }; /* words compared at once; of one stack in the ring */
+enum { STACK_WORDS_MAX = CAPTURE_WORDS / 4 };
 
 /* Stands in the list for a step that read more than two words: never equal to its value. In a group it fills: always. */
 static const uintptr_t never;
 
 /* ---- whole stacks ------------------------------------------------------------------------------------------------- */
-
-/* The words stand on the thread's own stack above sp: read before, and mapped as long as it runs. */
-static ALWAYS_INLINE NO_SANITIZE bool holds(const struct capture *c, const struct captured_stack *s,
-                                            const struct unwind_start *start)
-{
-	const struct captured_word *w = &c->ring[s->at % CAPTURE_WORDS], *end = w + s->words;
-
-	if (s->pc != start->pc || s->sp != start->sp || (s->fp_live && s->fp != start->fp) ||
-	    c->words - s->at > CAPTURE_WORDS)
-		return false;
-	for (; w < end; w += GROUP)
-		if (UNLIKELY(((*w[0].at ^ w[0].value) | (*w[1].at ^ w[1].value) | (*w[2].at ^ w[2].value) |
-		              (*w[3].at ^ w[3].value)) != 0))
-			return false;
-	return true;
-}
 
 static uint32_t index_of(const struct unwind_start *start)
 {
@@ -77,18 +61,22 @@ static struct captured_stack *find_whole(struct capture *c, uint32_t at, const s
 {
 	struct captured_stack *s = &c->stack[c->index[at]];
 
-	if (holds(c, s, start))
+	if (capture_holds(c, s, start))
 		return s;
 	s = &c->stack[c->index[at ^ 1]];
-	return holds(c, s, start) ? s : NULL;
+	return capture_holds(c, s, start) ? s : NULL;
+}
+
+static void follow_last(struct capture *c, struct captured_stack *s)
+{
+	if (c->last)
+		c->last->next = s;
+	c->last = s;
 }
 
 static uint32_t again(struct capture *c, struct captured_stack *s)
 {
-	uint16_t i = (uint16_t)(s - c->stack);
-
-	c->stack[c->last].next = i;
-	c->last = i;
+	follow_last(c, s);
 	if (UNLIKELY(s->elided))
 		loss_add(LOSS_UNWIND_ELIDED, 1);
 	return s->node;
@@ -111,36 +99,36 @@ static uint64_t ring_room(struct capture *c, uint32_t words)
 static void keep_whole(struct capture *c, uint32_t index, const struct unwind_start *start, uint32_t node)
 {
 	const struct captured *f = &c->frame[c->depth - 1];
-	uint32_t words = (f->words + GROUP - 1u) / GROUP * GROUP, i = (c->newest + 1u) % CAPTURE_STACKS;
+	uint32_t groups = f->words / CAPTURE_GROUP + 1, words = groups * CAPTURE_GROUP;
+	uint16_t i = (uint16_t)((c->newest + 1u) % CAPTURE_STACKS);
 	struct captured_stack *s = &c->stack[i];
-	struct captured_word *to;
+	uint64_t at;
 
 	if (words > STACK_WORDS_MAX)
 		return;
-	c->newest = (uint16_t)i;
+	c->newest = i;
+	at = ring_room(c, words);
 	*s = (struct captured_stack){ .pc = start->pc,
 		                      .sp = start->sp,
 		                      .fp = start->fp,
-		                      .at = ring_room(c, words),
+		                      .word = &c->ring[at % CAPTURE_WORDS],
+		                      .next = s,
+		                      .at = at,
 		                      .node = node,
 		                      .words = (uint16_t)words,
-		                      .next = (uint16_t)i,
 		                      .fp_live = f->fp_live,
 		                      .elided = c->depth > STACKS_MAX_DEPTH };
-	to = &c->ring[s->at % CAPTURE_WORDS];
-	for (uint32_t n = f->words; n > 0; n--)
-		*to++ = c->word[n - 1];
-	for (uint32_t n = f->words; n < words; n++)
-		*to++ = (struct captured_word){ &never, 0 };
+	for (uint32_t n = 0; n < words; n++)
+		s->word[n] = n < f->words ? c->word[f->words - 1 - n] : (struct captured_word){ &never, 0 };
 	c->index[index ^ 1] = c->index[index];
 	c->index[index] = (uint8_t)i;
-	c->stack[c->last].next = (uint16_t)i;
-	c->last = (uint16_t)i;
+	follow_last(c, s);
 }
 
 void capture_reset(struct capture *c)
 {
 	c->depth = 0;
+	c->last = NULL;
 	c->words += CAPTURE_WORDS + 1; /* no stack's words are there any more */
 }
 
@@ -361,7 +349,7 @@ static NOINLINE uint32_t capture_walk(struct capture *c, const struct unwind_sta
 	return node;
 }
 
-static NOINLINE uint32_t capture_other(struct capture *c, const struct unwind_start *start)
+uint32_t capture_other(struct capture *c, const struct unwind_start *start)
 {
 	struct captured_stack *s;
 	uint32_t index;
@@ -375,13 +363,4 @@ static NOINLINE uint32_t capture_other(struct capture *c, const struct unwind_st
 	index = index_of(start);
 	s = find_whole(c, index, start);
 	return LIKELY(s != NULL) ? again(c, s) : capture_walk(c, start, index);
-}
-
-uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
-{
-	struct captured_stack *s = &c->stack[c->stack[c->last].next];
-
-	if (LIKELY(holds(c, s, start)) && LIKELY(c->generation == walk_generation()))
-		return again(c, s);
-	return capture_other(c, start);
 }

@@ -106,15 +106,10 @@ static struct counter *find_or_make(struct counters *c, uint64_t key)
 	return at;
 }
 
-struct counter *counters_at(struct counters *c, uint64_t key)
+struct counter *counters_find(struct counters *c, uint64_t key)
 {
-	struct counter *at = c->last;
-
-	if (UNLIKELY(!at || load_relaxed(&at->key) != key)) {
-		at = find_or_make(c, key);
-		c->last = at;
-	}
-	return at;
+	c->last = find_or_make(c, key);
+	return c->last;
 }
 
 static void add(struct counter *to, const struct counter *from)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "atomic.h"
+#include "compiler.h"
 
 struct counter {
 	_Atomic uint64_t
@@ -32,7 +33,13 @@ struct counters {
 void counters_set_owner(struct counters *c, uint32_t owner);
 
 /* The counter for `key`, made if need be. NULL without memory. Owner only. */
-struct counter *counters_at(struct counters *c, uint64_t key);
+struct counter *counters_find(struct counters *c, uint64_t key);
+static ALWAYS_INLINE struct counter *counters_at(struct counters *c, uint64_t key)
+{
+	struct counter *at = c->last;
+
+	return LIKELY(at && load_relaxed(&at->key) == key) ? at : counters_find(c, key);
+}
 
 static inline uint64_t counters_key(uint32_t stack)
 {

@@ -81,7 +81,7 @@ static NOINLINE void pending_flush(struct thread *th)
 		add_relaxed(&counters_epoch_now, 1);
 }
 
-static void live_changed(struct thread *th, int64_t delta)
+static ALWAYS_INLINE void live_changed(struct thread *th, int64_t delta)
 {
 	int64_t limit = load_relaxed(&pending_limit);
 
@@ -132,25 +132,25 @@ struct share {
 	uint64_t count, bytes;
 };
 
-static struct share share_of(const struct block *b)
+static NOINLINE struct share sampled_share(uint64_t bytes)
 {
-	struct share s = { 1, b->bytes };
-	double weight;
+	double weight = poisson_weight(bytes, interval);
 
-	if (LIKELY(recorder_mode == HEAP_FULL))
-		return s;
-	weight = poisson_weight(b->bytes, interval);
-	s.count = (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5);
-	s.bytes = (uint64_t)(weight * (double)b->bytes + 0.5);
-	return s;
+	return (struct share){ (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5),
+		               (uint64_t)(weight * (double)bytes + 0.5) };
 }
 
-static void count_alloc(struct thread *th, const struct block *b)
+static ALWAYS_INLINE struct share share_of(const struct block *b)
+{
+	return LIKELY(recorder_mode == HEAP_FULL) ? (struct share){ 1, b->bytes } : sampled_share(b->bytes);
+}
+
+static ALWAYS_INLINE void count_alloc(struct thread *th, const struct block *b)
 {
 	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
 	struct share share = share_of(b);
 
-	if (!c) {
+	if (UNLIKELY(!c)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
@@ -160,12 +160,12 @@ static void count_alloc(struct thread *th, const struct block *b)
 	live_changed(th, (int64_t)share.bytes);
 }
 
-static void count_free(struct thread *th, const struct block *b, bool temporary)
+static ALWAYS_INLINE void count_free(struct thread *th, const struct block *b, bool temporary)
 {
 	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
 	struct share share = share_of(b);
 
-	if (!c) {
+	if (UNLIKELY(!c)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
@@ -178,35 +178,44 @@ static void count_free(struct thread *th, const struct block *b, bool temporary)
 }
 
 /* Guarded part of an event: tables may change. */
-static void table_leave(struct tls *t, struct thread *th)
+static ALWAYS_INLINE void table_leave(struct tls *t, struct thread *th)
 {
 	guard_leave(t, GUARD_TABLE);
 	if (UNLIKELY(th->deferred_depth))
 		samples_flush(t, th);
 }
 
-static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
-                                 enum snap_family family, const void *frame)
+/* The address was known: its free was missed. */
+static NOINLINE void replaced_block(struct thread *th, const struct block *was)
+{
+	loss_add(LOSS_HEAP_REUSED, 1);
+	count_free(th, was, false);
+}
+
+static NOINLINE void lost_block(const void *address, enum loss why)
+{
+	loss_add(why, 1);
+	misuse_stranger(address);
+}
+
+static ALWAYS_INLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
+                                      enum snap_family family, const void *frame)
 {
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
 	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .family = family }, was;
 	bool replaced;
 
-	if (!guard_enter(t, GUARD_TABLE)) {
-		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
-		misuse_stranger(address);
+	if (UNLIKELY(!guard_enter(t, GUARD_TABLE))) {
+		lost_block(address, LOSS_HEAP_NESTED); /* a signal handler that allocates */
 		return;
 	}
 	block.stack = capture_stack(&th->capture, &start);
-	if (allocs_put(address, &block, &was, &replaced)) {
-		if (replaced) {
-			loss_add(LOSS_HEAP_REUSED, 1);
-			count_free(th, &was, false);
-		}
+	if (LIKELY(allocs_put(address, &block, &was, &replaced))) {
+		if (UNLIKELY(replaced))
+			replaced_block(th, &was);
 		count_alloc(th, &block);
 	} else {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		misuse_stranger(address);
+		lost_block(address, LOSS_HEAP_UNTRACKED);
 	}
 	th->last_alloc = address;
 	th->last_seq = t->allocs;
@@ -214,7 +223,7 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 }
 
 /* The thread's countdown ran out: is this block a sample? Draws the next gap. */
-static bool draw(struct tls *t, struct thread *th, size_t size)
+static NOINLINE bool draw(struct tls *t, struct thread *th, size_t size)
 {
 	if (UNLIKELY(th->random == 0)) {
 		/* Its first allocation: nothing was drawn yet, so this block is charged only now. */
@@ -232,11 +241,10 @@ void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_f
 	struct thread *th = threads_enter(t);
 
 	if (UNLIKELY(!th)) {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		misuse_stranger(address);
+		lost_block(address, LOSS_HEAP_UNTRACKED);
 		return;
 	}
-	if (recorder_mode == HEAP_FULL || draw(t, th, size))
+	if (LIKELY(recorder_mode == HEAP_FULL) || draw(t, th, size))
 		store_block(t, th, address, size, family, frame);
 	threads_leave(t, th);
 }

@@ -30,7 +30,7 @@ struct cache_entry {
 };
 
 static struct cache_entry cache[CACHE_SIZE];
-static _Atomic uint64_t generation = 1;
+_Atomic uint64_t walk_generation_now = 1;
 static bool frame_pointers_only;
 
 bool walk_frames_at(uintptr_t pc, struct frames *ret_frames)
@@ -103,7 +103,7 @@ static struct rule rule_decode(uintptr_t lookup, bool exact)
 static struct rule rule_at(uintptr_t pc, bool exact)
 {
 	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
-	uint64_t gen = load_relaxed(&generation);
+	uint64_t gen = load_relaxed(&walk_generation_now);
 	uint64_t key = pc | gen << 48; /* user addresses have 47 bits */
 	struct cache_entry *e = &cache[(pc ^ pc >> CACHE_BITS) & (CACHE_SIZE - 1)];
 	uint64_t packed = load_relaxed(&e->rule);
@@ -121,12 +121,7 @@ static struct rule rule_at(uintptr_t pc, bool exact)
 void unwind_forget(void)
 {
 	/* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
-	add_relaxed(&generation, 1);
-}
-
-uint64_t walk_generation(void)
-{
-	return load_relaxed(&generation); /* relaxed: code that runs was not unloaded by this thread's past */
+	add_relaxed(&walk_generation_now, 1);
 }
 
 void walk_use_frame_pointers(bool only)

@@ -3,6 +3,8 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "atomic.h"
+#include "compiler.h"
 #include "config.h"
 
 struct unwind_start;
@@ -61,6 +63,10 @@ static inline uintptr_t walk_lookup(const struct walk *w)
  * hint that tells callers of a wrapper apart, no part of a proof. */
 uintptr_t walk_first_return(const struct unwind_start *start);
 /* Changes when rules of code that is gone were forgotten: states kept from before mean nothing. */
-uint64_t walk_generation(void);
+extern _Atomic uint64_t walk_generation_now HIDDEN;
+static ALWAYS_INLINE uint64_t walk_generation(void)
+{
+	return load_relaxed(&walk_generation_now); /* relaxed: code that runs was not unloaded by this thread's past */
+}
 /* By frame pointers alone, or by call frame information. [init] */
 void walk_use_frame_pointers(bool only);

@@ -191,10 +191,10 @@ static void memory_goal(uint64_t base, uint64_t step, uint64_t bytes)
 static void memory_goals(void **state)
 {
 	(void)state;
-	memory_goal(UINT64_C(0x500000000000), 80, 64);   /* blocks of 64 bytes as glibc places them */
+	memory_goal(UINT64_C(0x500000000000), 80, 64);     /* blocks of 64 bytes as glibc places them */
 	memory_goal(UINT64_C(0x510000000000), 1040, 1024); /* of 1 KiB */
-	memory_goal(UINT64_C(0x520000000000), 32, 24); /* the smallest of glibc's */
-	memory_goal(UINT64_C(0x530000000000), 16, 16); /* of jemalloc's, tcmalloc's */
+	memory_goal(UINT64_C(0x520000000000), 32, 24);     /* the smallest of glibc's */
+	memory_goal(UINT64_C(0x530000000000), 16, 16);     /* of jemalloc's, tcmalloc's */
 }
 
 /* Blocks of 1 to 256 bytes in no order, as glibc places them. */
