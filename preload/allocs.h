@@ -192,10 +192,12 @@ static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_blo
 	word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
 	if (LIKELY(word != 0) && LIKELY(!allocs_sparse)) {
 		w = allocs_window(allocs_record(word), (unsigned)(word >> ALLOCS_CAP_SHIFT), allocs_off(a));
-		if (LIKELY(allocs_is_named(w, allocs_off(a))) && LIKELY(a % (1 << ALLOCS_UNIT_BITS) == 0)) {
-			*ret_block = allocs_unpack(load_relaxed(&w->head), load_relaxed(&w->size));
-			allocs_clear(w);
-			return true;
+		for (unsigned i = 0; i < ALLOCS_WINDOW; i++) {
+			if (allocs_is_named(&w[i], allocs_off(a)) && LIKELY(a % (1 << ALLOCS_UNIT_BITS) == 0)) {
+				*ret_block = allocs_unpack(load_relaxed(&w[i].head), load_relaxed(&w[i].size));
+				allocs_clear(&w[i]);
+				return true;
+			}
 		}
 	}
 	return allocs_take_slowly(a, ret_block);

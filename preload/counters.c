@@ -27,14 +27,9 @@ static size_t table_bytes(uint32_t slots)
 	return sizeof(struct counter_table) + (size_t)slots * sizeof(struct counter);
 }
 
-static uint32_t slot_of(uint64_t key)
-{
-	return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32); /* Fibonacci hashing, Knuth 6.4 */
-}
-
 static struct counter *find(struct counter_table *t, uint64_t key)
 {
-	for (uint32_t i = slot_of(key);; i++) {
+	for (uint32_t i = counters_slot(key);; i++) {
 		struct counter *c = &t->slot[i & t->mask];
 		uint64_t seen = load_relaxed(&c->key); /* relaxed: only the owner writes */
 
@@ -75,13 +70,12 @@ static struct counter_table *grow(struct counters *c, struct counter_table *old)
 				copy(find(t, key), &old->slot[i]);
 		}
 	}
-	c->last = NULL;
 	live_activate(t);          /* whole now: an outside reader prefers it to the old one */
 	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
 	return t;
 }
 
-static struct counter *find_or_make(struct counters *c, uint64_t key)
+NOINLINE struct counter *counters_find(struct counters *c, uint64_t key)
 {
 	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
 	struct counter *at;
@@ -104,12 +98,6 @@ static struct counter *find_or_make(struct counters *c, uint64_t key)
 	t->used++;
 	store_release(&at->key, key);
 	return at;
-}
-
-struct counter *counters_find(struct counters *c, uint64_t key)
-{
-	c->last = find_or_make(c, key);
-	return c->last;
 }
 
 static void add(struct counter *to, const struct counter *from)
@@ -203,7 +191,6 @@ void counters_done(struct counters *c)
 	struct counter_table *t = load_relaxed(&c->now);
 
 	counters_free_old(c);
-	c->last = NULL;
 	store_relaxed(&c->now, NULL);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));

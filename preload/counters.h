@@ -3,6 +3,7 @@
  * Units      counts in 1/65536 in sampled mode and in whole numbers in full mode (recorder.h), bytes, samples. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "atomic.h"
 #include "compiler.h"
@@ -25,18 +26,23 @@ struct counter_table {
 
 struct counters {
 	_Atomic(struct counter_table *) now;
-	struct counter *last; /* in `now`: what the owner asked for last, and mostly asks for again */
-	uint32_t owner;       /* in the live file: the thread's record, or LIVE_ENDED */
+	uint32_t owner; /* in the live file: the thread's record, or LIVE_ENDED */
 };
 
 /* Whose they are from now on. Owner, or nobody runs. */
 void counters_set_owner(struct counters *c, uint32_t owner);
 
+static inline uint32_t counters_slot(uint64_t key)
+{
+	return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32); /* Fibonacci hashing, Knuth 6.4 */
+}
+
 /* The counter for `key`, made if need be. NULL without memory. Owner only. */
 struct counter *counters_find(struct counters *c, uint64_t key);
 static ALWAYS_INLINE struct counter *counters_at(struct counters *c, uint64_t key)
 {
-	struct counter *at = c->last;
+	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
+	struct counter *at = LIKELY(t != NULL) ? &t->slot[counters_slot(key) & t->mask] : NULL;
 
 	return LIKELY(at && load_relaxed(&at->key) == key) ? at : counters_find(c, key);
 }
