@@ -50,6 +50,7 @@ struct cpu_row {
 struct writer {
 	const struct snapshot_about *about;
 	int fd, rc;
+	bool frame;      /* of a live file */
 	uint64_t base;   /* where in the file the snapshot begins */
 	uint64_t limit;  /* the most bytes it may have */
 	uint64_t offset; /* from the snapshot's begin */
@@ -404,10 +405,11 @@ static void write_modules(struct writer *w)
 	number(w, n);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct module *m = modules_at(i);
+		uintptr_t moved = w->frame ? 0 : m->moved; /* a live file's stacks are as they are */
 
-		number(w, m->start);
-		number(w, m->end);
-		number(w, m->bias);
+		number(w, m->start + moved);
+		number(w, m->end + moved);
+		number(w, m->bias + moved);
 		number(w, m->flags);
 		number(w, m->load_ns);
 		number(w, m->unload_ns);
@@ -443,7 +445,7 @@ static void write_stacks(struct writer *w)
 	number(w, w->stacks);
 	for (uint32_t id = 1; id <= w->stacks; id++) {
 		struct put *p = room(w, 2 * PUT_VARINT_MAX);
-		uintptr_t pc = stacks_pc(id);
+		uintptr_t pc = modules_address(id, stacks_pc(id));
 
 		put_varint(p, id - stacks_parent(id));
 		put_signed(p, (int64_t)(pc - last));
@@ -637,6 +639,7 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
 	w->about = about;
 	w->fd = fd;
+	w->frame = frame;
 	w->base = base;
 	w->limit = limit;
 	w->raw = memory + state;
