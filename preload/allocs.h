@@ -118,7 +118,7 @@ static ALWAYS_INLINE struct allocs_entry *allocs_window(struct allocs_record *r,
 }
 
 /* Heads are read relaxed: who had the address before wrote its entry, and handed it to this thread. */
-static ALWAYS_INLINE bool allocs_is_named(const struct allocs_entry *e, unsigned off)
+static ALWAYS_INLINE unsigned allocs_is_named(const struct allocs_entry *e, unsigned off)
 {
 	return (load_relaxed(&e->head) & ALLOCS_NAME_MASK) == allocs_name(off);
 }

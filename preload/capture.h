@@ -74,8 +74,8 @@ uint32_t capture_other(struct capture *c, const struct unwind_start *start);
 
 /* Is it the stack at `start`? Its words stand on the thread's own stack above sp: read before, and mapped as long as it
  * runs. */
-static ALWAYS_INLINE NO_SANITIZE bool capture_holds(const struct capture *c, const struct captured_stack *s,
-                                                    const struct unwind_start *start)
+static INLINE_NO_SANITIZE bool capture_holds(const struct capture *c, const struct captured_stack *s,
+                                             const struct unwind_start *start)
 {
 	const struct captured_word *w = s->word, *end = w + s->words;
 

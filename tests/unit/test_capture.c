@@ -40,10 +40,10 @@ static void find_stack(void)
 }
 
 /* Stands where a malloc hook stands. */
-static NOINLINE NO_SANITIZE void hook(void)
+static NOINLINE void hook(void)
 {
 	struct unwind_start start = unwind_from_frame(__builtin_frame_address(0), stack_lo, stack_hi);
-	uintptr_t pcs[STACKS_MAX_DEPTH];
+	static uintptr_t pcs[STACKS_MAX_DEPTH];
 	size_t depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs)), i = 0;
 	uint32_t before = capture.depth, id;
 	uint64_t words = capture.words;
@@ -300,6 +300,48 @@ static void the_saved_frame_pointer_counts(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		from_two_places(i % 2 ? 64 : 512, i % 2);
 }
+
+static NOINLINE void without_rbp(void)
+{
+	leaf_with_saved_rbp(hook);
+	__asm__ volatile("");
+}
+
+static NOINLINE void caller_without_rbp(void)
+{
+	volatile char room[2048];
+
+	room[0] = 1;
+	without_rbp();
+	(void)room[0];
+}
+
+static NOINLINE void caller_with_rbp(size_t bytes)
+{
+	volatile char *room = alloca(bytes);
+
+	room[0] = 1;
+	without_rbp();
+	(void)room[0];
+}
+
+/* The walk goes on from a kept frame, for which the frame pointer did not matter, to one whose caller needs it. */
+static NOINLINE void both(unsigned bytes)
+{
+	capture_reset(&capture); /* so that the next stack is walked */
+	caller_without_rbp();
+	__asm__ volatile("");
+	caller_with_rbp(bytes);
+	__asm__ volatile("");
+}
+
+static void the_frame_pointer_is_true_where_a_walk_goes_on(void **state)
+{
+	(void)state;
+	/* At one of them both calls have the same stack pointer. Outside of call_with_rbp() nothing of theirs matters. */
+	for (unsigned bytes = 1024; bytes < 3072; bytes += 16)
+		call_with_rbp(both, bytes, 1);
+}
 #endif
 
 static void *in_thread(void *arg)
@@ -351,6 +393,7 @@ int main(void)
 		cmocka_unit_test(reuse_never_differs_from_a_walk),
 #if defined(__x86_64__)
 		cmocka_unit_test(the_saved_frame_pointer_counts),
+		cmocka_unit_test(the_frame_pointer_is_true_where_a_walk_goes_on),
 #endif
 		cmocka_unit_test(a_thread_s_stack_ends_at_its_start),
 		cmocka_unit_test(deeper_than_what_is_kept),
