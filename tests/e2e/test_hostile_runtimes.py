@@ -29,7 +29,6 @@ def programs(tmp_path_factory):
     build(where, "go", "build", "-o", "go_host", SOURCES / "go_host.go")
     build(where, "go", "build", "-buildmode=c-shared", "-o", "go_library.so", SOURCES / "go_library.go")
     build(where, "env", "CGO_ENABLED=0", "go", "build", "-buildmode=pie", "-o", "go_pure", SOURCES / "go_pure.go")
-    build(where, "env", "CGO_ENABLED=0", "go", "build", "-o", "go_static", SOURCES / "go_pure.go")
     build(where, "rustc", "-O", "-g", "--crate-type=cdylib", "-o", "rust_library.so", SOURCES / "rust_library.rs")
     build(where, "gcc", "-O2", "-g", "-fno-builtin-malloc", "-pthread", "-o", "library_caller", SOURCES / "library_caller.c")
     return where
@@ -105,7 +104,6 @@ def test_go_with_its_own_profiler(tmp_path, programs):
 def test_go_that_does_not_begin_in_libc(tmp_path, programs):
     _, profiles = same_as_without(tmp_path, [programs / "go_pure"], stderr="perfprobe: passive: the program does not begin in libc .*\n")
     assert profiles == [] and not list(tmp_path.glob("*.live"))
-    works_the_same(tmp_path, [programs / "go_static"])
 
 
 def test_a_go_library_in_a_c_program(tmp_path, programs):

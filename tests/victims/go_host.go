@@ -32,6 +32,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/pprof"
 	"sync"
@@ -135,5 +136,6 @@ func main() {
 		fmt.Println(sum)
 		return
 	}
-	fmt.Println(work())
+	child, err := exec.Command("/bin/sh", "-c", "echo child $LD_PRELOAD").CombinedOutput()
+	fmt.Println(work(), string(child), err, os.Getenv("LD_PRELOAD"))
 }
