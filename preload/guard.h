@@ -35,6 +35,7 @@ struct tls {
 	uint64_t fork_mask;   /* signal mask before that fork */
 	bool fork_limit;      /* that fork holds the limit of descriptors; sampler.c */
 	bool prof_blocked;    /* the program believes that it blocked the sampling signal; hook_signal.c */
+	uint64_t prof_mask;   /* ... and the kernel's mask when it did */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

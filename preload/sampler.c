@@ -366,12 +366,24 @@ static void restart_call(ucontext_t *uc)
 }
 #endif
 
+/* Masks that are set by a system call of the program's own (Go's threads begin so) pass us by. Where one now has less in it
+ * than the one we know, what the program blocked there is past. A handler's mask has only more. */
+static bool app_has_blocked(struct tls *t, const ucontext_t *uc)
+{
+	uint64_t now;
+
+	memcpy(&now, &uc->uc_sigmask, sizeof(now)); /* the kernel's set is the first word of libc's */
+	if (t->prof_blocked && t->prof_mask & ~now)
+		t->prof_blocked = false;
+	return t->prof_blocked;
+}
+
 /* Not one of ours: the program, or somebody with kill(1), sent it. */
 static void pass_on(int sig, siginfo_t *info, void *ucontext)
 {
 	struct sigaction act = app_action;
 
-	if (tls_self.prof_blocked) {
+	if (app_has_blocked(&tls_self, ucontext)) {
 		pid_t waiter = load_acquire(&app_waiter); /* pairs with the store in sampler_app_waits */
 
 		store_release(&app_pending, true); /* pairs with the exchange there */
@@ -523,18 +535,21 @@ static bool timers_work(void)
 	return rc == 0;
 }
 
-static bool install_handler(void)
+static bool install_handler(int more_flags, struct sigaction *ret_old)
 {
-	struct sigaction act, old;
+	struct sigaction act;
 
 	memset(&act, 0, sizeof(act));
 	act.sa_sigaction = on_signal;
-	act.sa_flags = SA_SIGINFO | SA_RESTART;
+	act.sa_flags = SA_SIGINFO | SA_RESTART | more_flags;
 	sigfillset(&act.sa_mask);
-	if (real.sigaction(SAMPLER_SIGNAL, &act, &old) < 0)
-		return false;
-	app_action = old;
-	return true;
+	return real.sigaction(SAMPLER_SIGNAL, &act, ret_old) == 0;
+}
+
+void sampler_use_alternate_stacks(void)
+{
+	if (kind != KIND_OFF)
+		(void)install_handler(SA_ONSTACK, NULL); /* as it was, but for the flag: cannot fail */
 }
 
 void sampler_init(const struct config *config)
@@ -547,7 +562,7 @@ void sampler_init(const struct config *config)
 		return;
 	}
 	engine.period_ns = NS_PER_S / config->cpu_hz;
-	if (!install_handler()) {
+	if (!install_handler(0, &app_action)) {
 		engine = (struct sampler_engine){ "off", "the handler of SIGPROF could not be installed", 0 };
 		return;
 	}
@@ -714,6 +729,8 @@ void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old)
 void sampler_app_blocks(struct tls *t, bool blocks)
 {
 	t->prof_blocked = blocks;
+	if (blocks)
+		(void)os_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&t->prof_mask, SIGNAL_BYTES, 0, 0); /* valid */
 	if (!blocks && exchange_acq_rel(&app_pending, false)) /* pairs with the store in pass_on */
 		(void)os_kill_thread(os_pid(), os_tid(), SAMPLER_SIGNAL);
 }

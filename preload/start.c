@@ -7,6 +7,7 @@
 
 #include "dump.h"
 #include "live_keep.h"
+#include "program.h"
 #include "real.h"
 #include "recorder.h"
 #include "say.h"
@@ -49,6 +50,9 @@ static const char *find_passive_reason(void)
 		return "the program is built with AddressSanitizer, which tracks allocations itself";
 	if (dlsym(RTLD_DEFAULT, "__tsan_init"))
 		return "the program is built with ThreadSanitizer, which replaces the allocator itself";
+	if (!program_begins_in_libc())
+		return "the program does not begin in libc (Go without cgo, or assembler): its threads may not be "
+		       "libc's";
 	return NULL;
 }
 
