@@ -239,7 +239,7 @@ void misuse_freed_watched(struct thread *th, const void *address, uint32_t stack
 {
 	struct freed *f = &th->freed[(load_relaxed(&th->freed_head) - 1) % THREAD_FREED];
 	bool whole = is_watched(stack);
-	uint64_t caller = whole ? stack_at(th, frame) : ((const uintptr_t *)frame)[1];
+	uint64_t caller = whole ? stack_at(th, frame) : arch_frame_pc(frame);
 
 	store_relaxed(&f->address, 0); /* a reader between the two words finds nothing */
 	store_relaxed(&f->caller, caller | (uint64_t)(stack >> 16 | (whole ? MISUSE_STACK_IS_WHOLE : 0))
