@@ -58,8 +58,9 @@ bool arch_is_preserved(unsigned reg);
 bool arch_is_after_call(const uint8_t *ra);
 /* Is this the code that a signal handler returns to? ARCH_TRAMPOLINE_BYTES are read. */
 bool arch_is_trampoline(const uint8_t *code);
-/* Is the interrupted instruction one of a stub of the linker, which has no frame and jumps on? Every byte read is probed. */
-bool arch_is_stub(const uint8_t *pc);
+/* Is the interrupted instruction one of a stub of the linker's, which jumps on with the return address still in its register?
+ * How many bytes it has pushed; -1: it is none. Every byte read is probed. */
+int arch_stub_pushed(const uint8_t *pc);
 
 /* Was a system call interrupted right before this, and may it be made again? Its number. arch_call_again() then has the
  * interrupted instruction executed once more. */

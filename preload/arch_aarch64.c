@@ -72,23 +72,40 @@ bool arch_is_trampoline(const uint8_t *code)
 	return instruction(code) == 0xd2801168 && instruction(code + 4) == 0xd4000001;
 }
 
-/* An entry of a PLT, which has no call frame information: [bti c;] adrp x16; ldr x17, [x16]; add x16, x16; then br x17 or
- * braa x17, x16. From anywhere inside it the branch follows. */
-bool arch_is_stub(const uint8_t *pc)
+/* Of the PLT's entries, which have no call frame information: [bti c;] adrp x16; ldr x17, [x16]; add x16, x16; br x17 or
+ * braa x17, x16. */
+static bool is_of_stub(uint32_t word)
 {
-	for (unsigned i = 0; i < 5; i++, pc += 4) {
-		uint32_t word;
+	return word == 0xd503245f || (word & 0x9f00001f) == 0x90000010 || (word & 0xffc003ff) == 0xf9400211 ||
+	       (word & 0xffc003ff) == 0x91000210;
+}
 
-		if (!os_readable(pc))
-			return false;
-		word = instruction(pc);
-		if (word == 0xd61f0220 || word == 0xd71f0a30)
-			return true;
-		if (word != 0xd503245f && (word & 0x9f00001f) != 0x90000010 && (word & 0xffc003ff) != 0xf9400211 &&
-		    (word & 0xffc003ff) != 0x91000210)
-			return false;
+/* From anywhere inside an entry the branch follows. The first one has pushed x16 and x30 before: stp x16, x30, [sp, #-16]! */
+int arch_stub_pushed(const uint8_t *pc)
+{
+	enum { ENTRY = 5 };
+	const uint8_t *at = pc;
+	uint32_t word = 0;
+
+	for (unsigned i = 0; i < ENTRY; i++, at += 4) {
+		if (!os_readable(at))
+			return -1;
+		word = instruction(at);
+		if (!is_of_stub(word))
+			break;
 	}
-	return false;
+	if (word != 0xd61f0220 && word != 0xd71f0a30)
+		return -1;
+	at = pc;
+	for (unsigned i = 0; i < ENTRY && os_readable(at - 4); i++) {
+		at -= 4;
+		word = instruction(at);
+		if (word == 0xa9bf7bf0)
+			return 16;
+		if (!is_of_stub(word))
+			break;
+	}
+	return 0;
 }
 
 /* The call's first argument was in the register that the answer is in now: it cannot be made again. */

@@ -79,10 +79,10 @@ bool arch_is_trampoline(const uint8_t *code)
 }
 
 /* PLT entries have call frame information. */
-bool arch_is_stub(const uint8_t *pc)
+int arch_stub_pushed(const uint8_t *pc)
 {
 	(void)pc;
-	return false;
+	return -1;
 }
 
 /* System calls that SA_RESTART does not restart, or not once a timeout is set on the socket, and that have done nothing

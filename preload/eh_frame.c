@@ -599,8 +599,8 @@ static bool return_address_is_followed(const struct row *row)
 		return row->ra.where == WHERE_CFA && row->ra.off == -8;
 	if (row->cfa_kind != RULE_REG)
 		return false;
-	return row->ra.where == WHERE_SAME ||
-	       (row->ra.where == WHERE_CFA && row->ra.off < 0 && row->ra.off % 8 == 0 && row->ra.off > INT32_MIN + 8);
+	return row->ra.where == WHERE_SAME || (row->ra.where == WHERE_CFA && row->ra.off <= 8 && row->ra.off != 0 &&
+	                                       row->ra.off % 8 == 0 && row->ra.off > INT32_MIN + 8);
 }
 
 /* Both are saved side by side: one offset, and from there to the other. */
@@ -658,8 +658,14 @@ static struct rule rule_of(const struct machine *m)
 	r.rbp_off = (int32_t)row->rbp.off;
 	if (r.rbp_off != row->rbp.off)
 		r.rbp_kind = RBP_UNKNOWN;
-	if (ARCH_RA_IN_REGISTER && row->ra.where == WHERE_CFA)
-		add_return_address(&r, (int32_t)row->ra.off);
+	if (ARCH_RA_IN_REGISTER && row->ra.where == WHERE_CFA) {
+		/* ld.so's lazy binding: the PLT has pushed two words before, which its tables leave to the caller. */
+		int32_t pushed = row->ra.off == 8 ? 16 : 0;
+
+		r.off += pushed;
+		r.rbp_off -= pushed;
+		add_return_address(&r, (int32_t)row->ra.off - pushed);
+	}
 	return r;
 }
 

@@ -72,10 +72,12 @@ static bool is_trampoline(uintptr_t pc)
  * stands before it. */
 static struct rule rule_without_table(uintptr_t lookup, bool exact)
 {
+	int pushed;
+
 	if (is_trampoline(lookup + !exact))
 		return (struct rule){ .kind = RULE_SIGNAL };
-	if (ARCH_RA_IN_REGISTER && exact && arch_is_stub((const uint8_t *)lookup))
-		return (struct rule){ .kind = RULE_REG, .reg = DW_SP };
+	if (ARCH_RA_IN_REGISTER && exact && (pushed = arch_stub_pushed((const uint8_t *)lookup)) >= 0)
+		return (struct rule){ .kind = RULE_REG, .reg = DW_SP, .off = pushed };
 	return (struct rule){ .kind = exact || is_after_call(lookup + 1, true) ? RULE_FP : RULE_NONE };
 }
 
