@@ -22,7 +22,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "arch.h"
 #include "atomic.h"
 #include "compiler.h"
 #include "lock.h"
@@ -311,7 +310,7 @@ static void remove_at(struct entry *record, unsigned cap, unsigned gap)
 
 bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced)
 {
-	uint64_t a = arch_data_address((uintptr_t)address), word;
+	uint64_t a = (uint64_t)address, word;
 	unsigned off = off_of(a);
 	_Atomic uint64_t *page;
 	struct entry *e;
@@ -339,7 +338,7 @@ bool allocs_put(const void *address, const struct block *block, struct block *re
 
 bool allocs_take(const void *address, struct block *ret_block)
 {
-	uint64_t a = arch_data_address((uintptr_t)address), word;
+	uint64_t a = (uint64_t)address, word;
 	_Atomic uint64_t *page = page_of(a, false);
 	struct entry *record, *e;
 
@@ -379,7 +378,7 @@ static const struct entry *last_below(const struct entry *record, unsigned cap, 
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start)
 {
 	enum { PAGES = (16 << 20) >> ALLOCS_PAGE_BITS };
-	uint64_t a = arch_data_address((uintptr_t)address), at = a >> ALLOCS_PAGE_BITS;
+	uint64_t a = (uint64_t)address, at = a >> ALLOCS_PAGE_BITS;
 	unsigned off = off_of(a) + ((a & ((1 << UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
 
 	if (a >> ALLOCS_ADDRESS_BITS)

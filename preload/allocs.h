@@ -60,7 +60,7 @@ extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
 
 static ALWAYS_INLINE bool allocs_maybe(const void *address)
 {
-	uint64_t a = (uint64_t)address; /* a tag is cut off below */
+	uint64_t a = (uint64_t)address; /* a tag (arch_data_address) is cut off below */
 	/* acquire, pairs with the CAS that publishes a region. The word itself is read relaxed: whoever put the address there
 	 * handed it to this thread. */
 	struct allocs_region *r = load_acquire(&allocs_regions[a >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);

@@ -33,7 +33,7 @@ static inline long arch_call(long nr, long a, long b, long c, long d, long e, lo
 static inline void arch_relax(void);
 /* An address without what the processor may keep in its upper bits: of code, the signature of a return address; of data, a tag. */
 static inline uintptr_t arch_code_address(uintptr_t pc);
-static inline uintptr_t arch_data_address(uintptr_t at);
+static inline const void *arch_data_address(const void *at);
 /* Of what ARCH_HOOK_FRAME() gave: the caller's return address, its frame pointer, its stack pointer. */
 static inline uintptr_t arch_frame_pc(const void *frame)
 {

@@ -60,9 +60,9 @@ static inline uintptr_t arch_code_address(uintptr_t pc)
 }
 
 /* The processor ignores the top byte of data addresses; memory tagging keeps its tags there. */
-static inline uintptr_t arch_data_address(uintptr_t at)
+static inline const void *arch_data_address(const void *at)
 {
-	return at & (UINTPTR_MAX >> 8);
+	return (const void *)((uintptr_t)at & (UINTPTR_MAX >> 8));
 }
 
 /* Where a frame's record stands in it is the compiler's choice, so the caller's stack pointer cannot be told from it. */

@@ -54,7 +54,7 @@ static inline uintptr_t arch_code_address(uintptr_t pc)
 	return pc;
 }
 
-static inline uintptr_t arch_data_address(uintptr_t at)
+static inline const void *arch_data_address(const void *at)
 {
 	return at;
 }

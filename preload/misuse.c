@@ -72,6 +72,7 @@ static _Atomic uint64_t *stranger_slot(uint64_t address, unsigned probe)
 
 void misuse_stranger(const void *address)
 {
+	address = arch_data_address(address);
 	for (unsigned i = 0; i < STRANGER_PROBES; i++) {
 		_Atomic uint64_t *slot = stranger_slot((uint64_t)address, i);
 		uint64_t seen = load_relaxed(slot);
@@ -85,6 +86,7 @@ void misuse_stranger(const void *address)
 
 bool misuse_stranger_gone(const void *address)
 {
+	address = arch_data_address(address);
 	for (unsigned i = 0; i < STRANGER_PROBES; i++) {
 		_Atomic uint64_t *slot = stranger_slot((uint64_t)address, i);
 

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "allocs.h"
+#include "arch.h"
 #include "config.h"
 #include "snapshot_layout.h"
 #include "threads.h"

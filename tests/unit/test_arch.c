@@ -69,8 +69,8 @@ static void addresses_are_cleared(void **state)
 {
 	(void)state;
 	assert_true(arch_code_address(0x5500001234) == 0x5500001234);
-	assert_true(arch_data_address(0x0300ffffabcd1230) == 0xffffabcd1230);
-	assert_true(arch_data_address(0xffffabcd1230) == 0xffffabcd1230);
+	assert_true(arch_data_address((void *)0x0300ffffabcd1230) == (void *)0xffffabcd1230);
+	assert_true(arch_data_address((void *)0xffffabcd1230) == (void *)0xffffabcd1230);
 }
 #endif
 
