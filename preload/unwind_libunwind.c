@@ -12,7 +12,8 @@
 #include "unwind.h"
 
 /* Interface of libunwind 1.6 (libunwind-x86_64.h, libunwind-aarch64.h): the context is a ucontext_t, the cursor 127 or 250
- * words, registers have their DWARF numbers; flag 1 = the context was delivered by a signal. */
+ * words, registers have their DWARF numbers, and that of the return address's column gives the pc; flag 1 = the context was
+ * delivered by a signal. */
 enum { CURSOR_WORDS = 250, INIT_SIGNAL_FRAME = 1 };
 
 static struct {
@@ -77,7 +78,7 @@ size_t unwind_libunwind_walk(const struct unwind_start *start, uintptr_t *pcs, s
 	while (rc > 0 && n < max - 1) {
 		exact = unwind_is_trampoline(pc);
 		rc = lib.step(cursor);
-		if (rc <= 0 || lib.get_reg(cursor, DW_PC, &pc) < 0 || pc == 0)
+		if (rc <= 0 || lib.get_reg(cursor, DW_RA, &pc) < 0 || pc == 0)
 			break;
 		pcs[n++] = exact ? pc : pc - 1;
 	}

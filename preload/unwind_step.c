@@ -235,6 +235,8 @@ static enum step step_fp(struct walk *w, struct walk_reads *reads)
 	enum rule_kind caller;
 	enum step s;
 
+	if (ARCH_RA_IN_REGISTER && w->fp_known && w->fp == 0)
+		return STEP_DONE; /* AAPCS64, "The Frame Pointer": the end of the chain */
 	if (!w->fp_known || w->fp < w->sp || w->fp > w->hi - 16)
 		return STEP_BAD_STACK;
 	if (!load(w, w->fp + 8, &ra) || !load(w, w->fp, &fp))

@@ -61,6 +61,16 @@ def test_stacks_reach_the_start_of_the_program_and_of_each_thread(tmp_path):
     assert len(in_thread) == 3 and all(f.startswith("libc.so.6+") for f in in_thread[1:]), in_thread
 
 
+@pytest.mark.parametrize("engine,inner", [("libunwind", ["from_malloc", "main"]), ("fp", ["from_malloc"])])
+def test_the_other_engines(tmp_path, engine, inner):
+    """The victims have no frame pointers, but libc has: by these main is left out."""
+    record(tmp_path, "victim_known", heap="full", cpu=0, unwind=engine)
+    path = one(tmp_path)
+    (frames,) = [s["frames"] for s in report(path, "alloc")["stacks"] if s["frames"][0] == "from_malloc"]
+    assert frames[:len(inner)] == inner and frames[-2:] == ["__libc_start_main", "_start"]
+    assert len(frames) < 6 and info(path)["lost"]["unwind.truncated"] == 0
+
+
 def test_cpu_samples_by_timer_where_there_is_no_perf(tmp_path):
     record(tmp_path, "victim_spin", "1", "2", cpu=499, heap="off")
     path = one(tmp_path)
