@@ -1,10 +1,19 @@
 # Unit tests of the library's modules, without its interposers: they run under the sanitizers too.
 if(TARGET preload_core)
   find_package(Threads REQUIRED)
-  foreach(module arch config poisson stacks counters allocs eh_frame unwind capture misuse)
+  foreach(module config poisson stacks counters allocs eh_frame unwind capture misuse)
     perfprobe_unit_test(${module} preload_core Threads::Threads m)
     target_compile_options(test_${module} PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
   endforeach()
+
+  perfprobe_unit_test(arch preload_core)
+  if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64") # the same with signed return addresses
+    add_executable(test_capture_signed unit/test_capture.c)
+    target_link_libraries(test_capture_signed PRIVATE preload_core Threads::Threads m PkgConfig::CMOCKA)
+    target_compile_options(test_capture_signed PRIVATE -O2 -mbranch-protection=standard)
+    add_test(NAME unit.capture_signed COMMAND test_capture_signed)
+    set_tests_properties(unit.capture_signed PROPERTIES TIMEOUT 120)
+  endif()
 
   # One source, compiled as programs are: the frames are the compiler's choice.
   set(frames_plain -O2)
