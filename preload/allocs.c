@@ -242,9 +242,10 @@ NOINLINE bool allocs_take_slowly(uint64_t address, struct block *ret_block)
 
 bool allocs_knows(const void *address)
 {
+	uint64_t a = (uint64_t)arch_data_address(address);
 	struct block unused;
 
-	return allocs_sparse ? sparse_find((uint64_t)address, &unused) : find_in_page((uint64_t)address) != NULL;
+	return allocs_sparse ? sparse_find(a, &unused) : find_in_page(a) != NULL;
 }
 
 /* The entry of the largest place below `off` in the page's records; 0 if there is none. */

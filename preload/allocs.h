@@ -205,7 +205,7 @@ static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_blo
 
 static ALWAYS_INLINE bool allocs_maybe(const void *address)
 {
-	_Atomic uint64_t *page = allocs_page((uint64_t)address);
+	_Atomic uint64_t *page = allocs_page((uint64_t)address); /* which cuts a tag off */
 
 	return page && load_relaxed(page) != 0; /* relaxed: whoever put the address there handed it to this thread */
 }

@@ -145,7 +145,7 @@ static void set_state(struct walk *w, const struct captured *f)
 {
 	w->pc = f->pc;
 	w->sp = f->sp;
-	w->lo = f->exact ? f->sp - RED_ZONE : f->sp;
+	w->lo = f->exact ? f->sp - ARCH_RED_ZONE : f->sp;
 	w->exact = f->exact;
 	w->regs = NULL;
 }
@@ -246,9 +246,8 @@ static NO_SANITIZE void note_words(struct capture *c, uint32_t at, const struct 
 
 	if (!f->complete)
 		c->word[n++] = (struct captured_word){ &never, 1 };
-	else if (f->ra_at) /* of the outermost frame: what ended the chain */
-		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at,
-			                               outer ? outer->pc : *(const uintptr_t *)f->ra_at };
+	else if (f->ra_at) /* as it stands there: it may bear a signature */
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at, *(const uintptr_t *)f->ra_at };
 	if (f->complete && f->frame.fp_at && outer && outer->fp_live)
 		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->frame.fp_at, outer->fp };
 	c->frame[at].words = (uint16_t)n;

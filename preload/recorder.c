@@ -12,6 +12,7 @@
  */
 #include "recorder.h"
 
+#include "arch.h"
 #include "compiler.h"
 #include "losses.h"
 #include "misuse.h"
@@ -240,6 +241,7 @@ void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_f
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (UNLIKELY(!th)) {
 		lost_block(address, LOSS_HEAP_UNTRACKED);
 		return;
@@ -260,6 +262,7 @@ void recorder_free(struct tls *t, const void *address, enum snap_family freed_by
 	struct thread *th = threads_enter(t);
 	struct block block;
 
+	address = arch_data_address(address);
 	if (UNLIKELY(!th)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
@@ -283,6 +286,7 @@ void recorder_misused(struct tls *t, const void *address, const struct block *bl
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (!th)
 		return;
 	if (guard_enter(t, GUARD_TABLE)) {
@@ -299,6 +303,7 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 {
 	bool found;
 
+	address = arch_data_address(address);
 	if (!allocs_maybe(address))
 		return false;
 	if (!guard_enter(t, GUARD_TABLE))
@@ -314,6 +319,7 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (!th) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
@@ -333,6 +339,7 @@ void recorder_restore(struct tls *t, const void *address, const struct block *bl
 	struct block was;
 	bool replaced;
 
+	address = arch_data_address(address);
 	if (!guard_enter(t, GUARD_TABLE))
 		return;
 	if (!allocs_put(address, block, &was, &replaced))

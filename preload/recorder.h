@@ -25,7 +25,7 @@ static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
 	return recorder_mode == HEAP_FULL;
 }
 
-/* `address` is a new block of `size` bytes, and wanted. `frame`: __builtin_frame_address(0) of the hook the program called. */
+/* `address` is a new block of `size` bytes, and wanted. `frame`: ARCH_HOOK_FRAME() of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
 /* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
 void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame);

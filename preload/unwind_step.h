@@ -5,20 +5,21 @@
 #include <stdint.h>
 #include "atomic.h"
 #include "compiler.h"
+#include "arch.h"
 #include "config.h"
 
 struct unwind_start;
 
-/* RED_ZONE: a signal leaves this much below the stack pointer alone (psABI 3.2.2), and epilogues rely on it: a register that
- * was popped is still where the tables say. */
-enum { RED_ZONE = 128, NOT_FOLLOWED = 255 };
+enum { NOT_FOLLOWED = 255 };
 
 /* The state of a walk: one frame. */
 struct walk {
 	uintptr_t pc, sp, fp;
-	bool exact; /* pc is an interrupted instruction, not a return address */
+	uintptr_t ra; /* ARCH_RA_IN_REGISTER: what an exact frame has in the register; 0: unknown */
+	bool exact;   /* pc is an interrupted instruction, not a return address */
 	bool fp_known;
-	bool foreign; /* not on the thread's own stack: pages are probed before they are read */
+	bool sp_is_bound; /* sp is not the frame's, only below it: after a step by the frame pointer, ARCH_RA_IN_REGISTER */
+	bool foreign;     /* not on the thread's own stack: pages are probed before they are read */
 	const uintptr_t *regs;
 	uintptr_t lo, hi;                 /* what may be read now */
 	uintptr_t stack_lo, stack_hi;     /* the thread's own stack */

@@ -42,7 +42,7 @@ static void find_stack(void)
 /* Stands where a malloc hook stands. */
 static NOINLINE void hook(void)
 {
-	struct unwind_start start = unwind_from_frame(__builtin_frame_address(0), stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
 	static uintptr_t pcs[STACKS_MAX_DEPTH];
 	size_t depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs)), i = 0;
 	uint32_t before = capture.depth, id;
