@@ -74,10 +74,10 @@ static NOINLINE void refill(struct probe_cache *cache)
 	lock_leave(&probes_lock);
 }
 
-static NOINLINE void give_back(struct probe_cache *cache, uint32_t keep)
+static NOINLINE void give_back(struct probe_cache *cache)
 {
 	lock_enter(&probes_lock);
-	for (; cache->count > keep; cache->count--)
+	for (; cache->count > BATCH; cache->count--)
 		push(&shared_first, pop(&cache->first));
 	lock_leave(&probes_lock);
 }
@@ -96,13 +96,7 @@ void probes_give(struct probe_cache *cache, uint32_t number)
 {
 	push(&cache->first, number);
 	if (UNLIKELY(++cache->count > 2 * BATCH))
-		give_back(cache, BATCH);
-}
-
-void probes_give_all(struct probe_cache *cache)
-{
-	if (cache->count)
-		give_back(cache, 0);
+		give_back(cache);
 }
 
 void probes_fork_prepare(void)

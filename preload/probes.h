@@ -23,8 +23,6 @@ struct probe_cache {
 uint32_t probes_take(struct probe_cache *cache);
 struct probe *probes_at(uint32_t number);
 void probes_give(struct probe_cache *cache, uint32_t number);
-/* The thread ends. */
-void probes_give_all(struct probe_cache *cache);
 
 void probes_fork_prepare(void);
 void probes_fork_done(void);

@@ -277,7 +277,6 @@ void threads_end(struct tls *t)
 	if (!th)
 		return;
 	record_end(th);
-	probes_give_all(&th->probes);
 	if (lock_try(&counters_lock)) {
 		merge_ended(th);
 		lock_leave(&counters_lock);

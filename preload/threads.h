@@ -60,8 +60,8 @@ struct thread {
 	struct counters counters;
 	struct capture capture;
 	uint64_t random;
-	uint64_t probe_gap; /* allocations until the next probe */
-	struct probe_cache probes;
+	uint64_t probe_gap;        /* allocations until the next probe */
+	struct probe_cache probes; /* its next owner's too */
 
 	/* misuse.c */
 	_Atomic uint32_t freed_head; /* frees so far; the next goes to freed[freed_head % THREAD_FREED] */

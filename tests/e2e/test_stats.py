@@ -2,12 +2,14 @@
 
 import json
 import math
+import pathlib
 import signal
+import subprocess
 import time
 
 import pytest
 
-from recording import VICTIMS, Running, analyze, by_function, info, one, record, report, snapshots, wait_until
+from recording import VICTIMS, Running, analyze, by_function, environment, info, one, record, report, snapshots, wait_until
 
 VICTIM = VICTIMS / "victim_lives"
 
@@ -53,6 +55,22 @@ def test_small_stacks_are_exact(tmp_path, detail):
     assert info(path)["heap"]["largest_bytes"] == 20000
     assert info(path)["heap"]["detail_one_in"] == detail
     assert info(path)["heap"]["slop_bytes"] == sum(slop.values()) >= sum(e[3] for e in expected.values())
+
+
+@pytest.mark.parametrize("allocator", ["libjemalloc.so.2", "libtcmalloc.so.4", "libmimalloc.so.2"])
+def test_slop_is_the_allocators_own(tmp_path, allocator):
+    found = list(pathlib.Path("/usr/lib").glob(f"*/{allocator}"))
+    if not found:
+        pytest.skip("not installed")
+    env = environment(tmp_path, heap="full", cpu=0)
+    env["LD_PRELOAD"] += f" {found[0]}"
+    done = subprocess.run([VICTIM, "blocks"], env=env, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    slop = by_function(one(tmp_path), "slop")
+    expected = {name: numbers[3] for name, numbers in expectations(done).items()}
+    assert {name: slop.get(name, 0) for name in expected} == expected
+    plain = subprocess.run([VICTIM, "blocks"], capture_output=True, text=True, timeout=30)
+    assert expected["odd_sizes"] != expectations(plain)["odd_sizes"][3], "another allocator's blocks"
 
 
 def test_lifetimes_are_those_of_the_clock(tmp_path):

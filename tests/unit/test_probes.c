@@ -30,8 +30,7 @@ static void numbers_are_given_once(void **state)
 			probes_give(&cache, got[i]);
 		}
 	}
-	probes_give_all(&cache);
-	assert_int_equal(cache.count, 0);
+	assert_true(cache.count < 200); /* the rest is for all */
 }
 
 /* One takes, the other gives: what the other collects comes back to the first. */
@@ -50,8 +49,6 @@ static void a_consumer_gives_back(void **state)
 		probes_give(&consumer, number);
 	}
 	assert_true(first > 0 && highest <= first); /* no new ones are made */
-	probes_give_all(&producer);
-	probes_give_all(&consumer);
 }
 
 static void *take_and_give(void *unused)
@@ -70,7 +67,6 @@ static void *take_and_give(void *unused)
 			probes_give(&cache, mine[i]);
 		}
 	}
-	probes_give_all(&cache);
 	return unused;
 }
 
