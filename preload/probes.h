@@ -8,9 +8,8 @@
 
 struct probe {
 	uint64_t born_ns;
-	uint32_t
-	        slop; /* bytes the allocator gave beyond what was asked, at most UINT32_MAX; in an unused one the next of its list */
-	uint16_t thread;          /* record of the thread that allocated it */
+	uint32_t slop;   /* bytes beyond what was asked, at most UINT32_MAX; in an unused one the next in its list */
+	uint16_t thread; /* record of the thread that allocated it */
 	uint16_t generation : 15; /* of the process that allocated it: forks since the first */
 	uint16_t weighted : 1;    /* one of many: recorder.c knows of how many */
 };

@@ -217,7 +217,8 @@ static void add_counter(struct writer *w, const struct counter *c, uint32_t reco
 	h->alloc_bytes += load_relaxed(&c->alloc_bytes);
 	if (load_relaxed(&c->largest) > h->largest)
 		h->largest = load_relaxed(&c->largest);
-	add_detail(w, h, counter_detail_of(table, c));
+	if (load_relaxed(&c->alloc_count) || load_relaxed(&c->free_count))
+		add_detail(w, h, counter_detail_of(table, c));
 	if (sum) {
 		sum->alloc_count += load_relaxed(&c->alloc_count);
 		sum->alloc_bytes += load_relaxed(&c->alloc_bytes);
