@@ -19,7 +19,7 @@ enum live_kind {
 	LIVE_NODES = 2,    /* struct live_node[]; `owner` is the number of the segment */
 	LIVE_COUNTERS = 3, /* struct live_counters; `owner` is the thread's index in THREADS, or LIVE_ENDED */
 	LIVE_RING = 4,     /* struct live_sample[], in no order; time 0 = never written */
-	LIVE_THREADS = 5,  /* struct live_thread[], by the thread's index in THREADS */
+	LIVE_THREADS = 6,  /* struct live_thread[], by the thread's index in THREADS */
 };
 #define LIVE_ENDED UINT32_MAX /* counters of threads that have ended */
 
@@ -48,11 +48,11 @@ struct live_header {
 	/* Moved on about ten times a second. */
 	uint64_t end_ns, end_wall_ns, cpu_ns;
 	uint64_t peak_bytes, peak_ns;
-	uint32_t epoch;        /* newest of counters */
+	uint32_t epoch; /* newest of counters */
+	uint32_t unused[2];
 	uint32_t heap_detail;  /* docs/snapshot-format.md, HEAP_DETAIL: one_in */
 	uint32_t detail_bytes; /* sizeof(struct live_detail); 0: there are none */
-	uint32_t unused;
-	uint64_t reserved[6];
+	uint32_t reserved[11];
 	struct live_chunk chunk[LIVE_CHUNKS];
 };
 static_assert(offsetof(struct live_header, chunk) == 160, "on-disk layout");
