@@ -13,7 +13,7 @@
 
 struct block {
 	uint64_t bytes;  /* asked for; below 2^48 */
-	uint64_t born;   /* ticks of the recorder's clock, modulo 2^36 (recorder.h) */
+	uint64_t born;   /* of recorder.c: when, or where that is kept; below 2^36 */
 	uint32_t stack;  /* below 2^28; 0 = unknown */
 	uint32_t family; /* enum snap_family; below 16 */
 };

@@ -7,17 +7,26 @@
 #include <stdint.h>
 #include "atomic.h"
 #include "compiler.h"
+#include "snapshot_layout.h"
 
 struct counter {
 	_Atomic uint64_t
 	        key; /* 0 = free slot; else stack id + 1, in the low 32 bits; retired CPU rows add the thread above */
 	_Atomic uint32_t epoch; /* of peak_*; older than counters_epoch(): what is live now was live then */
-	uint32_t unused;
+	uint32_t detail;        /* its place among the table's details, written before the key */
 	_Atomic uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
 	_Atomic int64_t peak_count, peak_bytes; /* live at the start of `epoch`; a thread's part may be negative */
 	_Atomic uint64_t cpu_samples;
+	_Atomic uint64_t largest; /* bytes asked for by one allocation */
 };
 
+/* Of the blocks that probes.h follows, each for those it stands for. */
+struct counter_detail {
+	_Atomic int64_t slop_bytes; /* of live blocks; a thread's part may be negative */
+	_Atomic uint64_t lifetime[SNAP_LIFETIMES];
+};
+
+/* At most half of the slots are used, and as many details follow them. */
 struct counter_table {
 	uint32_t mask, used;
 	struct counter_table *older; /* replaced, kept until no reader can be in it */
@@ -38,7 +47,25 @@ static inline uint32_t counters_slot(uint64_t key)
 }
 
 /* The counter for `key`, made if need be. NULL without memory. Owner only. */
-struct counter *counters_find(struct counters *c, uint64_t key);
+static ALWAYS_INLINE struct counter *counters_at(struct counters *c, uint64_t key);
+struct counter *counters_find(struct counters *c, uint64_t key); /* not at its home */
+
+/* The details of a counter in its table `t`: counters.now. Owner; readers likewise. */
+static inline struct counter_detail *counter_detail_of(struct counter_table *t, const struct counter *c)
+{
+	return (struct counter_detail *)&t->slot[t->mask + 1] + c->detail;
+}
+
+/* Which range of SNAP_LIFETIMES. */
+static inline unsigned counters_lifetime(uint64_t age_ns)
+{
+	unsigned bits =
+	        64 - (unsigned)__builtin_clzll(age_ns / SNAP_LIFETIME_NS << 1 | 1); /* 1: below the first bound */
+	unsigned range = bits / 2;
+
+	return range < SNAP_LIFETIMES ? range : SNAP_LIFETIMES - 1;
+}
+
 static ALWAYS_INLINE struct counter *counters_at(struct counters *c, uint64_t key)
 {
 	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
@@ -70,6 +97,8 @@ static inline void counter_touch(struct counter *c)
 /* Adds `from` to `to` (owner of `to`; nobody changes `from`), CPU samples only under `cpu_thread` if it is not 0:
  * then they go to the row of that thread. False without memory: something was not added. */
 bool counters_merge(struct counters *to, const struct counters *from, uint32_t cpu_thread);
+/* Adds up what all its stacks allocated. Reader. */
+void counters_total(const struct counters *c, uint64_t *add_count, uint64_t *add_bytes);
 /* In a forked child: what is live stays, what happened before is forgotten. */
 void counters_restart(struct counters *c);
 /* Unmaps replaced tables (no reader, owner not in a hook or the reader itself), or all of them. */

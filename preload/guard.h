@@ -29,6 +29,7 @@ struct tls {
 		size_t size, slack; /* asked for; what the operator may add */
 		unsigned family;    /* 0: none is */
 	} origin;
+	bool own_new;         /* an operator new that does not call malloc by name has made the block; hook_cxx.c */
 	const void *deleting; /* the block that an operator delete is giving to the allocator; hook_cxx.c */
 	bool ended;           /* the thread's end was recorded: late events go to the shared record */
 	bool fork_guard;      /* GUARD_TABLE was entered for a fork under way */

@@ -25,6 +25,7 @@
 #include "modules.h"
 #include "os_linux.h"
 #include "preload_env.h"
+#include "probes.h"
 #include "real.h"
 #include "recorder.h"
 #include "sampler.h"
@@ -157,6 +158,7 @@ static void fork_prepare(void)
 	t->fork_guard = guard_enter(t, GUARD_TABLE);
 	quiet = threads_fork_prepare();
 	allocs_fork_prepare();
+	probes_fork_prepare();
 	stacks_fork_prepare();
 	if (quiet && start_config()->follow & FOLLOW_FORK && state_get() > STATE_OFF)
 		live_fork_prepare();
@@ -168,6 +170,7 @@ static void fork_parent(void)
 
 	live_fork_parent();
 	stacks_fork_done();
+	probes_fork_done();
 	allocs_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
@@ -182,6 +185,7 @@ static void fork_child(void)
 	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF;
 
 	stacks_fork_done();
+	probes_fork_done();
 	allocs_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);

@@ -130,6 +130,7 @@ static void finish_header(struct live_header *h)
 	h->chunk_bytes = sizeof(struct live_chunk);
 	h->node_bytes = sizeof(struct live_node);
 	h->counter_bytes = sizeof(struct live_counter);
+	h->detail_bytes = sizeof(struct live_detail);
 	h->sample_bytes = sizeof(struct live_sample);
 	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
 	publish_plain((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */

@@ -46,6 +46,9 @@ void recorder_thread_end(struct tls *t);
 /* Tenths of a second since start: moved on by the helper and the sampler, read for a block's age. */
 void recorder_tick(uint64_t now_ns);
 
+/* Of the blocks beyond a stack's first ones, one in so many is a probe; 1: all are, 0: none. */
+uint64_t recorder_detail(const struct config *config);
+
 struct recorder_totals {
 	uint64_t peak_bytes, peak_ns;
 };

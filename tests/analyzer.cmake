@@ -8,6 +8,8 @@ target_link_libraries(write_example PRIVATE test_snapshots)
 perfprobe_unit_test(snapshot_read test_snapshots)
 target_compile_definitions(test_snapshot_read PRIVATE GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 perfprobe_unit_test(demangle analyzer_core)
+perfprobe_unit_test(by_thread test_snapshots)
+perfprobe_unit_test(view_heap analyzer_core)
 perfprobe_unit_test(profile test_snapshots)
 target_link_options(test_profile PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
 
