@@ -33,16 +33,6 @@ static struct lock dump_lock; /* one dump at a time; guards what is above and `s
 static bool said_fallback;
 static int said_rc;
 
-static void append(char *to, size_t size, const char *text)
-{
-	size_t used = strlen(to), len = strlen(text);
-
-	if (len > size - 1 - used)
-		len = size - 1 - used;
-	memcpy(to + used, text, len);
-	to[used + len] = '\0';
-}
-
 void dump_init(const struct config *with)
 {
 	const char *given = with->text[CONFIG_DIR];
@@ -53,11 +43,11 @@ void dump_init(const struct config *with)
 		if (os_call(SYS_getcwd, (long)dir, sizeof(dir) - 1, 0, 0, 0, 0) < 0 || dir[0] != '/')
 			memcpy(dir, "/", 2);
 		if (given[0] && !(given[0] == '.' && !given[1])) {
-			append(dir, sizeof(dir), "/");
-			append(dir, sizeof(dir), given);
+			say_append(dir, sizeof(dir), "/");
+			say_append(dir, sizeof(dir), given);
 		}
 	} else {
-		append(dir, sizeof(dir), given);
+		say_append(dir, sizeof(dir), given);
 	}
 	dump_set_start();
 }
@@ -74,15 +64,15 @@ void dump_set_heap_redirected(const char *library, unsigned names, unsigned refe
 	size_t mode;
 
 	heap_engine[0] = '\0';
-	append(heap_engine, sizeof(heap_engine), config->heap == HEAP_FULL ? "full" : "sampled");
+	say_append(heap_engine, sizeof(heap_engine), config->heap == HEAP_FULL ? "full" : "sampled");
 	mode = strlen(heap_engine);
-	append(heap_engine, sizeof(heap_engine), ", calls led here from ");
-	append(heap_engine, sizeof(heap_engine), slash ? slash + 1 : library);
-	append(heap_engine, sizeof(heap_engine), ": ");
-	append(heap_engine, sizeof(heap_engine), say_number(number, names));
-	append(heap_engine, sizeof(heap_engine), " functions, ");
-	append(heap_engine, sizeof(heap_engine), say_number(number, references));
-	append(heap_engine, sizeof(heap_engine), " references");
+	say_append(heap_engine, sizeof(heap_engine), ", calls led here from ");
+	say_append(heap_engine, sizeof(heap_engine), slash ? slash + 1 : library);
+	say_append(heap_engine, sizeof(heap_engine), ": ");
+	say_append(heap_engine, sizeof(heap_engine), say_number(number, names));
+	say_append(heap_engine, sizeof(heap_engine), " functions, ");
+	say_append(heap_engine, sizeof(heap_engine), say_number(number, references));
+	say_append(heap_engine, sizeof(heap_engine), " references");
 	heap_note = heap_engine + mode;
 }
 
@@ -125,8 +115,8 @@ static int open_fallback(char *path, size_t size)
 	int fd;
 
 	path[0] = '\0';
-	append(path, size, "/tmp/perfprobe-");
-	append(path, size, say_number(digits, uid));
+	say_append(path, size, "/tmp/perfprobe-");
+	say_append(path, size, say_number(digits, uid));
 	fd = open_dir(path, O_NOFOLLOW);
 	if (fd < 0)
 		return fd;
@@ -142,7 +132,7 @@ int dump_open_dir(char *path, size_t size)
 	int rc, fd = open_dir(dir, 0), other;
 
 	path[0] = '\0';
-	append(path, size, dir);
+	say_append(path, size, dir);
 	rc = fd < 0 ? fd : test_write(fd);
 	if (rc == 0)
 		return fd;
@@ -150,7 +140,7 @@ int dump_open_dir(char *path, size_t size)
 		os_close(fd);
 	other = open_fallback(path, size);
 	if (other < 0) {
-		append(path, size, "");
+		say_append(path, size, "");
 		return rc;
 	}
 	if (!said_fallback && config->source[CONFIG_DIR] != SNAP_OPTION_DEFAULT)

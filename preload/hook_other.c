@@ -133,7 +133,7 @@ static bool destroyed(const void *heap, const void *area, void *block, size_t si
 	(void)heap;
 	(void)area;
 	(void)size;
-	if (block && allocs_maybe(block) && forget(t, block, SNAP_FAMILY_MALLOC, frame))
+	if (block && allocs_knows(block) && forget(t, block, SNAP_FAMILY_MALLOC, frame))
 		hook_leave(t);
 	return true;
 }
@@ -142,7 +142,7 @@ static bool destroyed(const void *heap, const void *area, void *block, size_t si
 static void other_mi_heap_destroy(void *heap)
 {
 	if (visit_blocks && recorder_mode != HEAP_OFF)
-		(void)visit_blocks(heap, true, destroyed, HOOK_FRAME());
+		(void)visit_blocks(heap, true, destroyed, (void *)HOOK_FRAME());
 	theirs.mi_heap_destroy(heap);
 }
 
@@ -242,6 +242,8 @@ void hook_other_init(const struct config *config)
 			not_recorded("another library's, and PERFPROBE_REDIRECT=off");
 		return;
 	}
+	for (size_t i = 0; i < result.libraries; i++)
+		real_joined_by(result.definition[i]);
 	redirect_apply(table, ARRAY_LEN(table), &result);
 	if (!result.done || result.refused) {
 		if (ours)

@@ -29,6 +29,7 @@
 #include "os_linux.h"
 #include "pools.h"
 #include "preload_env.h"
+#include "probes.h"
 #include "real.h"
 #include "recorder.h"
 #include "sampler.h"
@@ -135,6 +136,7 @@ static void fork_prepare(void)
 	mappings_fork_prepare();
 	pools_fork_prepare();
 	allocs_fork_prepare();
+	probes_fork_prepare();
 	stacks_fork_prepare();
 	if (quiet && start_config()->follow & FOLLOW_FORK && state_get() > STATE_OFF)
 		live_fork_prepare();
@@ -146,6 +148,7 @@ static void fork_parent(void)
 
 	live_fork_parent();
 	stacks_fork_done();
+	probes_fork_done();
 	allocs_fork_done();
 	pools_fork_done();
 	mappings_fork_done();
@@ -162,7 +165,8 @@ static void fork_child(void)
 	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF;
 
 	stacks_fork_done();
-	allocs_fork_child();
+	probes_fork_done();
+	allocs_fork_done();
 	pools_fork_done();
 	mappings_fork_done();
 	if (t->fork_guard)

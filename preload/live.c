@@ -15,16 +15,18 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "arch.h"
 #include "atomic.h"
 #include "compiler.h"
 #include "os_linux.h"
 
-enum { PAGE = 4096, RESIDENT_PAGES = 4096 };
+enum { PAGE = ARCH_PAGE_MAX, RESIDENT_PAGES = 4096, LAST_ERROR = 4095 };
 
 /* Where each slot's memory is in this process; NULL: not mapped here. */
 static void *_Atomic place[LIVE_CHUNKS];
@@ -79,7 +81,7 @@ static void *map_range(int fd, uint64_t offset, size_t bytes)
 	if (!within_limit(offset + bytes) || os_call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0) < 0)
 		return NULL;
 	at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (long)offset);
-	if (at < 0 && at > -PAGE)
+	if (at < 0 && at >= -LAST_ERROR)
 		return NULL;
 	(void)os_call(SYS_madvise, at, (long)bytes, MADV_DONTDUMP, 0, 0,
 	              0); /* best effort: a core dump is about the host */
@@ -128,6 +130,7 @@ static void finish_header(struct live_header *h)
 	h->chunk_bytes = sizeof(struct live_chunk);
 	h->node_bytes = sizeof(struct live_node);
 	h->counter_bytes = sizeof(struct live_counter);
+	h->detail_bytes = sizeof(struct live_detail);
 	h->sample_bytes = sizeof(struct live_sample);
 	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
 	publish_plain((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
@@ -346,17 +349,17 @@ static void copy_resident(void *to, const void *from, size_t bytes)
 {
 	static uint8_t
 	        resident[RESIDENT_PAGES]; /* one thread: the forking one, under its locks, or a child's only one */
-	size_t window = (size_t)RESIDENT_PAGES * PAGE;
+	size_t page = getauxval(AT_PAGESZ), window = RESIDENT_PAGES * page;
 
 	for (size_t done = 0; done < bytes; done += window) {
 		size_t part = bytes - done < window ? bytes - done : window;
 		const char *at = (const char *)from + done;
 
 		if (os_call(SYS_mincore, (long)at, (long)part, (long)resident, 0, 0, 0) < 0)
-			memset(resident, 1, part / PAGE);
-		for (size_t p = 0; p < part / PAGE; p++)
+			memset(resident, 1, part / page);
+		for (size_t p = 0; p < part / page; p++)
 			if (resident[p] & 1)
-				memcpy((char *)to + done + p * PAGE, at + p * PAGE, PAGE);
+				memcpy((char *)to + done + p * page, at + p * page, page);
 	}
 }
 

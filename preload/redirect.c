@@ -17,18 +17,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "arch.h"
 #include "atomic.h"
 #include "compiler.h"
 #include "objects.h"
 #include "os_linux.h"
-
-#if defined(__x86_64__)
-enum { RELOC_WORD = R_X86_64_64, RELOC_DATA = R_X86_64_GLOB_DAT, RELOC_CALL = R_X86_64_JUMP_SLOT };
-#elif defined(__aarch64__)
-enum { RELOC_WORD = R_AARCH64_ABS64, RELOC_DATA = R_AARCH64_GLOB_DAT, RELOC_CALL = R_AARCH64_JUMP_SLOT };
-#endif
-
-enum { MAX_DEFINERS = 8 };
 
 /* A pass over the loaded objects. */
 struct pass {
@@ -44,7 +37,7 @@ struct pass {
 /* The libraries that define names of the table. Start-up is one thread's business. */
 static struct {
 	uintptr_t base, end;
-} definers[MAX_DEFINERS];
+} definers[REDIRECT_LIBRARIES];
 static unsigned definer_count;
 static uintptr_t page_mask; /* of the bits within a page */
 
@@ -157,7 +150,7 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *arg)
 		p->behind_us = true;
 		return 0;
 	}
-	if (program || definer_count == MAX_DEFINERS || object_function(&o, "dl_iterate_phdr"))
+	if (program || definer_count == REDIRECT_LIBRARIES || object_function(&o, "dl_iterate_phdr"))
 		return 0; /* the last is libc: old binaries' names, of hidden versions */
 	for (size_t i = 0; i < p->count; i++) {
 		struct redirect *r = &p->table[i];
@@ -169,6 +162,8 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *arg)
 		if (!s)
 			continue;
 		r->definition = o.base + s->st_value;
+		if (!found)
+			p->result->definition[definer_count] = (const void *)r->definition;
 		found = true;
 		if (!p->result->library)
 			p->result->library = o.path;
@@ -176,6 +171,7 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *arg)
 	if (found) {
 		definers[definer_count].base = o.base;
 		definers[definer_count++].end = end_of(&o);
+		p->result->libraries = definer_count;
 	}
 	return 0;
 }
@@ -220,7 +216,7 @@ static int bind_itself(struct dl_phdr_info *info, size_t size, void *arg)
 		uintptr_t *at = (uintptr_t *)(o.base + r->r_offset);
 		struct redirect *row;
 
-		if (ELF64_R_TYPE(r->r_info) != RELOC_CALL || !object_holds(&o, *at))
+		if (ELF64_R_TYPE(r->r_info) != ARCH_RELOC_CALL || !object_holds(&o, *at))
 			continue;
 		row = named(p, &o, r);
 		if (row && row->hook && *at != row->definition && object_holds(&o, row->definition))
@@ -265,7 +261,7 @@ static void change_reference(struct pass *p, const struct object *o, const ElfW(
 	uintptr_t *at = (uintptr_t *)(o->base + r->r_offset), value;
 	struct redirect *row;
 
-	if ((type != RELOC_CALL && type != RELOC_DATA && (type != RELOC_WORD || r->r_addend)) ||
+	if ((type != ARCH_RELOC_CALL && type != ARCH_RELOC_DATA && (type != ARCH_RELOC_WORD || r->r_addend)) ||
 	    !ELF64_R_SYM(r->r_info))
 		return;
 	value = *(volatile uintptr_t *)at; /* the loader may be binding it */

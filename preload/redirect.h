@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { REDIRECT_LIBRARIES = 8 }; /* that may define names */
+
 struct redirect {
 	const char *name;
 	void *hook;    /* NULL: only looked for, never led anywhere */
@@ -22,9 +24,11 @@ struct redirect {
 };
 
 struct redirect_result {
-	unsigned names, references; /* that were led to us */
-	unsigned refused;           /* references that could not be written */
-	const char *library;        /* path of the first library that defines one; NULL: none */
+	unsigned names, references;                 /* that were led to us */
+	unsigned refused;                           /* references that could not be written */
+	const char *library;                        /* path of the first library that defines one; NULL: none */
+	const void *definition[REDIRECT_LIBRARIES]; /* one of each library that defines some */
+	unsigned libraries;
 	bool done;
 };
 

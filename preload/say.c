@@ -78,6 +78,16 @@ char *say_number(char *out, uint64_t value)
 	return out;
 }
 
+void say_append(char *to, size_t size, const char *text)
+{
+	size_t used = strlen(to), len = strlen(text);
+
+	if (len > size - 1 - used)
+		len = size - 1 - used;
+	memcpy(to + used, text, len);
+	to[used + len] = '\0';
+}
+
 const char *say_errno(int code)
 {
 	const char *text = strerrordesc_np(code < 0 ? -code : code); /* a constant table: no locale, no allocation */

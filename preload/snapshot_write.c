@@ -27,6 +27,7 @@
 #include "recorder.h"
 #include "say.h"
 #include "snapshot_codec.h"
+#include "sort.h"
 #include "threads.h"
 
 enum {
@@ -34,7 +35,7 @@ enum {
 	RAW_BYTES = 16 << 10,
 	OUT_BYTES = 64 << 10,
 	CMDLINE_BYTES = 4096,
-	SECTIONS = 12,
+	SECTIONS = 14,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
 };
 
@@ -42,6 +43,18 @@ enum {
 struct heap_sum {
 	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
 	int64_t peak_count, peak_bytes;
+	uint64_t largest;
+	uint32_t detail; /* in writer.details, from 1; 0: none */
+};
+
+struct detail_sum {
+	int64_t slop_bytes;
+	uint64_t lifetime[SNAP_LIFETIMES];
+};
+
+/* What the threads of one record allocated. */
+struct thread_sum {
+	uint64_t alloc_count, alloc_bytes;
 };
 
 struct cpu_row {
@@ -52,6 +65,7 @@ struct cpu_row {
 struct writer {
 	const struct snapshot_about *about;
 	int fd, rc;
+	bool frame;      /* of a live file */
 	uint64_t base;   /* where in the file the snapshot begins */
 	uint64_t limit;  /* the most bytes it may have */
 	uint64_t offset; /* from the snapshot's begin */
@@ -65,6 +79,9 @@ struct writer {
 	/* gathered */
 	uint32_t stacks;
 	struct heap_sum *heap; /* by stack id, 0..stacks */
+	struct detail_sum *details;
+	size_t detail_count, detail_room;
+	struct thread_sum *threads; /* by record */
 	struct cpu_row *cpu;
 	size_t cpu_rows;
 	struct sample *samples;
@@ -156,7 +173,27 @@ static void section_end(struct writer *w)
 
 /* ---- gathering ---------------------------------------------------------------------------------------------------- */
 
-static void add_counter(struct writer *w, const struct counter *c, uint32_t record)
+/* A row that is newer than the room for it is left out: the next profile has it. */
+static struct detail_sum *detail_of(struct writer *w, struct heap_sum *h)
+{
+	if (!h->detail && w->detail_count < w->detail_room)
+		h->detail = (uint32_t)++w->detail_count;
+	return h->detail ? &w->details[h->detail - 1] : NULL;
+}
+
+static void add_detail(struct writer *w, struct heap_sum *h, const struct counter_detail *from)
+{
+	struct detail_sum *to = detail_of(w, h);
+
+	if (!to)
+		return;
+	to->slop_bytes += load_relaxed(&from->slop_bytes);
+	for (unsigned i = 0; i < SNAP_LIFETIMES; i++)
+		to->lifetime[i] += load_relaxed(&from->lifetime[i]);
+}
+
+static void add_counter(struct writer *w, const struct counter *c, uint32_t record, struct thread_sum *sum,
+                        struct counter_table *table)
 {
 	uint64_t key = load_acquire(&c->key); /* pairs with the release in counters_at */
 	uint32_t stack = (uint32_t)key - 1;
@@ -182,6 +219,14 @@ static void add_counter(struct writer *w, const struct counter *c, uint32_t reco
 	h->temporary_count += load_relaxed(&c->temporary_count);
 	h->alloc_count += load_relaxed(&c->alloc_count);
 	h->alloc_bytes += load_relaxed(&c->alloc_bytes);
+	if (load_relaxed(&c->largest) > h->largest)
+		h->largest = load_relaxed(&c->largest);
+	if (load_relaxed(&c->alloc_count) || load_relaxed(&c->free_count))
+		add_detail(w, h, counter_detail_of(table, c));
+	if (sum) {
+		sum->alloc_count += load_relaxed(&c->alloc_count);
+		sum->alloc_bytes += load_relaxed(&c->alloc_bytes);
+	}
 	if (samples) {
 		uint32_t thread = key >> 32 ? (uint32_t)(key >> 32) : record;
 
@@ -191,12 +236,13 @@ static void add_counter(struct writer *w, const struct counter *c, uint32_t reco
 	}
 }
 
-static void add_counters(struct writer *w, const struct counters *c, uint32_t record)
+/* `sum`: where its allocations are added; NULL for those that have ended, which threads.c has added up. */
+static void add_counters(struct writer *w, const struct counters *c, uint32_t record, struct thread_sum *sum)
 {
 	struct counter_table *t = load_acquire(&c->now); /* pairs with the release in counters.c grow() */
 
 	for (uint32_t i = 0; t && i <= t->mask; i++)
-		add_counter(w, &t->slot[i], record);
+		add_counter(w, &t->slot[i], record, sum, t);
 }
 
 static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns)
@@ -220,40 +266,8 @@ static size_t table_used(const struct counters *c)
 	return t ? (size_t)t->mask + 1 : 0;
 }
 
-/* What is sorted: 16 bytes, of which the first eight are the key. */
-struct MAY_ALIAS record {
-	uint64_t key, rest;
-};
-static_assert(sizeof(struct cpu_row) == sizeof(struct record) && offsetof(struct cpu_row, key) == 0, "a record");
-static_assert(sizeof(struct sample) == sizeof(struct record) && offsetof(struct sample, time_ns) == 0, "a record");
-
-/* Heap sort: no recursion, no allocation (qsort allocates). Knuth 5.2.3 H. */
-static void sort_records(void *records, size_t n)
-{
-	struct record *rows = records;
-
-	for (size_t pass = n / 2 + n; pass > 1 && n > 1; pass--) {
-		bool building = pass > n;
-		size_t root = building ? pass - n - 1 : 0, last = building ? n : pass - 1;
-		struct record moving;
-
-		if (!building) {
-			struct record top = rows[0];
-
-			rows[0] = rows[last];
-			rows[last] = top;
-		}
-		moving = rows[root];
-		for (size_t child; (child = 2 * root + 1) < last; root = child) {
-			if (child + 1 < last && rows[child + 1].key > rows[child].key)
-				child++;
-			if (rows[child].key <= moving.key)
-				break;
-			rows[root] = rows[child];
-		}
-		rows[root] = moving;
-	}
-}
+static_assert(sizeof(struct cpu_row) == sizeof(struct sort_row) && offsetof(struct cpu_row, key) == 0, "a record");
+static_assert(sizeof(struct sample) == sizeof(struct sort_row) && offsetof(struct sample, time_ns) == 0, "a record");
 
 /* Equal neighbours become one: threads that share record 0. */
 static size_t merge_rows(struct cpu_row *rows, size_t n)
@@ -274,14 +288,37 @@ static size_t heap_bytes(const struct writer *w)
 	return ((size_t)w->stacks + 1) * sizeof(struct heap_sum);
 }
 
+static size_t details_bytes(const struct writer *w)
+{
+	return (w->detail_room + 1) * sizeof(struct detail_sum);
+}
+
+#define THREADS_BYTES (THREADS_MAX_RECORDS * sizeof(struct thread_sum))
+
+/* The right to read counters is held, so that no thread's figures move there meanwhile. */
+static void add_ended_threads(struct writer *w)
+{
+	for (uint32_t i = 0; i < threads_record_count(); i++) {
+		const struct thread_heap *heap = threads_heap(i);
+
+		if (!heap)
+			return;
+		w->threads[i].alloc_count += load_relaxed(&heap->ended_count);
+		w->threads[i].alloc_bytes += load_relaxed(&heap->ended_bytes);
+	}
+}
+
 static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_room)
 {
 	uint64_t now = os_now_ns(), window = w->about->config->window;
 	const struct counters *ended = threads_lock_counters();
 	size_t cpu_room = table_used(ended) + 64, sample_room = 0;
 
+	w->detail_room = table_used(ended) / 2;
+
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
+		w->detail_room += table_used(&th->counters);
 		if (th->ring)
 			sample_room += (size_t)th->ring_mask + 1;
 	}
@@ -289,23 +326,26 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 	w->heap = os_map(heap_bytes(w));
 	w->cpu = os_map(cpu_room * sizeof(*w->cpu));
 	w->samples = os_map((sample_room + 1) * sizeof(*w->samples));
+	w->details = os_map(details_bytes(w));
+	w->threads = os_map(THREADS_BYTES);
 	*ret_cpu_room = cpu_room;
 	*ret_sample_room = sample_room + 1;
-	if (w->heap && w->cpu && w->samples) {
-		add_counters(w, ended, 0);
+	if (w->heap && w->cpu && w->samples && w->details && w->threads) {
+		add_counters(w, ended, 0, NULL);
+		add_ended_threads(w);
 		for (struct thread *th = threads_first(); th; th = th->next) {
 			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
-				add_counters(w, &th->counters, th->record);
+				add_counters(w, &th->counters, th->record, &w->threads[th->record]);
 			if (th->ring)
 				add_ring(w, th, now > window ? now - window : 0);
 		}
 	}
 	threads_unlock_counters();
-	if (!w->heap || !w->cpu || !w->samples)
+	if (!w->heap || !w->cpu || !w->samples || !w->details || !w->threads)
 		return -ENOMEM;
-	sort_records(w->cpu, w->cpu_rows);
+	sort_rows(w->cpu, w->cpu_rows);
 	w->cpu_rows = merge_rows(w->cpu, w->cpu_rows);
-	sort_records(w->samples, w->sample_count);
+	sort_rows(w->samples, w->sample_count);
 	return 0;
 }
 
@@ -406,10 +446,11 @@ static void write_modules(struct writer *w)
 	number(w, n);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct module *m = modules_at(i);
+		uintptr_t moved = w->frame ? 0 : m->moved; /* a live file's stacks are as they are */
 
-		number(w, m->start);
-		number(w, m->end);
-		number(w, m->bias);
+		number(w, m->start + moved);
+		number(w, m->end + moved);
+		number(w, m->bias + moved);
 		number(w, m->flags);
 		number(w, m->load_ns);
 		number(w, m->unload_ns);
@@ -445,7 +486,7 @@ static void write_stacks(struct writer *w)
 	number(w, w->stacks);
 	for (uint32_t id = 1; id <= w->stacks; id++) {
 		struct put *p = room(w, 2 * PUT_VARINT_MAX);
-		uintptr_t pc = stacks_pc(id);
+		uintptr_t pc = modules_address(id, stacks_pc(id));
 
 		put_varint(p, id - stacks_parent(id));
 		put_signed(p, (int64_t)(pc - last));
@@ -505,6 +546,68 @@ static void write_heap(struct writer *w)
 		put_varint(p, not_negative(h->peak_count));
 		put_varint(p, not_negative(h->peak_bytes));
 		put_varint(p, at_most(h->temporary_count, h->alloc_count));
+	}
+	section_end(w);
+}
+
+/* Lifetimes up to the last range that has any. */
+static void write_lifetimes(struct writer *w, const uint64_t *lifetime)
+{
+	struct put *p = room(w, (SNAP_LIFETIMES + 1) * PUT_VARINT_MAX);
+	unsigned n = SNAP_LIFETIMES;
+
+	while (n > 0 && !lifetime[n - 1])
+		n--;
+	put_varint(p, n);
+	for (unsigned i = 0; i < n; i++)
+		put_varint(p, lifetime[i]);
+}
+
+static void write_heap_detail(struct writer *w)
+{
+	static const struct detail_sum none;
+	uint64_t rows = 0;
+	uint32_t last = 0;
+
+	section_begin(w, SNAP_HEAP_DETAIL);
+	number(w, recorder_detail(w->about->config));
+	for (uint32_t id = 0; id <= w->stacks; id++)
+		rows += heap_row_used(&w->heap[id]);
+	number(w, rows);
+	for (uint32_t id = 0; id <= w->stacks; id++) {
+		const struct heap_sum *h = &w->heap[id];
+		const struct detail_sum *d = h->detail ? &w->details[h->detail - 1] : &none;
+
+		if (!heap_row_used(h))
+			continue;
+		number(w, id - last);
+		last = id;
+		number(w, h->largest);
+		number(w, not_negative(d->slop_bytes));
+		write_lifetimes(w, d->lifetime);
+	}
+	section_end(w);
+}
+
+static void write_heap_threads(struct writer *w)
+{
+	uint32_t n = threads_record_count(), rows = 0, last = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		rows += w->threads[i].alloc_count != 0;
+	section_begin(w, SNAP_HEAP_THREADS);
+	number(w, rows);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct thread_heap *heap = threads_heap(i);
+
+		if (!w->threads[i].alloc_count)
+			continue;
+		number(w, i - last);
+		last = i;
+		number(w, w->threads[i].alloc_count);
+		number(w, w->threads[i].alloc_bytes);
+		number(w, heap ? not_negative(load_relaxed(&heap->live_count)) : 0);
+		number(w, heap ? not_negative(load_relaxed(&heap->live_bytes)) : 0);
 	}
 	section_end(w);
 }
@@ -604,7 +707,7 @@ static void write_marks(struct writer *w)
 	section_end(w);
 }
 
-static_assert(sizeof(struct mapping_row) == sizeof(struct record) && offsetof(struct mapping_row, stack) == 0,
+static_assert(sizeof(struct mapping_row) == sizeof(struct sort_row) && offsetof(struct mapping_row, stack) == 0,
               "a record");
 
 static void write_mmap(struct writer *w)
@@ -618,7 +721,7 @@ static void write_mmap(struct writer *w)
 		loss_add(LOSS_MMAP_UNTRACKED, 1);
 	for (size_t i = 0; i < n; i++)
 		rows[i].stack = known_stack(w, (uint32_t)rows[i].stack);
-	sort_records(rows, n);
+	sort_rows(rows, n);
 	for (size_t i = 0; i < n; i++)
 		distinct += i == 0 || rows[i].stack != rows[i - 1].stack;
 	section_begin(w, SNAP_MMAP);
@@ -668,8 +771,9 @@ static void write_head(struct writer *w)
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SECTIONS])(struct writer *) = {
-		write_info, write_options, write_losses,  write_modules, write_threads, write_stacks,
-		write_heap, write_cpu,     write_samples, write_misuse,  write_marks,   write_mmap,
+		write_info,        write_options,      write_losses, write_modules, write_threads,
+		write_stacks,      write_heap,         write_cpu,    write_samples, write_misuse,
+		write_heap_detail, write_heap_threads, write_marks,  write_mmap,
 	};
 
 	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);
@@ -689,6 +793,8 @@ static void write_whole(struct writer *w)
 	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
 	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
 	os_unmap(w->samples, sample_room * sizeof(*w->samples));
+	os_unmap(w->details, w->details ? details_bytes(w) : 0);
+	os_unmap(w->threads, THREADS_BYTES);
 }
 
 /* Buffers and the compressor's state in one mapping; 0 or -errno. `frame`: without what the live file has itself. */
@@ -705,6 +811,7 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
 	w->about = about;
 	w->fd = fd;
+	w->frame = frame;
 	w->base = base;
 	w->limit = limit;
 	w->raw = memory + state;
@@ -725,16 +832,6 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 
 /* ---- names -------------------------------------------------------------------------------------------------------- */
 
-static void append(char *name, size_t size, const char *text)
-{
-	size_t used = strlen(name), len = strlen(text);
-
-	if (len > size - 1 - used)
-		len = size - 1 - used;
-	memcpy(name + used, text, len);
-	name[used + len] = '\0';
-}
-
 void snapshot_name_start(char *name, size_t size)
 {
 	char digits[24];
@@ -744,8 +841,8 @@ void snapshot_name_start(char *name, size_t size)
 		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
 		      strchr("_-+:@", *c)))
 			*c = '_';
-	append(name, size, ".");
-	append(name, size, say_number(digits, (uint64_t)os_pid()));
+	say_append(name, size, ".");
+	say_append(name, size, say_number(digits, (uint64_t)os_pid()));
 }
 
 /* COMM.PID.SEQ.REASON */
@@ -754,10 +851,10 @@ static void make_name(char *name, size_t size, const struct snapshot_about *a)
 	char digits[24];
 
 	snapshot_name_start(name, size);
-	append(name, size, a->sequence < 10 ? ".000" : a->sequence < 100 ? ".00" : a->sequence < 1000 ? ".0" : ".");
-	append(name, size, say_number(digits, a->sequence));
-	append(name, size, ".");
-	append(name, size, a->reason);
+	say_append(name, size, a->sequence < 10 ? ".000" : a->sequence < 100 ? ".00" : a->sequence < 1000 ? ".0" : ".");
+	say_append(name, size, say_number(digits, a->sequence));
+	say_append(name, size, ".");
+	say_append(name, size, a->reason);
 }
 
 size_t snapshot_frame_room(void)
@@ -778,9 +875,9 @@ int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *d
 	int fd, rc;
 
 	make_name(name, sizeof(name), about);
-	append(tmp, sizeof(tmp), name);
-	append(tmp, sizeof(tmp), ".tmp");
-	append(name, sizeof(name), ".snap");
+	say_append(tmp, sizeof(tmp), name);
+	say_append(tmp, sizeof(tmp), ".tmp");
+	say_append(name, sizeof(name), ".snap");
 	fd = os_openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return fd;
@@ -793,8 +890,8 @@ int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *d
 		return rc;
 	}
 	ret_path[0] = '\0';
-	append(ret_path, path_size, dir_path);
-	append(ret_path, path_size, "/");
-	append(ret_path, path_size, name);
+	say_append(ret_path, path_size, dir_path);
+	say_append(ret_path, path_size, "/");
+	say_append(ret_path, path_size, name);
 	return 0;
 }

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from recording import LIBRARY, VICTIMS, analyze, environment, inclusive, info, one
+from recording import LIBRARY, VICTIMS, analyze, environment, inclusive, info, one, report
 
 FULL = {"heap": "full", "cpu": 0}
 PATHS = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4", "mimalloc": "libmimalloc.so.2"}
@@ -59,6 +59,18 @@ def test_counts_are_exact_in_every_arrangement(tmp_path, name, linked, first):
     lines = [line.split() for line in done.stdout.splitlines()]
     assert len(lines) == 9
     compare(path, lines, leave_out=["shrunk_to_nothing"])  # realloc(p, 0) is each allocator's own business
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("name", PATHS)
+def test_sizes_are_asked_only_of_the_allocator_that_made_the_block(tmp_path, name, first):
+    program, preload = arrangement(name, "victim_known", False, first)
+    done = run(tmp_path, [program, "portable"], preload, detail=1)
+    assert (done.returncode, done.stderr) == (0, "")
+    path = one(tmp_path)
+    slop, live = (report(path, m)["total"] for m in ("slop", "live"))
+    # before us it is not the one that we stand in front of; and none gives twice of what blocks of these sizes ask for
+    assert 0 < slop < live if first else slop == 0
 
 
 @pytest.mark.parametrize("first", [True, False])
