@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define LIVE_MAGIC "\x89PPLIVE\n"
-enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_CHUNKS = 8192 };
+enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_MINOR = 1, LIVE_CHUNKS = 8192 };
 
 /* What a chunk holds. Never renumber. */
 enum live_kind {
@@ -18,6 +18,7 @@ enum live_kind {
 	LIVE_NODES = 2,    /* struct live_node[]; `owner` is the number of the segment */
 	LIVE_COUNTERS = 3, /* struct live_counters; `owner` is the thread's index in THREADS, or LIVE_ENDED */
 	LIVE_RING = 4,     /* struct live_sample[], in no order; time 0 = never written */
+	LIVE_MISUSE = 5,   /* struct live_misuse[], in the order of their first times; since 1.1 */
 };
 #define LIVE_ENDED UINT32_MAX /* counters of threads that have ended */
 
@@ -47,8 +48,9 @@ struct live_header {
 	uint64_t end_ns, end_wall_ns, cpu_ns;
 	uint64_t peak_bytes, peak_ns;
 	uint32_t epoch; /* newest of counters */
-	uint32_t unused;
-	uint64_t reserved[7];
+	uint32_t minor; /* LIVE_MINOR: a reader reads any */
+	uint32_t misuse_bytes;
+	uint32_t reserved[13];
 	struct live_chunk chunk[LIVE_CHUNKS];
 };
 static_assert(offsetof(struct live_header, chunk) == 160, "on-disk layout");
@@ -85,3 +87,13 @@ struct live_sample {
 	uint16_t thread, weight;
 };
 static_assert(sizeof(struct live_sample) == 16, "on-disk layout");
+
+/* As in the section MISUSE (snapshot_layout.h); the first row whose count is 0 ends the table. */
+struct live_misuse {
+	uint64_t count; /* written last */
+	uint32_t kind, allocated_by, freed_by, no_block;
+	uint32_t allocated, first_freed, freed; /* stacks */
+	uint32_t thread;
+	uint64_t address, bytes, time_ns;
+};
+static_assert(sizeof(struct live_misuse) == 64, "on-disk layout");

@@ -50,13 +50,14 @@ struct free_record {
 	struct free_record *next;
 };
 
-/* One lock over the free lists and the chunk that new records are cut from: taken when a page's record is made, grows or
- * goes, not at every block. Rank: inside a page's lock. */
+/* One lock over the free lists, the chunk that new records are cut from and the list of regions: taken when a page's record
+ * is made, grows or goes, not at every block. Rank: inside a page's lock. */
 static struct lock pool_lock;
 static struct free_record *pool[CAP_MAX + 1];
 static uint8_t *chunk;
 static size_t chunk_left;
 static uint64_t chunk_total;
+static struct allocs_region *all_regions;
 
 static size_t record_bytes(unsigned cap)
 {
@@ -229,33 +230,49 @@ static ALWAYS_INLINE void page_unlock(_Atomic uint64_t *page, uint64_t word)
 	store_release(page, word); /* pairs with the acquire in page_lock */
 }
 
+static NOINLINE struct allocs_region *region_new(_Atomic(struct allocs_region *) *at)
+{
+	struct allocs_region *r;
+
+	lock_enter(&pool_lock); /* a fork waits for it: in the child every region is in the list */
+	r = load_relaxed(at);
+	if (!r && (r = os_map(sizeof(*r)))) { /* 2 MiB of words, touched page by page */
+		r->next = all_regions;
+		all_regions = r;
+		store_release(at, r); /* pairs with the acquire in page_of */
+	}
+	lock_leave(&pool_lock);
+	return r;
+}
+
 /* The word of the address's page; NULL if there is none, and `make` is not set or there is no memory. */
 static ALWAYS_INLINE _Atomic uint64_t *page_of(uint64_t address, bool make)
 {
 	_Atomic(struct allocs_region *) *at = &allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)];
-	struct allocs_region *r = load_acquire(at), *fresh; /* pairs with the CAS below */
+	struct allocs_region *r = load_acquire(at); /* pairs with the release in region_new */
 
-	if (UNLIKELY(!r)) {
-		if (!make)
-			return NULL;
-		fresh = os_map(sizeof(*fresh)); /* 2 MiB of addresses, touched page by page */
-		if (!fresh)
-			return NULL;
-		if (cas_acq_rel(at, &r, fresh))
-			r = fresh;
-		else
-			os_unmap(fresh, sizeof(*fresh)); /* another thread was first; r is its region */
-	}
+	if (UNLIKELY(!r) && (!make || !(r = region_new(at))))
+		return NULL;
 	return &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)];
 }
 
+static NOINLINE void note_used(uint64_t address)
+{
+	struct allocs_region *r = load_acquire(&allocs_regions[address >> ALLOCS_REGION_BITS]); /* as in page_of */
+	unsigned part = (address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)) >> ALLOCS_PART_BITS;
+
+	/* relaxed: read by a forked child, in which nobody writes */
+	(void)or_relaxed(&r->used[part / 64], UINT64_C(1) << part % 64);
+}
+
 /* A word whose record has room for one more; the same word where there is no memory. Lock held. */
-static uint64_t with_room(uint64_t word)
+static uint64_t with_room(uint64_t word, uint64_t address)
 {
 	struct entry *old = record_of(word), *fresh;
 	unsigned cap = cap_of(word);
 
 	if (!old) {
+		note_used(address);
 		fresh = record_new(CAP_MIN);
 		return fresh ? word_make(fresh, CAP_MIN, 0) : word;
 	}
@@ -321,7 +338,7 @@ bool allocs_put(const void *address, const struct block *block, struct block *re
 	page = page_of(a, true);
 	if (!page)
 		return false;
-	word = with_room(page_lock(page));
+	word = with_room(page_lock(page), a);
 	e = record_of(word) ? find(record_of(word), cap_of(word), off) : NULL;
 	if (e) {
 		if (e->head) {
@@ -401,6 +418,33 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 			return a - *ret_start < ret_block->bytes;
 	}
 	return false;
+}
+
+static void visit_page(uint64_t word, void (*visit)(void *context, const struct block *block), void *context)
+{
+	const struct entry *record = record_of(word);
+
+	for (unsigned i = 0; record && i < 1u << cap_of(word); i++) {
+		if (record[i].head) {
+			struct block b = block_of(&record[i]);
+
+			visit(context, &b);
+		}
+	}
+}
+
+void allocs_each(void (*visit)(void *context, const struct block *block), void *context)
+{
+	for (struct allocs_region *r = all_regions; r; r = r->next) {
+		for (unsigned part = 0; part < ALLOCS_PARTS; part++) {
+			if (!(load_relaxed(&r->used[part / 64]) >> part % 64 & 1))
+				continue;
+			for (unsigned i = 0; i < 1u << ALLOCS_PART_BITS; i++) {
+				/* relaxed: nobody else runs. A page that a thread left locked in a fork may be off by a block. */
+				visit_page(load_relaxed(&r->page[part << ALLOCS_PART_BITS | i]), visit, context);
+			}
+		}
+	}
 }
 
 void allocs_share(void)

@@ -30,6 +30,9 @@ static ALWAYS_INLINE bool allocs_maybe(const void *address);
  * walks pages, and locks each for a moment. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
+/* Calls `visit` with every block, in no order. Only one thread may run: nothing is locked. */
+void allocs_each(void (*visit)(void *context, const struct block *block), void *context);
+
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
 void allocs_fork_child(void);
@@ -51,10 +54,14 @@ enum {
 	ALLOCS_REGION_PAGES = 1 << (ALLOCS_REGION_BITS - ALLOCS_PAGE_BITS),
 	ALLOCS_REGIONS = 1 << (ALLOCS_ADDRESS_BITS - ALLOCS_REGION_BITS),
 	ALLOCS_USED_SHIFT = 52,
+	ALLOCS_PART_BITS = 9, /* words of a region in a page of memory */
+	ALLOCS_PARTS = ALLOCS_REGION_PAGES >> ALLOCS_PART_BITS,
 };
 
 struct allocs_region {
 	_Atomic uint64_t page[ALLOCS_REGION_PAGES];
+	struct allocs_region *next;               /* of all regions */
+	_Atomic uint64_t used[ALLOCS_PARTS / 64]; /* a bit for each part of `page` that ever had a record */
 };
 extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
 

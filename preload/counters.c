@@ -164,22 +164,13 @@ bool counters_merge(struct counters *to, const struct counters *from, uint32_t c
 	return all;
 }
 
-void counters_restart(struct counters *c)
+void counters_each(const struct counters *c, void (*visit)(void *context, const struct counter *counter), void *context)
 {
-	struct counter_table *t = load_relaxed(&c->now);
+	struct counter_table *t = load_relaxed(&c->now); /* relaxed: nobody changes them */
 
-	for (uint32_t i = 0; t && i <= t->mask; i++) {
-		struct counter *at = &t->slot[i];
-
-		if (!load_relaxed(&at->key))
-			continue;
-		store_relaxed(&at->alloc_count, load_relaxed(&at->alloc_count) - load_relaxed(&at->free_count));
-		store_relaxed(&at->alloc_bytes, load_relaxed(&at->alloc_bytes) - load_relaxed(&at->free_bytes));
-		store_relaxed(&at->free_count, 0);
-		store_relaxed(&at->free_bytes, 0);
-		store_relaxed(&at->temporary_count, 0);
-		store_relaxed(&at->cpu_samples, 0);
-	}
+	for (uint32_t i = 0; t && i <= t->mask; i++)
+		if (load_relaxed(&t->slot[i].key))
+			visit(context, &t->slot[i]);
 }
 
 void counters_set_owner(struct counters *c, uint32_t owner)
@@ -212,4 +203,10 @@ void counters_done(struct counters *c)
 	store_relaxed(&c->now, NULL);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));
+}
+
+void counters_forget(struct counters *c)
+{
+	c->last = NULL;
+	store_relaxed(&c->now, NULL);
 }

@@ -26,7 +26,6 @@
 
 enum { NAME_BYTES = 96, MAX_NAMES = 9 };
 
-static bool wanted;
 static uint64_t frame_ns;    /* when the last frame was written */
 static uint64_t frame_state; /* what it was made of */
 
@@ -60,29 +59,38 @@ static void fill_header(const struct config *config)
 	h->count_scale = config->heap == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1;
 }
 
-void live_keep_open(const struct config *config)
+/* 0, or why there is no file: `path` is where it was to be. */
+static int make_file(char *path, size_t size, int (*open)(int dir_fd, const char *dir, const char *name))
 {
-	char path[PATH_MAX], name[NAME_BYTES];
-	int fd, rc;
+	static char name[NAME_BYTES]; /* perhaps in a handler on a small stack, but one thread at a time */
+	int fd = dump_open_dir(path, size), rc = fd;
 
-	wanted = config->live && (config->heap != HEAP_OFF || config->cpu_hz);
-	if (!wanted)
-		return;
-	rc = fd = dump_open_dir(path, sizeof(path));
 	for (unsigned n = 1; fd >= 0 && n <= MAX_NAMES; n++) {
 		make_name(name, n);
-		rc = live_open(fd, path, name);
+		rc = open(fd, path, name);
 		if (rc != -EEXIST)
 			break;
 	}
-	if (fd >= 0)
-		os_close(fd);
-	if (rc < 0) {
+	os_close(fd);
+	return rc < 0 ? rc : 0;
+}
+
+static bool make(void)
+{
+	static char path[PATH_MAX];
+	int rc = make_file(path, sizeof(path), live_open);
+
+	if (rc < 0)
 		say("no live file in ", path, " (", say_errno(rc), "): a recording that is killed is lost", NULL);
-		wanted = false;
+	return rc == 0;
+}
+
+void live_keep_init(const struct config *config)
+{
+	if (!config->live || (config->heap == HEAP_OFF && !config->cpu_hz))
 		return;
-	}
 	fill_header(config);
+	live_want(make);
 }
 
 static uint64_t state_now_of_frame(void)
@@ -114,6 +122,7 @@ void live_keep_tick(uint64_t now_ns)
 	struct recorder_totals totals;
 	uint64_t state;
 
+	live_make();
 	if (!live_is_open())
 		return;
 	totals = recorder_totals();
@@ -131,23 +140,16 @@ void live_keep_tick(uint64_t now_ns)
 	frame_ns = now_ns;
 }
 
-void live_keep_fork_child(void)
+bool live_keep_fork_child(void)
 {
 	frame_ns = frame_state = 0;
-	live_fork_child();
+	return live_fork_child();
 }
 
 void live_keep_stay(void)
 {
-	static char path[PATH_MAX], name[NAME_BYTES]; /* one thread, perhaps in a handler on a small stack */
-	int fd;
+	static char path[PATH_MAX];
 
-	if (!live_is_pending())
-		return;
-	fd = dump_open_dir(path, sizeof(path));
-	if (fd < 0)
-		return; /* said when a profile is written */
-	make_name(name, 1);
-	(void)live_open_late(fd, path, name); /* without the file the recording goes on */
-	os_close(fd);
+	if (live_is_pending() && stacks_own())
+		(void)make_file(path, sizeof(path), live_open_late); /* without the file the recording goes on */
 }

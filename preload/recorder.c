@@ -31,6 +31,8 @@ static bool seed_given;
 static uint64_t start_ns;
 static _Atomic uint32_t tenths;
 static _Atomic uint64_t threads_seeded;
+static int64_t total_at_fork;
+static bool inherits; /* a forked child that has not counted yet what it inherited */
 
 static _Atomic int64_t live_total;
 static _Atomic int64_t peak_high; /* highest total seen */
@@ -112,17 +114,6 @@ struct recorder_totals recorder_totals(void)
 	return totals;
 }
 
-void recorder_fork_child(void)
-{
-	if (!seed_given)
-		seed ^= (uint64_t)os_pid() << 32;
-	store_relaxed(&peak_high, load_relaxed(&live_total));
-	store_relaxed(&peak_mark, load_relaxed(&live_total));
-	store_relaxed(&peak_ns, os_now_ns());
-	add_relaxed(&counters_epoch_now, 1);
-	misuse_fork_child();
-}
-
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
 
 /* What a block stands for: itself in full mode, 1/p blocks of its size in sampled mode. Both are functions of the size
@@ -142,6 +133,81 @@ static struct share share_of(const struct block *b)
 	s.count = (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5);
 	s.bytes = (uint64_t)(weight * (double)b->bytes + 0.5);
 	return s;
+}
+
+/* ---- a forked child ------------------------------------------------------------------------------------------------ */
+
+/* The child's table of live blocks is as it was at the instant of the fork, whatever other threads did meanwhile: counters
+ * in shared memory are not, and a copy of them made before would be older. So the child begins without counters; what was
+ * live at the fork is what is live now, less what it allocated and plus what it freed since. */
+void recorder_fork_child(bool forget)
+{
+	if (!seed_given)
+		seed ^= (uint64_t)os_pid() << 32;
+	inherits = recorder_mode != HEAP_OFF;
+	total_at_fork = load_relaxed(&live_total);
+	if (tls_self.thread) { /* the only one left; what the others held back is counted when the child settles */
+		total_at_fork += tls_self.thread->pending;
+		store_relaxed(&live_total, total_at_fork);
+		tls_self.thread->pending = tls_self.thread->pending_high = 0;
+	}
+	store_relaxed(&peak_high, load_relaxed(&live_total));
+	store_relaxed(&peak_mark, load_relaxed(&live_total));
+	store_relaxed(&peak_ns, os_now_ns());
+	add_relaxed(&counters_epoch_now, 1);
+	misuse_fork_child(forget);
+}
+
+struct settling {
+	struct counters *to;
+	int64_t live; /* bytes at the fork */
+};
+
+static void settle_block(void *context, const struct block *b)
+{
+	struct settling *s = context;
+	struct counter *c = counters_at(s->to, counters_key(b->stack));
+	struct share share = share_of(b);
+
+	if (!c) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	own_add(&c->alloc_count, share.count);
+	own_add(&c->alloc_bytes, share.bytes);
+	s->live += (int64_t)share.bytes;
+}
+
+static void settle_since(void *context, const struct counter *since)
+{
+	struct settling *s = context;
+	uint64_t count = load_relaxed(&since->alloc_count) - load_relaxed(&since->free_count);
+	uint64_t bytes = load_relaxed(&since->alloc_bytes) - load_relaxed(&since->free_bytes);
+	struct counter *c = count || bytes ? counters_at(s->to, load_relaxed(&since->key)) : NULL;
+
+	if (!c)
+		return; /* nothing changed, or settle_block counted the loss */
+	own_add(&c->alloc_count, -count);
+	own_add(&c->alloc_bytes, -bytes);
+	s->live -= (int64_t)bytes;
+}
+
+void recorder_settle(void)
+{
+	struct tls *t = &tls_self;
+	struct settling s = { .to = threads_ended_counters() };
+
+	if (!inherits || t->guard & GUARD_ALLOC || !guard_enter(t, GUARD_TABLE))
+		return;
+	inherits = false;
+	allocs_each(settle_block, &s);
+	for (struct thread *th = threads_first(); th; th = th->next)
+		if (load_relaxed(&th->use) != THREAD_FREE)
+			counters_each(&th->counters, settle_since, &s);
+	/* The total was without what other threads held back. */
+	add_relaxed(&live_total, s.live - total_at_fork);
+	add_relaxed(&peak_high, s.live - total_at_fork);
+	guard_leave(t, GUARD_TABLE);
 }
 
 static void count_alloc(struct thread *th, const struct block *b)

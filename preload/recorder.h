@@ -50,5 +50,8 @@ struct recorder_totals {
 	uint64_t peak_bytes, peak_ns;
 };
 struct recorder_totals recorder_totals(void);
-/* In a forked child: the peak starts from what is live. */
-void recorder_fork_child(void);
+/* In a forked child, which has no counters: the peak starts from what is live. `forget`: as threads_fork_child() has it. */
+void recorder_fork_child(bool forget);
+/* In a forked child, once, before anything reads counters and while one thread runs: what was live at the fork is counted,
+ * from the table of live blocks. Not inside a hook or the tables; elsewhere it does nothing. [handler, hook, dump] */
+void recorder_settle(void);

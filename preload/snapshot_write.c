@@ -197,14 +197,19 @@ static void add_counters(struct writer *w, const struct counters *c, uint32_t re
 		add_counter(w, &t->slot[i], record);
 }
 
-static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns)
+/* Copies what the ring has when `room` is enough for it. */
+static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns, size_t room)
 {
-	uint64_t head = load_acquire(&th->ring_head); /* pairs with the release in samples_record */
-	uint64_t size = (uint64_t)th->ring_mask + 1;
+	/* The head first: a ring made later has what was before it. Both pair with the releases in samples.c. */
+	uint64_t head = load_acquire(&th->ring_head);
+	struct ring r = ring_of(load_acquire(&th->ring));
+	uint64_t size = r.mask + 1;
 
+	if (!r.sample || size > room)
+		return;
 	/* The owner may overwrite the oldest entry while it is read: leave it out. */
 	for (uint64_t i = head >= size ? head - size + 1 : 0; i < head; i++) {
-		struct sample s = th->ring[i & th->ring_mask];
+		struct sample s = r.sample[i & r.mask];
 
 		if (s.time_ns >= oldest_ns && s.stack <= w->stacks)
 			w->samples[w->sample_count++] = s;
@@ -280,8 +285,8 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
-		if (th->ring)
-			sample_room += (size_t)th->ring_mask + 1;
+		if (load_acquire(&th->ring))               /* as in add_ring */
+			sample_room += 2 * (ring_bytes(load_acquire(&th->ring)) / sizeof(struct sample));
 	}
 	w->stacks = stacks_count();
 	w->heap = os_map(heap_bytes(w));
@@ -294,8 +299,7 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 		for (struct thread *th = threads_first(); th; th = th->next) {
 			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
 				add_counters(w, &th->counters, th->record);
-			if (th->ring)
-				add_ring(w, th, now > window ? now - window : 0);
+			add_ring(w, th, now > window ? now - window : 0, sample_room - w->sample_count);
 		}
 	}
 	threads_unlock_counters();
