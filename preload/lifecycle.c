@@ -113,7 +113,7 @@ static CONSTRUCTOR(101) void start(void)
 	if (config->unwind != UNWIND_AUTO && *why)
 		say("PERFPROBE_UNWIND=", config->text[CONFIG_UNWIND], ": ", why, "; using ", unwind, NULL);
 	dump_set_unwind_engine(unwind);
-	(void)modules_scan();
+	modules_init();
 	if (!t->thread)
 		(void)threads_attach(t, 0, 0); /* a failure is counted there */
 	look_for_other_malloc(config);

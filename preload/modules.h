@@ -18,6 +18,8 @@ struct module {
 	bool seen; /* in the scan under way */
 };
 
+/* What the first scan finds was there from now on. [init] */
+void modules_init(void);
 /* Brings the table up to date. Returns true if a module was unloaded since the last scan. */
 bool modules_scan(void);
 /* Modules so far, unloaded ones included. The table only grows. */

@@ -213,7 +213,8 @@ bool os_read_memory(const void *from, void *to, size_t bytes)
 	struct iovec local = { to, bytes };
 	struct iovec remote = { (void *)(uintptr_t)from, bytes };
 
-	return os_call(SYS_process_vm_readv, os_pid(), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+	/* By the thread's number: the process's is its first thread's, which may have ended and has no memory then. */
+	return os_call(SYS_process_vm_readv, os_tid(), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
 }
 
 /* rt_sigprocmask reads the new set from user memory before it looks at `how`: EFAULT means not readable, EINVAL means

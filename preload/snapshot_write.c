@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <sys/syscall.h>
 #define ZSTD_STATIC_LINKING_ONLY
@@ -31,6 +32,7 @@ enum {
 	LEVEL = 3,
 	RAW_BYTES = 16 << 10,
 	OUT_BYTES = 64 << 10,
+	PLAIN_BYTES = 4096, /* a section up to this size is not compressed */
 	CMDLINE_BYTES = 4096,
 	SECTIONS = 10,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
@@ -57,7 +59,9 @@ struct writer {
 	uint32_t sections;
 	uint64_t raw_bytes; /* of the section under way */
 	uint32_t crc;
-	ZSTD_CCtx *zstd;
+	ZSTD_CCtx *zstd; /* NULL: not needed yet */
+	uint8_t *state;  /* its memory */
+	size_t state_bytes;
 	uint8_t *raw, *out; /* RAW_BYTES, OUT_BYTES */
 	struct put put;     /* into raw */
 	/* gathered */
@@ -83,11 +87,23 @@ static void write_out(struct writer *w, const void *data, size_t bytes)
 	w->offset += bytes;
 }
 
+/* The compressor is made for the first section that is large. */
+static bool have_zstd(struct writer *w)
+{
+	if (!w->zstd)
+		w->zstd = ZSTD_initStaticCStream(w->state, w->state_bytes);
+	return w->zstd && !ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL));
+}
+
 static void compress(struct writer *w, ZSTD_EndDirective end)
 {
 	ZSTD_inBuffer in = { w->raw, (size_t)(w->put.at - w->raw), 0 };
 	size_t left;
 
+	if (w->raw_bytes == 0 && (!have_zstd(w) || ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))) {
+		w->rc = w->rc < 0 ? w->rc : -ENOMEM;
+		return;
+	}
 	w->raw_bytes += in.size;
 	do {
 		ZSTD_outBuffer out = { w->out, OUT_BYTES, 0 };
@@ -138,15 +154,20 @@ static void section_begin(struct writer *w, enum snap_section_id id)
 	w->raw_bytes = 0;
 	w->crc = 0;
 	w->put = (struct put){ w->raw, w->raw + RAW_BYTES, false };
-	if (ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))
-		w->rc = -EIO;
 }
 
 static void section_end(struct writer *w)
 {
 	struct snap_section *s = &w->index[w->sections++];
+	size_t bytes = (size_t)(w->put.at - w->raw);
 
-	compress(w, ZSTD_e_end);
+	if (w->raw_bytes == 0 && bytes <= PLAIN_BYTES) {
+		s->codec = SNAP_CODEC_RAW;
+		w->raw_bytes = bytes;
+		write_out(w, w->raw, bytes);
+	} else {
+		compress(w, ZSTD_e_end);
+	}
 	s->stored_bytes = w->offset - s->offset;
 	s->raw_bytes = w->raw_bytes;
 	s->crc = w->crc;
@@ -315,8 +336,12 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 
 static void comm_of(char *ret_comm, size_t size)
 {
-	ssize_t n = os_read_file("/proc/self/comm", ret_comm, size);
+	ssize_t n;
 
+	/* 16 bytes: the calling thread's name, and the process's is the first thread's. */
+	if (os_tid() == os_pid() && os_call(SYS_prctl, PR_GET_NAME, (long)ret_comm, 0, 0, 0, 0) == 0)
+		return;
+	n = os_read_file("/proc/self/comm", ret_comm, size);
 	if (n <= 0)
 		memcpy(ret_comm, "unknown", 8);
 	else if (ret_comm[n - 1] == '\n')
@@ -348,9 +373,9 @@ static void write_info(struct writer *w)
 	number(w, (uint64_t)os_call(SYS_getppid, 0, 0, 0, 0, 0, 0));
 	number(w, a->sequence);
 	string(w, comm);
-	n = os_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)text, sizeof(text), 0, 0);
+	n = os_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/thread-self/exe", (long)text, sizeof(text), 0, 0);
 	bytes_string(w, text, n > 0 ? (size_t)n : 0);
-	n = os_read_file("/proc/self/cmdline", text, sizeof(text));
+	n = os_read_file("/proc/thread-self/cmdline", text, sizeof(text));
 	bytes_string(w, text, n > 0 ? (size_t)n : 0);
 	string(w, a->reason);
 	number(w, a->start_ns);
@@ -645,12 +670,11 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 	w->limit = limit;
 	w->raw = memory + state;
 	w->out = w->raw + RAW_BYTES;
-	w->zstd = ZSTD_initStaticCStream(memory, state);
-	if (!w->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL)))
-		w->rc = -ENOMEM;
-	if (w->rc == 0 && frame) {
+	w->state = memory;
+	w->state_bytes = state;
+	if (frame) {
 		write_sections(w, FRAME_SECTIONS);
-	} else if (w->rc == 0) {
+	} else {
 		(void)modules_scan();
 		write_whole(w);
 	}

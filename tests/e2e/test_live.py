@@ -86,9 +86,9 @@ def test_what_a_killed_process_of_the_same_number_left_is_kept(tmp_path):
         del env["LD_PRELOAD"]
         process = subprocess.Popen([str(c) for c in command], env=env, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
+        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == n, what=f"{n} files")
         process.kill()
         process.wait(10)
-        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == n, what=f"{n} files")
     assert [f.name for f in snapshots(tmp_path, "*.live")] == ["victim_ends.1.2.live", "victim_ends.1.live"]
 
 
