@@ -130,7 +130,7 @@ static void *map_range(int fd, uint64_t offset, size_t bytes)
 /* A new file and its header, behind which there is room for the first tables, if there is room for that. 0 or -errno. */
 static int make_file(int dir_fd, const char *name, struct live_header **ret_header)
 {
-	size_t bytes = FIRST_BYTES, least = whole_pages(sizeof(struct live_header));
+	size_t bytes = FIRST_BYTES, used = whole_pages(sizeof(struct live_header)), least = used + 2 * LIVE_FRAME_BYTES;
 	struct live_header *h = NULL;
 	struct stat st;
 	int fd = os_openat(dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -153,7 +153,7 @@ static int make_file(int dir_fd, const char *name, struct live_header **ret_head
 	extents[0].base = (uint8_t *)h;
 	extents[0].offset = 0;
 	extents[0].bytes = (uint32_t)bytes;
-	store_relaxed(&extents[0].used, (uint32_t)least);
+	store_relaxed(&extents[0].used, (uint32_t)used);
 	store_relaxed(&extent_count, 1);
 	store_release(&extent_now, &extents[0]); /* pairs with the acquire in piece() */
 	*ret_header = h;
@@ -183,20 +183,6 @@ static void finish_header(struct live_header *h)
 	h->misuse_bytes = sizeof(struct live_misuse);
 	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
 	publish_plain((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
-}
-
-int live_open(int dir_fd, const char *dir, const char *name)
-{
-	struct live_header *h;
-	int rc = make_file(dir_fd, name, &h);
-
-	if (rc < 0)
-		return rc;
-	set_path(dir, name);
-	memcpy(h, header, offsetof(struct live_header, chunk));
-	finish_header(h);
-	header = h;
-	return 0;
 }
 
 void live_want(bool (*make)(void))
@@ -498,22 +484,62 @@ void live_set_owner(const void *at, uint32_t owner)
 
 /* ---- frames ------------------------------------------------------------------------------------------------------- */
 
+static void reserve_frames(void)
+{
+	for (int i = 0; i < 2; i++) {
+		uint64_t offset;
+		void *at = cut(&extents[0], LIVE_FRAME_BYTES, &offset);
+		int slot = at ? take_slot(SLOT_PIECE, 0, offset, LIVE_FRAME_BYTES) : -1;
+
+		if (slot < 0)
+			return;
+		store_relaxed(&place[slot], at);
+		add_relaxed(&spares, 1);
+		store_release(&slot_state[slot], SLOT_SPARE); /* as in live_unmap */
+	}
+}
+
+/* A slot for a frame; -1: no room. */
+static int frame_slot_new(int fd, size_t bytes)
+{
+	void *at = bytes <= PIECE_MAX ? spare(LIVE_FREE, 0, bytes) : NULL;
+	uint64_t offset;
+
+	if (!at && bytes <= PIECE_MAX)
+		at = piece(LIVE_FREE, 0, bytes);
+	if (at)
+		return slot_of(at);
+	offset = add_relaxed(&file_end, bytes);
+	if (!within_limit(offset + bytes) || os_call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0) < 0)
+		return -1;
+	return take_slot(SLOT_OWN, 0, offset, bytes);
+}
+
+static void frame_slot_free(int slot)
+{
+	struct live_chunk c = header->chunk[slot];
+
+	if (load_relaxed(&slot_state[slot]) == SLOT_PIECE) {
+		live_unmap(load_relaxed(&place[slot]), c.bytes);
+		return;
+	}
+	set_kind(slot, LIVE_FREE);
+	punch(c.offset, c.bytes);
+	put_slot(slot);
+}
+
 int live_frame_begin(size_t bytes, uint64_t *ret_offset)
 {
-	uint64_t offset;
 	int fd = live_is_open() ? open_again() : -ENOENT;
 
-	bytes = whole_pages(bytes);
 	if (fd < 0)
 		return fd;
-	offset = add_relaxed(&file_end, bytes);
-	if (!within_limit(offset + bytes) || os_call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0) < 0 ||
-	    (frame_next = take_slot(SLOT_OWN, 0, offset, bytes)) < 0) {
+	frame_next = frame_slot_new(fd, whole_pages(bytes));
+	if (frame_next < 0) {
 		os_close(fd);
-		frame_next = -1;
 		return -ENOSPC;
 	}
-	*ret_offset = offset;
+	*ret_offset = header->chunk[frame_next].offset;
 	return fd;
 }
 
@@ -529,14 +555,26 @@ void live_frame_done(bool good)
 		frame_slot = frame_next;
 	}
 	frame_next = -1;
-	if (old >= 0) {
-		set_kind(old, LIVE_FREE);
-		punch(header->chunk[old].offset, header->chunk[old].bytes);
-		put_slot(old);
-	}
+	if (old >= 0)
+		frame_slot_free(old);
 }
 
 /* ---- end and fork ------------------------------------------------------------------------------------------------- */
+
+int live_open(int dir_fd, const char *dir, const char *name)
+{
+	struct live_header *h;
+	int rc = make_file(dir_fd, name, &h);
+
+	if (rc < 0)
+		return rc;
+	set_path(dir, name);
+	memcpy(h, header, offsetof(struct live_header, chunk));
+	finish_header(h);
+	header = h;
+	reserve_frames();
+	return 0;
+}
 
 void live_remove(void)
 {
@@ -690,6 +728,7 @@ int live_open_late(int dir_fd, const char *dir, const char *name)
 	memcpy(h, header, offsetof(struct live_header, chunk) + load_relaxed(&slots) * sizeof(struct live_chunk));
 	finish_header(h);
 	header = h;
+	reserve_frames();
 	store_release(&file_state, FILE_OPEN); /* pairs with is_state */
 	return 0;
 }

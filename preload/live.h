@@ -34,7 +34,9 @@ void live_retire(const void *at);
 void live_set_owner(const void *at, uint32_t owner);
 
 /* Room for `bytes` of a new frame: descriptor and offset to write it to, or -errno. live_frame_done() makes it the one that
- * counts and gives the last one back; or drops it. One caller at a time. [helper] */
+ * counts and gives the last one back; or drops it. Two of LIVE_FRAME_BYTES have their room from the start, so that a full disk
+ * does not leave a file that says nothing. One caller at a time. [helper] */
+enum { LIVE_FRAME_BYTES = 28 << 10 };
 int live_frame_begin(size_t bytes, uint64_t *ret_offset);
 void live_frame_done(bool good);
 

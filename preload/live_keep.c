@@ -24,7 +24,7 @@
 #include "threads.h"
 #include "units.h"
 
-enum { NAME_BYTES = 96, MAX_NAMES = 9 };
+enum { NAME_BYTES = 96, MAX_NAMES = 9, FRAME_MAX = 64 << 20 };
 
 static uint64_t frame_ns;    /* when the last frame was written */
 static uint64_t frame_state; /* what it was made of */
@@ -104,16 +104,22 @@ static uint64_t state_now_of_frame(void)
 
 static void write_frame(void)
 {
+	static size_t room = LIVE_FRAME_BYTES; /* grows with the numbers of threads and modules */
 	struct snapshot_about about = dump_about("live");
-	size_t room = snapshot_frame_room();
-	uint64_t offset;
-	int fd = live_frame_begin(room, &offset), rc;
+	int rc = -ENOSPC;
 
-	if (fd < 0)
-		return; /* the old frame stays */
-	rc = snapshot_write_frame(&about, fd, offset, room);
-	os_close(fd);
-	live_frame_done(rc == 0);
+	for (; rc == -ENOSPC && room <= FRAME_MAX; room *= 2) {
+		uint64_t offset;
+		int fd = live_frame_begin(room, &offset);
+
+		if (fd < 0)
+			return; /* the old frame stays */
+		rc = snapshot_write_frame(&about, fd, offset, room);
+		os_close(fd);
+		live_frame_done(rc == 0);
+		if (rc == 0)
+			return;
+	}
 }
 
 void live_keep_tick(uint64_t now_ns)

@@ -720,12 +720,6 @@ static void make_name(char *name, size_t size, const struct snapshot_about *a)
 	append(name, size, a->reason);
 }
 
-size_t snapshot_frame_room(void)
-{
-	/* Names are bounded: a thread's by 16 bytes, a module's by PATH_MAX, of which few have much. */
-	return (64 << 10) + (size_t)threads_record_count() * 64 + (size_t)modules_count() * 512;
-}
-
 int snapshot_write_frame(const struct snapshot_about *about, int fd, uint64_t offset, size_t room)
 {
 	return write_to(about, fd, offset, room, true);
