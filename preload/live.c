@@ -65,9 +65,10 @@ static void *_Atomic place[LIVE_CHUNKS];
 static struct live_header dummy;
 static struct live_header *header = &dummy;
 static _Atomic uint8_t slot_state[LIVE_CHUNKS];
-static _Atomic uint32_t slots;    /* all that were ever taken are below this */
-static _Atomic uint32_t spares;   /* slots in SLOT_SPARE, about */
-static _Atomic uint64_t file_end; /* next free offset */
+static _Atomic uint8_t piece_pages[LIVE_CHUNKS]; /* of a piece, for good */
+static _Atomic uint32_t slots;                   /* all that were ever taken are below this */
+static _Atomic uint32_t spares;                  /* slots in SLOT_SPARE, about */
+static _Atomic uint64_t file_end;                /* next free offset */
 static _Atomic uint64_t serials;
 static struct extent extents[EXTENTS];
 static _Atomic uint32_t extent_count;
@@ -240,6 +241,7 @@ static int take_slot(enum slot_state state, uint32_t owner, uint64_t offset, siz
 	if (i == LIVE_CHUNKS)
 		return -1;
 	list(i, owner, offset, bytes);
+	store_relaxed(&piece_pages[i], (uint8_t)(bytes / PAGE)); /* of a piece; else nobody asks */
 	high = load_relaxed(&slots);
 	while (high <= i && !cas_relaxed(&slots, &high, i + 1))
 		continue;
@@ -350,19 +352,15 @@ static void *spare(enum live_kind kind, uint32_t owner, size_t bytes)
 		void *at;
 
 		/* acquire, pairs with the release in live_unmap: the slot is as it was left */
-		if (load_relaxed(&slot_state[i]) != SLOT_SPARE || header->chunk[i].bytes != bytes ||
+		if (load_relaxed(&slot_state[i]) != SLOT_SPARE || load_relaxed(&piece_pages[i]) != bytes / PAGE ||
 		    !cas_acq_rel(&slot_state[i], &yes, SLOT_PIECE))
 			continue;
 		sub_relaxed(&spares, 1);
 		at = load_relaxed(&place[i]);
-		if (header->chunk[i].bytes == bytes) {
-			memset(at, 0, bytes);
-			list(i, owner, header->chunk[i].offset, bytes);
-			set_kind((int)i, kind);
-			return at;
-		}
-		add_relaxed(&spares, 1); /* another's in between, of another size */
-		store_release(&slot_state[i], SLOT_SPARE);
+		memset(at, 0, bytes);
+		list(i, owner, header->chunk[i].offset, bytes);
+		set_kind((int)i, kind);
+		return at;
 	}
 	return NULL;
 }
