@@ -26,6 +26,7 @@ static const struct cli_option option_table[] = {
 
 struct heap_totals {
 	uint64_t live_bytes, alloc_bytes;
+	uint64_t slop_bytes, largest;
 	double live_count, alloc_count;
 };
 
@@ -38,6 +39,11 @@ static struct heap_totals heap_totals(const struct model *m)
 		t.alloc_bytes += m->heap[i].alloc_bytes;
 		t.live_count += m->heap[i].alloc_count - m->heap[i].free_count;
 		t.alloc_count += m->heap[i].alloc_count;
+		if (!m->heap[i].detail)
+			continue;
+		t.slop_bytes += m->heap[i].detail->slop_bytes;
+		if (m->heap[i].detail->largest > t.largest)
+			t.largest = m->heap[i].detail->largest;
 	}
 	return t;
 }
@@ -117,6 +123,9 @@ static void json_totals(struct json *j, const struct model *m)
 	json_key_u64(j, "alloc_count", whole(t.alloc_count));
 	json_key_u64(j, "peak_bytes", m->heap_peak_bytes);
 	json_key_u64(j, "peak_ns", m->heap_peak_ns);
+	json_key_u64(j, "largest_bytes", t.largest);
+	json_key_u64(j, "slop_bytes", t.slop_bytes);
+	json_key_u64(j, "detail_one_in", m->heap_detail_one_in);
 	json_object_end(j);
 	json_key(j, "requests");
 	json_object_begin(j);
@@ -152,6 +161,8 @@ static void json_modules(struct json *j, const struct model *m, struct symbolize
 
 static void json_threads(struct json *j, const struct model *m)
 {
+	size_t heap = 0;
+
 	json_key(j, "threads");
 	json_array_begin(j);
 	for (size_t i = 0; i < m->thread_count; i++) {
@@ -161,6 +172,14 @@ static void json_threads(struct json *j, const struct model *m)
 		json_key_u64(j, "start_ns", m->threads[i].start_ns);
 		json_key_u64(j, "end_ns", m->threads[i].end_ns);
 		json_key_u64(j, "cpu_ns", m->threads[i].cpu_ns);
+		if (heap < m->heap_thread_count && m->heap_threads[heap].thread == i) {
+			const struct model_heap_thread *t = &m->heap_threads[heap++];
+
+			json_key_u64(j, "alloc_bytes", t->alloc_bytes);
+			json_key_u64(j, "alloc_count", whole(t->alloc_count));
+			json_key_u64(j, "live_bytes", t->live_bytes);
+			json_key_u64(j, "live_count", whole(t->live_count));
+		}
 		json_object_end(j);
 	}
 	json_array_end(j);
@@ -319,6 +338,16 @@ static void text_heap(const struct view *v, const struct model *m)
 	buf_printf(v->out, "; peak %s", units_print_bytes(c, sizeof(c), m->heap_peak_bytes));
 	if (m->heap_peak_ns >= m->start_ns && m->heap_peak_ns <= m->end_ns)
 		buf_printf(v->out, " after %s", units_print_duration(a, sizeof(a), m->heap_peak_ns - m->start_ns));
+	buf_add_char(v->out, '\n');
+	if (!t.largest)
+		return;
+	row(v, "");
+	buf_printf(v->out, "largest block %s", units_print_bytes(a, sizeof(a), t.largest));
+	if (m->heap_detail_one_in)
+		buf_printf(v->out, "; slop of live blocks %s", units_print_bytes(b, sizeof(b), t.slop_bytes));
+	if (m->heap_detail_one_in > 1)
+		buf_printf(v->out, " (of a stack's blocks after 256 one in %" PRIu64 " was measured)",
+		           m->heap_detail_one_in);
 	buf_add_char(v->out, '\n');
 }
 

@@ -99,6 +99,7 @@ struct got_entry {
 struct got {
 	struct got_entry *list;
 	size_t count;
+	bool aarch64; /* else x86-64 */
 };
 
 static int compare_got(const void *left, const void *right)
@@ -168,6 +169,21 @@ static bool entry_target(const unsigned char *entry, uint64_t address, uint64_t 
 	return false;
 }
 
+/* aarch64: adrp x16, page of the GOT; ldr x17, [x16, #offset]. */
+static bool entry_target_aarch64(const unsigned char *entry, uint64_t address, uint64_t *ret_got)
+{
+	uint32_t adrp, ldr, pages;
+
+	memcpy(&adrp, entry, sizeof(adrp));
+	memcpy(&ldr, entry + 4, sizeof(ldr));
+	if ((adrp & 0x9f00001f) != 0x90000010 || (ldr & 0xffc003ff) != 0xf9400211)
+		return false;
+	pages = (adrp >> 5 & 0x7ffff) << 2 | (adrp >> 29 & 3); /* 21 bits, signed */
+	*ret_got = (address & ~UINT64_C(4095)) + (uint64_t)((int64_t)(int32_t)(pages << 11) >> 11) * 4096 +
+	           (uint64_t)(ldr >> 10 & 0xfff) * 8;
+	return true;
+}
+
 static bool add_plt_entry(struct elf_symbols *t, uint64_t address, const char *import, struct arena *names)
 {
 	const char *version = strchr(import, '@');
@@ -186,15 +202,18 @@ static bool add_plt_section(struct elf_symbols *t, Elf_Scn *scn, const GElf_Shdr
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t step = sh->sh_entsize == 8 ? 8 : PLT_ENTRY_BYTES; /* .plt.got without endbr64 packs its entries */
+	size_t look = g->aarch64 ? 8 : step;
 
 	if (!data || !data->d_buf)
 		return true;
-	for (size_t at = 0; at + step <= data->d_size; at += step) {
+	if (g->aarch64)
+		step = 4; /* entries have 16 or 24 bytes, behind a first one of 32 */
+	for (size_t at = 0; at + look <= data->d_size; at += step) {
 		unsigned char entry[PLT_ENTRY_BYTES] = { 0 };
 		struct got_entry key = { 0, NULL }, *found;
 
-		memcpy(entry, (const unsigned char *)data->d_buf + at, step);
-		if (!entry_target(entry, sh->sh_addr + at, &key.address))
+		memcpy(entry, (const unsigned char *)data->d_buf + at, look);
+		if (!(g->aarch64 ? entry_target_aarch64 : entry_target)(entry, sh->sh_addr + at, &key.address))
 			continue;
 		found = g->count ? bsearch(&key, g->list, g->count, sizeof(key), compare_got) : NULL;
 		if (found && !add_plt_entry(t, sh->sh_addr + at, found->name, names))
@@ -205,14 +224,15 @@ static bool add_plt_section(struct elf_symbols *t, Elf_Scn *scn, const GElf_Shdr
 
 static bool add_plt(struct elf_symbols *t, Elf *elf, struct arena *names)
 {
-	struct got g = { NULL, 0 };
+	struct got g = { NULL, 0, false };
 	Elf_Scn *scn = NULL;
 	GElf_Ehdr eh_mem, *eh = gelf_getehdr(elf, &eh_mem);
 	size_t strings;
 	bool ok = true;
 
-	if (!eh || eh->e_machine != EM_X86_64 || elf_getshdrstrndx(elf, &strings) < 0)
+	if (!eh || (eh->e_machine != EM_X86_64 && eh->e_machine != EM_AARCH64) || elf_getshdrstrndx(elf, &strings) < 0)
 		return true;
+	g.aarch64 = eh->e_machine == EM_AARCH64;
 	ok = load_got(elf, &g);
 	while (ok && (scn = elf_nextscn(elf, scn)) != NULL) {
 		GElf_Shdr mem, *sh = gelf_getshdr(scn, &mem);

@@ -27,10 +27,12 @@ static int fold_stacks(const struct profile *p, bool join_threads, struct profil
 			frames[k] = frame_of[s->frames[k]];
 		number = profile_maker_add(mk, frames, s->depth, join_threads ? PROFILE_NO_THREAD : s->thread, s->value,
 		                           (double)s->count);
-		if (number < 0)
+		if (number < 0) {
 			rc = (int)number;
-		else
+		} else {
 			stack_of[i] = (uint32_t)number;
+			rc = s->heap ? profile_maker_heap(mk, number, s->heap) : 0;
+		}
 	}
 	free(frames);
 	for (size_t i = 0; i < p->sample_count && rc == 0; i++) {
@@ -47,6 +49,7 @@ static int fold_about(const struct profile *p, struct profile_maker *mk)
 	struct profile *out = mk->profile;
 
 	out->period_ns = p->period_ns;
+	out->followed = p->followed;
 	out->lost = p->lost;
 	out->pid = p->pid;
 	out->start_ns = p->start_ns;

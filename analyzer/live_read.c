@@ -15,6 +15,9 @@
 #include "snapshot_layout.h"
 #include "snapshot_read.h"
 
+/* Counters of version 1 had this size when it was new; what they lack is 0. */
+enum { LEAST_COUNTER = offsetof(struct live_counter, largest) };
+
 struct live {
 	const uint8_t *data;
 	size_t bytes;
@@ -38,7 +41,8 @@ static int check_header(const struct live *l, struct err *err)
 		return err_set(err, -EPROTO, "live format version %u is not the one that this program reads (%d)",
 		               h->version, LIVE_VERSION);
 	if (h->chunk_bytes != sizeof(struct live_chunk) || h->node_bytes < sizeof(struct live_node) ||
-	    h->counter_bytes < sizeof(struct live_counter) || h->sample_bytes < sizeof(struct live_sample) ||
+	    h->counter_bytes < LEAST_COUNTER || h->sample_bytes < sizeof(struct live_sample) ||
+	    (h->detail_bytes && h->detail_bytes < sizeof(struct live_detail)) || h->detail_bytes > 4096 ||
 	    h->node_bytes > 4096 || h->counter_bytes > 4096 || h->sample_bytes > 4096)
 		return err_set(err, -EPROTO, "damaged: structures of impossible sizes");
 	if (h->segment_nodes == 0 || h->segment_nodes > 1u << 24 || h->count_scale == 0 ||
@@ -142,11 +146,13 @@ static int read_nodes(struct live *l, struct err *err)
 /* What the threads' counters of one stack add up to. */
 struct sum {
 	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
-	int64_t peak_count, peak_bytes;
+	int64_t peak_count, peak_bytes, slop_bytes;
+	uint64_t largest, *lifetime; /* SNAP_LIFETIMES of them, in the model's arena; NULL: none */
 };
 
 struct sums {
 	struct sum *heap; /* by stack */
+	struct model_heap_thread *threads;
 	struct model_cpu_row *cpu;
 	size_t cpu_count, cpu_room;
 };
@@ -166,7 +172,37 @@ static bool add_cpu(struct live *l, struct sums *s, uint32_t stack, uint32_t thr
 	return true;
 }
 
-static bool add_counter(struct live *l, struct sums *s, const struct live_counter *c, uint32_t owner)
+/* The details of the counters in one table. */
+struct details {
+	const uint8_t *at;
+	size_t rows;
+};
+
+static bool add_detail(struct live *l, struct sum *to, const struct details *from, uint32_t place)
+{
+	struct live_detail d;
+
+	if (place >= from->rows)
+		return true;
+	memcpy(&d, from->at + (size_t)place * l->header->detail_bytes, sizeof(d));
+	to->slop_bytes = (int64_t)((uint64_t)to->slop_bytes + (uint64_t)d.slop_bytes);
+	if (!to->lifetime)
+		to->lifetime = arena_array(model_arena(l->m), SNAP_LIFETIMES, sizeof(*to->lifetime));
+	for (unsigned i = 0; to->lifetime && i < SNAP_LIFETIMES; i++)
+		to->lifetime[i] += d.lifetime[i];
+	return to->lifetime != NULL;
+}
+
+static void add_thread(struct live *l, struct sums *s, const struct live_counter *c, uint32_t owner)
+{
+	if (owner == LIVE_ENDED || owner >= l->m->thread_count)
+		return;
+	s->threads[owner].alloc_count += (double)c->alloc_count;
+	s->threads[owner].alloc_bytes += c->alloc_bytes;
+}
+
+static bool add_counter(struct live *l, struct sums *s, const struct live_counter *c, uint32_t owner,
+                        const struct details *details)
 {
 	uint32_t stack = (uint32_t)c->key - 1, thread = c->key >> 32 ? (uint32_t)(c->key >> 32) : owner;
 	bool now = c->epoch != l->epoch;
@@ -182,6 +218,10 @@ static bool add_counter(struct live *l, struct sums *s, const struct live_counte
 	sum->temporary_count += c->temporary_count;
 	sum->peak_count += now ? (int64_t)(c->alloc_count - c->free_count) : c->peak_count;
 	sum->peak_bytes += now ? (int64_t)(c->alloc_bytes - c->free_bytes) : c->peak_bytes;
+	sum->largest = c->largest > sum->largest ? c->largest : sum->largest;
+	add_thread(l, s, c, owner);
+	if (!add_detail(l, sum, details, c->detail))
+		return false;
 	return c->cpu_samples == 0 || l->m->thread_count == 0 || add_cpu(l, s, stack, thread, c->cpu_samples);
 }
 
@@ -190,21 +230,27 @@ static bool walk_table(struct live *l, uint32_t i, struct sums *s)
 {
 	size_t bytes = 0, slots;
 	const uint8_t *at = chunk_data(l, i, LIVE_COUNTERS, &bytes);
+	size_t counter = l->header->counter_bytes;
+	struct details details = { NULL, 0 };
 	struct live_counters head;
 
 	if (!at || bytes < sizeof(head))
 		return true;
 	memcpy(&head, at, sizeof(head));
-	slots = (bytes - sizeof(head)) / l->header->counter_bytes;
+	slots = (bytes - sizeof(head)) / counter;
 	if (slots > (size_t)head.mask + 1)
 		slots = (size_t)head.mask + 1;
+	if (l->header->detail_bytes) {
+		details.at = at + sizeof(head) + slots * counter;
+		details.rows = (bytes - sizeof(head) - slots * counter) / l->header->detail_bytes;
+	}
 	for (size_t k = 0; k < slots; k++) {
-		struct live_counter c;
+		struct live_counter c = { 0 };
 
-		memcpy(&c, at + sizeof(head) + k * l->header->counter_bytes, sizeof(c));
+		memcpy(&c, at + sizeof(head) + k * counter, counter < sizeof(c) ? counter : sizeof(c));
 		if (!s)
 			l->epoch = c.key && c.epoch > l->epoch ? c.epoch : l->epoch;
-		else if (!add_counter(l, s, &c, l->header->chunk[i].owner))
+		else if (!add_counter(l, s, &c, l->header->chunk[i].owner, &details))
 			return false;
 	}
 	return true;
@@ -213,6 +259,19 @@ static bool walk_table(struct live *l, uint32_t i, struct sums *s)
 static uint64_t at_most(uint64_t value, uint64_t limit)
 {
 	return value < limit ? value : limit;
+}
+
+static const struct model_heap_detail *make_detail(struct live *l, const struct sum *h)
+{
+	struct model_heap_detail *d = arena_array(model_arena(l->m), 1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->largest = h->largest;
+	d->slop_bytes = h->slop_bytes > 0 ? (uint64_t)h->slop_bytes : 0;
+	for (unsigned i = 0; h->lifetime && i < SNAP_LIFETIMES; i++)
+		d->lifetime[i] = (double)h->lifetime[i] / l->header->count_scale;
+	return d;
 }
 
 static int make_heap(struct live *l, const struct sums *s, struct err *err)
@@ -240,7 +299,52 @@ static int make_heap(struct live *l, const struct sums *s, struct err *err)
 			.alloc_bytes = h->alloc_bytes,
 			.free_bytes = at_most(h->free_bytes, h->alloc_bytes),
 			.peak_bytes = h->peak_bytes > 0 ? (uint64_t)h->peak_bytes : 0,
+			.detail = make_detail(l, h),
 		};
+		if (!m->heap[m->heap_count - 1].detail)
+			return no_memory(err);
+	}
+	return 0;
+}
+
+/* What threads allocated that have ended, and what is left of all. */
+static void add_ended_threads(struct live *l, struct sums *s)
+{
+	uint32_t i = newest(l, LIVE_THREADS, 0);
+	size_t bytes = 0;
+	const uint8_t *at = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_THREADS, &bytes) : NULL;
+
+	for (size_t k = 0; at && k < l->m->thread_count && k < bytes / sizeof(struct live_thread); k++) {
+		struct model_heap_thread *to = &s->threads[k];
+		struct live_thread t;
+
+		memcpy(&t, at + k * sizeof(t), sizeof(t));
+		to->alloc_bytes += t.ended_bytes;
+		to->alloc_count +=
+		        (double)(int64_t)t.ended_count; /* in a forked child, below 0: taken off what its thread has */
+		to->live_bytes = t.live_bytes > 0 ? (uint64_t)t.live_bytes : 0;
+		to->live_count = t.live_count > 0 ? (double)t.live_count : 0;
+	}
+}
+
+static int make_heap_threads(struct live *l, struct sums *s, struct err *err)
+{
+	double scale = l->header->count_scale;
+	struct model *m = l->m;
+
+	add_ended_threads(l, s);
+	m->heap_threads = arena_array(model_arena(m), m->thread_count, sizeof(*m->heap_threads));
+	if (!m->heap_threads)
+		return no_memory(err);
+	for (size_t i = 0; i < m->thread_count; i++) {
+		struct model_heap_thread t = s->threads[i];
+
+		if (t.alloc_count <= 0)
+			continue;
+		t.thread = (uint32_t)i;
+		t.alloc_count /= scale;
+		t.live_count /= scale;
+		m->heap_threads[m->heap_thread_count++] = t;
 	}
 	return 0;
 }
@@ -276,8 +380,9 @@ static int make_cpu(struct live *l, struct sums *s, struct err *err)
 
 static int read_counters(struct live *l, struct err *err)
 {
-	struct sums s = { .heap = calloc(l->m->node_count + 1, sizeof(*s.heap)) };
-	int rc = s.heap ? 0 : no_memory(err);
+	struct sums s = { .heap = calloc(l->m->node_count + 1, sizeof(*s.heap)),
+		          .threads = calloc(l->m->thread_count + 1, sizeof(*s.threads)) };
+	int rc = s.heap && s.threads ? 0 : no_memory(err);
 
 	l->epoch = l->header->epoch;
 	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
@@ -289,8 +394,11 @@ static int read_counters(struct live *l, struct err *err)
 	if (rc == 0)
 		rc = make_heap(l, &s, err);
 	if (rc == 0)
+		rc = make_heap_threads(l, &s, err);
+	if (rc == 0)
 		rc = make_cpu(l, &s, err);
 	free(s.heap);
+	free(s.threads);
 	free(s.cpu);
 	return rc;
 }
@@ -420,6 +528,8 @@ static void take_header(struct live *l)
 	m->heap_interval_bytes = h->heap_interval;
 	m->heap_peak_bytes = h->peak_bytes;
 	m->heap_peak_ns = h->peak_ns;
+	m->heap_count_scale = h->count_scale;
+	m->heap_detail_one_in = h->heap_detail;
 }
 
 int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)

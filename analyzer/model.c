@@ -44,7 +44,13 @@ static void check_heap(const struct model *m)
 		assert(r->stack <= m->node_count);
 		assert(i == 0 || m->heap[i - 1].stack < r->stack);
 		assert(r->free_bytes <= r->alloc_bytes && r->free_count <= r->alloc_count);
+		for (unsigned k = 0; r->detail && k < SNAP_LIFETIMES; k++)
+			assert(r->detail->lifetime[k] >= 0);
 		(void)r; /* with NDEBUG */
+	}
+	for (size_t i = 0; i < m->heap_thread_count; i++) {
+		assert(m->heap_threads[i].thread < m->thread_count);
+		assert(i == 0 || m->heap_threads[i - 1].thread < m->heap_threads[i].thread);
 	}
 }
 

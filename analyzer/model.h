@@ -39,11 +39,26 @@ struct model_node {
 	uint64_t pc;     /* inside the executing instruction, or below SNAP_PC_SPECIAL_END: enum snap_special_pc */
 };
 
+/* Of the blocks that were followed, each for those it stands for. */
+struct model_heap_detail {
+	uint64_t largest;                /* bytes asked for by one allocation; 0: unknown */
+	uint64_t slop_bytes;             /* usable minus asked, of live blocks */
+	double lifetime[SNAP_LIFETIMES]; /* freed blocks by how long they lived; ranges: snapshot_layout.h */
+};
+
 /* Estimates in sampled mode, exact in full mode. Counts may be fractions there. */
 struct model_heap_row {
 	uint32_t stack;
 	double alloc_count, free_count, peak_count, temporary_count;
 	uint64_t alloc_bytes, free_bytes, peak_bytes;
+	const struct model_heap_detail *detail; /* NULL: none was recorded */
+};
+
+/* live: estimates where not every block was followed. */
+struct model_heap_thread {
+	uint32_t thread; /* index into threads */
+	double alloc_count, live_count;
+	uint64_t alloc_bytes, live_bytes;
 };
 
 struct model_cpu_row {
@@ -80,17 +95,20 @@ struct model {
 	enum snap_heap_mode heap_mode;
 	uint64_t heap_interval_bytes; /* 0 in full mode */
 	uint64_t heap_peak_bytes, heap_peak_ns;
+	uint64_t heap_count_scale;   /* the file's unit of counts */
+	uint64_t heap_detail_one_in; /* of a stack's later blocks one in so many was followed; 1 all, 0 none */
 
 	struct model_option *options;
 	struct model_loss *losses;
 	struct model_module *modules;
 	struct model_thread *threads;
 	struct model_node *nodes;
-	struct model_heap_row *heap;  /* sorted by stack */
-	struct model_cpu_row *cpu;    /* sorted by stack, then thread */
-	struct model_sample *samples; /* sorted by time; contained in cpu */
-	struct model_misuse *misuse;  /* in the order of their first times */
-	size_t misuse_count;
+	struct model_heap_row *heap;            /* sorted by stack */
+	struct model_cpu_row *cpu;              /* sorted by stack, then thread */
+	struct model_sample *samples;           /* sorted by time; contained in cpu */
+	struct model_misuse *misuse;            /* in the order of their first times */
+	struct model_heap_thread *heap_threads; /* sorted by thread */
+	size_t misuse_count, heap_thread_count;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

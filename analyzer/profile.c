@@ -95,6 +95,8 @@ static struct amount heap_amount(const struct model_heap_row *r, enum profile_me
 		return (struct amount){ r->alloc_bytes, r->alloc_count };
 	case METRIC_PEAK:
 		return (struct amount){ r->peak_bytes, r->peak_count };
+	case METRIC_SLOP:
+		return (struct amount){ r->detail ? r->detail->slop_bytes : 0, r->alloc_count - r->free_count };
 	case METRIC_TEMPORARY:
 		return (struct amount){ 0, r->temporary_count };
 	case METRIC_LIVE:
@@ -243,6 +245,14 @@ static int64_t add_row(struct build *b, uint32_t stack, uint32_t thread, struct 
 	return profile_maker_add(&b->mk, b->stack, (uint32_t)depth, thread, a.bytes, a.count);
 }
 
+static int add_detail(struct build *b, int64_t number, const struct model_heap_detail *d)
+{
+	struct profile_heap heap = { .largest = d->largest, .slop_bytes = d->slop_bytes };
+
+	memcpy(heap.lifetime, d->lifetime, sizeof(heap.lifetime));
+	return profile_maker_heap(&b->mk, number, &heap);
+}
+
 static int add_heap(struct build *b)
 {
 	for (size_t i = 0; i < b->m->heap_count; i++) {
@@ -252,8 +262,12 @@ static int add_heap(struct build *b)
 		if (has_amount(a)) {
 			int64_t number = add_row(b, r->stack, PROFILE_NO_THREAD, a);
 
-			if (number < 0)
-				return (int)number;
+			int rc = number < 0 ? (int)number : 0;
+
+			if (rc == 0 && r->detail)
+				rc = add_detail(b, number, r->detail);
+			if (rc < 0)
+				return rc;
 		}
 	}
 	return 0;
@@ -331,6 +345,7 @@ static int add_about(struct build *b)
 		p->lost = count_lost(m, cpu_losses, ARRAY_LEN(cpu_losses));
 	} else {
 		p->lost = count_lost(m, heap_losses, ARRAY_LEN(heap_losses));
+		p->followed = m->heap_detail_one_in > 0;
 	}
 	p->pid = m->pid;
 	p->start_ns = m->start_ns;
@@ -357,6 +372,10 @@ static int check_recorded(const struct model *m, enum profile_metric metric, str
 	}
 	if (m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)
 		return err_set(err, -ENODATA, "recorded without the heap (PERFPROBE_HEAP=sampled or full records it)");
+	if (metric == METRIC_SLOP && m->heap_detail_one_in == 0)
+		return err_set(err, -ENODATA,
+		               "recorded without what the allocator gave beyond the sizes asked for "
+		               "(PERFPROBE_DETAIL=64, the default, records it)");
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "compiler.h"
 #include "err.h"
+#include "snapshot_layout.h"
 
 struct model;
 struct symbolizer;
@@ -22,7 +23,8 @@ struct symbolizer;
 	X(ALLOC_COUNT, "alloc-count", "allocations", "allocations")       \
 	X(PEAK, "peak", "bytes", "bytes live at the peak")                \
 	X(TEMPORARY, "temporary", "allocations", "temporary allocations") \
-	X(LEAKED, "leaked", "bytes", "bytes not freed")
+	X(LEAKED, "leaked", "bytes", "bytes not freed")                   \
+	X(SLOP, "slop", "bytes", "bytes of live blocks beyond what was asked for")
 
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,
@@ -43,12 +45,20 @@ struct profile_frame {
 
 #define PROFILE_NO_THREAD UINT32_MAX
 
+/* What is known of a stack's blocks besides the metric. */
+struct profile_heap {
+	uint64_t largest;                /* bytes asked for by one allocation; 0: unknown */
+	uint64_t slop_bytes;             /* usable minus asked, of live blocks */
+	double lifetime[SNAP_LIFETIMES]; /* freed blocks by how long they lived; ranges: snapshot_layout.h */
+};
+
 struct profile_stack {
 	uint64_t value;  /* in the metric's unit; never 0 */
 	uint64_t count;  /* blocks for heap metrics, samples for cpu and wall */
 	uint32_t thread; /* index into threads; PROFILE_NO_THREAD for heap metrics */
 	uint32_t depth;
-	const uint32_t *frames; /* indices into profile.frames, innermost (leaf) first */
+	const uint32_t *frames;          /* indices into profile.frames, innermost (leaf) first */
+	const struct profile_heap *heap; /* NULL: not recorded, or time */
 };
 
 struct profile_thread {
@@ -72,6 +82,7 @@ struct profile {
 	struct profile_thread *threads;
 	struct profile_sample *samples; /* sorted by time; empty for heap metrics */
 	size_t stack_count, frame_count, thread_count, sample_count;
+	bool followed; /* lifetimes and slop were recorded; else only the largest block is in profile_heap */
 	uint64_t lost; /* everything the recorder counted as lost that makes this metric's total too small */
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;

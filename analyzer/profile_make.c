@@ -92,6 +92,22 @@ int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint
 	return number;
 }
 
+int profile_maker_heap(struct profile_maker *mk, int64_t number, const struct profile_heap *heap)
+{
+	struct profile_heap *sum = mk->sums[number].heap;
+
+	if (!sum)
+		sum = mk->sums[number].heap = arena_array(mk->arena, 1, sizeof(*sum));
+	if (!sum)
+		return -ENOMEM;
+	if (heap->largest > sum->largest)
+		sum->largest = heap->largest;
+	sum->slop_bytes += heap->slop_bytes;
+	for (unsigned i = 0; i < SNAP_LIFETIMES; i++)
+		sum->lifetime[i] += heap->lifetime[i];
+	return 0;
+}
+
 int profile_maker_sample(struct profile_maker *mk, struct profile_sample sample)
 {
 	if (mk->sample_count == mk->sample_cap) {
@@ -194,7 +210,7 @@ static int copy_stacks(struct profile_maker *mk, struct numbered *list, size_t *
 			return -ENOMEM;
 		if (depth)
 			memcpy(frames, key + 1, depth * sizeof(*frames));
-		list[n].stack = (struct profile_stack){ value, count, key[0], depth, frames };
+		list[n].stack = (struct profile_stack){ value, count, key[0], depth, frames, mk->sums[i].heap };
 		list[n++].number = (uint32_t)i;
 		mk->profile->total += value;
 	}

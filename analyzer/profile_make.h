@@ -11,6 +11,7 @@
 struct maker_stack {
 	uint64_t bytes;
 	double count;
+	struct profile_heap *heap; /* in the profile's arena */
 };
 
 struct profile_maker {
@@ -32,6 +33,8 @@ int64_t profile_maker_frame(struct profile_maker *mk, const struct profile_frame
  * (for samples), or -errno. */
 int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint32_t depth, uint32_t thread,
                           uint64_t bytes, double count) MUST_USE;
+/* Adds to what is known of that stack's blocks. */
+int profile_maker_heap(struct profile_maker *mk, int64_t number, const struct profile_heap *heap) MUST_USE;
 /* In order of time; `stack` is a number that profile_maker_add() gave. */
 int profile_maker_sample(struct profile_maker *mk, struct profile_sample sample) MUST_USE;
 int profile_maker_threads(struct profile_maker *mk, const struct profile_thread *threads, size_t count) MUST_USE;

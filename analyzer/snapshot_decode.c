@@ -346,8 +346,74 @@ static int decode_heap(struct decode *d)
 			return rc;
 	}
 	m->heap_mode = (enum snap_heap_mode)mode;
+	m->heap_count_scale = scale;
 	m->heap = heap;
 	m->heap_count = n;
+	return 0;
+}
+
+/* What a section's sums of 63 bits have left; false: it is too little. */
+static bool sum_fits(uint64_t *sum, uint64_t add)
+{
+	if (add > INT64_MAX - *sum)
+		return false;
+	*sum += add;
+	return true;
+}
+
+static int decode_heap_detail_row(struct decode *d, struct model_heap_detail *r, uint64_t sum[2], size_t row)
+{
+	uint64_t ranges, count;
+	bool fits;
+
+	r->largest = cursor_varint(&d->c);
+	r->slop_bytes = cursor_varint(&d->c);
+	fits = sum_fits(&sum[0], r->slop_bytes);
+	ranges = cursor_varint(&d->c);
+	if (!d->c.bad && ranges > SNAP_LIFETIMES)
+		return err_set(d->err, -EPROTO, "row %zu has %llu ranges of lifetimes", row + 1,
+		               (unsigned long long)ranges);
+	for (uint64_t i = 0; i < ranges && !d->c.bad; i++) {
+		count = cursor_varint(&d->c);
+		fits = fits && sum_fits(&sum[1], count);
+		r->lifetime[i] = (double)count / (double)(d->m->heap_count_scale ? d->m->heap_count_scale : 1);
+	}
+	if (d->c.bad)
+		return cut_short(d);
+	if (!fits)
+		return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", row + 1);
+	return 0;
+}
+
+/* Its rows are of stacks that HEAP has too, in the same order. */
+static int decode_heap_detail(struct decode *d)
+{
+	struct model *m = d->m;
+	uint64_t one_in = cursor_varint(&d->c), last = 0, sum[2] = { 0 };
+	struct model_heap_detail *details;
+	size_t n, at = 0;
+	void *rows;
+	int rc = table(d, "rows", 4, sizeof(*details), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	details = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t stack = next_stack(d, last, i);
+
+		if (stack == UINT64_MAX)
+			return -EPROTO;
+		while (at < m->heap_count && m->heap[at].stack < stack)
+			at++;
+		if (at == m->heap_count || m->heap[at].stack != stack || m->heap[at].detail)
+			return err_set(d->err, -EPROTO, "row %zu is of a stack that allocated nothing", i + 1);
+		last = stack;
+		rc = decode_heap_detail_row(d, &details[i], sum, i);
+		if (rc < 0)
+			return rc;
+		m->heap[at].detail = &details[i];
+	}
+	m->heap_detail_one_in = one_in;
 	return 0;
 }
 
@@ -355,6 +421,43 @@ static int bad_thread(struct decode *d, size_t row, uint64_t thread)
 {
 	return err_set(d->err, -EPROTO, "row %zu names thread %llu of %zu", row + 1, (unsigned long long)thread,
 	               d->m->thread_count);
+}
+
+static int decode_heap_threads(struct decode *d)
+{
+	struct model_heap_thread *threads;
+	double unit = d->m->heap_count_scale ? (double)d->m->heap_count_scale : 1;
+	uint64_t thread = 0, sum[4] = { 0 };
+	void *rows;
+	size_t n;
+	int rc = table(d, "rows", 5, sizeof(*threads), UINT32_MAX, &n, &rows);
+
+	if (rc < 0)
+		return rc;
+	threads = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t step = cursor_varint(&d->c), f[4];
+		bool fits = true;
+
+		for (size_t k = 0; k < ARRAY_LEN(f); k++) {
+			f[k] = cursor_varint(&d->c);
+			fits = fits && sum_fits(&sum[k], f[k]);
+		}
+		if (d->c.bad)
+			return cut_short(d);
+		if (i > 0 && step == 0)
+			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
+		if (step >= d->m->thread_count - thread) /* thread < thread_count, or both are 0 */
+			return bad_thread(d, i, step);
+		thread += step;
+		if (!fits)
+			return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", i + 1);
+		threads[i] = (struct model_heap_thread){ (uint32_t)thread, (double)f[0] / unit, (double)f[2] / unit,
+			                                 f[1], f[3] };
+	}
+	d->m->heap_threads = threads;
+	d->m->heap_thread_count = n;
+	return 0;
 }
 
 static int decode_cpu(struct decode *d)
@@ -500,6 +603,10 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_samples(&d);
 	case SNAP_MISUSE:
 		return decode_misuse(&d);
+	case SNAP_HEAP_DETAIL:
+		return decode_heap_detail(&d);
+	case SNAP_HEAP_THREADS:
+		return decode_heap_threads(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

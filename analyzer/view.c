@@ -6,6 +6,7 @@
 
 #include "model.h"
 #include "units.h"
+#include "view_heap.h"
 
 /* ECMA-48 "select graphic rendition". */
 void view_style(const struct view *v, enum view_style style)
@@ -205,6 +206,8 @@ void view_json_profile(struct json *j, const struct profile *p, uint64_t top, bo
 			json_u64(j, p->threads[s->thread].tid);
 		else
 			json_null(j);
+		if (s->heap)
+			view_heap_json(j, p, s->heap);
 		json_key(j, "frames");
 		view_json_frames(j, p->frames, s->frames, s->depth, full);
 		json_object_end(j);

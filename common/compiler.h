@@ -21,6 +21,12 @@
 #define MAY_ALIAS __attribute__((may_alias))
 /* No sanitizer instrumentation: for code that walks stacks it does not own. */
 #define NO_SANITIZE __attribute__((no_sanitize("address", "thread", "undefined")))
+/* The same on a hot path. What is inlined would be instrumented as its caller is. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define INLINE_NO_SANITIZE NOINLINE UNUSED NO_SANITIZE
+#else
+#define INLINE_NO_SANITIZE ALWAYS_INLINE
+#endif
 
 #define LIKELY(x)   __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "snapshot_layout.h"
 
 #define LIVE_MAGIC "\x89PPLIVE\n"
 enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_MINOR = 1, LIVE_CHUNKS = 8192 };
@@ -19,6 +20,7 @@ enum live_kind {
 	LIVE_COUNTERS = 3, /* struct live_counters; `owner` is the thread's index in THREADS, or LIVE_ENDED */
 	LIVE_RING = 4,     /* struct live_sample[], in no order; time 0 = never written */
 	LIVE_MISUSE = 5,   /* struct live_misuse[], in the order of their first times; since 1.1 */
+	LIVE_THREADS = 6,  /* struct live_thread[], by the thread's index in THREADS */
 };
 #define LIVE_ENDED UINT32_MAX /* counters of threads that have ended */
 
@@ -50,7 +52,9 @@ struct live_header {
 	uint32_t epoch; /* newest of counters */
 	uint32_t minor; /* LIVE_MINOR: a reader reads any */
 	uint32_t misuse_bytes;
-	uint32_t reserved[13];
+	uint32_t heap_detail;  /* docs/snapshot-format.md, HEAP_DETAIL: one_in */
+	uint32_t detail_bytes; /* sizeof(struct live_detail); 0: there are none */
+	uint32_t reserved[11];
 	struct live_chunk chunk[LIVE_CHUNKS];
 };
 static_assert(offsetof(struct live_header, chunk) == 160, "on-disk layout");
@@ -66,20 +70,32 @@ static_assert(sizeof(struct live_node) == 16, "on-disk layout");
 /* Key: 0 = free slot; else stack id + 1 in the low 32 bits, and above them a thread's index for rows of ended threads. */
 struct live_counter {
 	uint64_t key;
-	uint32_t epoch,
-	        unused; /* of peak_*: live at the start of this epoch; older than the newest: live then is live now */
+	uint32_t epoch;  /* of peak_*: live at the start of this epoch; older than the newest: live then is live now */
+	uint32_t detail; /* its place among the details behind the slots, from 0 */
 	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
 	int64_t peak_count, peak_bytes;
 	uint64_t cpu_samples;
+	uint64_t largest; /* bytes asked for by one allocation */
 };
 
-/* slots follow at offset 16. */
+/* slots follow at offset 16, and half as many details (struct live_detail) behind them. */
 struct live_counters {
 	uint32_t mask; /* slots - 1 */
 	uint32_t used;
 	uint64_t unused;
 };
 static_assert(sizeof(struct live_counters) == 16, "on-disk layout");
+
+/* Of the blocks that were looked at, each for those it stands for. Lifetimes: docs/snapshot-format.md, HEAP_DETAIL. */
+struct live_detail {
+	int64_t slop_bytes; /* usable minus asked, of live blocks; a thread's part may be negative */
+	uint64_t lifetime[SNAP_LIFETIMES];
+};
+
+struct live_thread {
+	uint64_t ended_count, ended_bytes; /* allocated, by threads of this index that have ended */
+	int64_t live_count, live_bytes;    /* allocated by this thread and still alive; estimates as in live_detail */
+};
 
 struct live_sample {
 	uint64_t time_ns;

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAP_MAJOR = 1, SNAP_MINOR = 1 };
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 2 };
 
 /* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
 #define SNAP_MAGIC "\x89PPSNP\r\n"
@@ -44,17 +44,19 @@ static_assert(sizeof(struct snap_section) == 40, "on-disk layout");
 enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 
 /* One table: ids, names for messages. Never renumber. */
-#define SNAP_SECTIONS(X)                                                                            \
-	X(1, INFO, "info")       /* what was recorded, by whom, when, with which engines */         \
-	X(2, OPTIONS, "options") /* every option, its value and where it came from */               \
-	X(3, LOSSES, "losses")   /* everything that was not recorded, counted by cause */           \
-	X(4, MODULES, "modules") /* loaded objects */                                               \
-	X(5, THREADS, "threads") /* threads seen */                                                 \
-	X(6, STACKS, "stacks")   /* the tree of call stacks */                                      \
-	X(7, HEAP, "heap")       /* per-stack allocation counters */                                \
-	X(8, CPU, "cpu")         /* per-stack, per-thread CPU sample counts: the whole recording */ \
-	X(9, SAMPLES, "samples") /* the newest CPU samples, each with its time */                   \
-	X(10, MISUSE, "misuse")  /* double frees, frees of what is no block, wrong families; since 1.1 */
+#define SNAP_SECTIONS(X)                                                                                               \
+	X(1, INFO, "info")                    /* what was recorded, by whom, when, with which engines */               \
+	X(2, OPTIONS, "options")              /* every option, its value and where it came from */                     \
+	X(3, LOSSES, "losses")                /* everything that was not recorded, counted by cause */                 \
+	X(4, MODULES, "modules")              /* loaded objects */                                                     \
+	X(5, THREADS, "threads")              /* threads seen */                                                       \
+	X(6, STACKS, "stacks")                /* the tree of call stacks */                                            \
+	X(7, HEAP, "heap")                    /* per-stack allocation counters */                                      \
+	X(8, CPU, "cpu")                      /* per-stack, per-thread CPU sample counts: the whole recording */       \
+	X(9, SAMPLES, "samples")              /* the newest CPU samples, each with its time */                         \
+	X(10, MISUSE, "misuse")               /* double frees, frees of what is no block, wrong families; since 1.1 */ \
+	X(11, HEAP_DETAIL, "heap detail")     /* per-stack lifetimes, slop, largest block; since 1.2 */                \
+	X(12, HEAP_THREADS, "heap by thread") /* who allocated, and what of it is alive; since 1.2 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
@@ -110,6 +112,10 @@ enum snap_no_block {
 	SNAP_NO_BLOCK_UNMAPPED = 4, /* no memory at all */
 	SNAP_NO_BLOCK_COUNT
 };
+
+/* Lifetimes of freed blocks are counted in ranges: [0] below SNAP_LIFETIME_NS, each next one up to four times as long, the
+ * last without an end. */
+enum { SNAP_LIFETIMES = 20, SNAP_LIFETIME_NS = 1 << 10 };
 
 /* Limits a reader enforces before it believes a size. */
 enum {

@@ -2,393 +2,285 @@
  * allocs.c - the table of live blocks.
  *
  * Shape      a directory by page of the address space, in two levels:  regions[addr >> 30] ---> page[addr >> 12 & ...],
- *            one word a page:  | used:10 | capacity:4 | record address, 16-byte aligned:44 | lock:4 |
- *            A record holds the blocks that begin in its page: entries of 16 bytes, an open-addressing table of 4 to 512
- *            whose home slot is the block's place in the page, so that neighbours in the heap are neighbours here: the
- *            table has the locality of the program's own accesses, and a few bytes a block whatever its size.
- * Invariants I1  an entry is reachable from its home slot without passing an empty one.
- *            I2  used is the number of entries; a page without a record has none.
- *            I3  an address has at most one entry.
- *            allocs_check() asserts them.
- * Locking    four bits of the page's word: 0 free, else the tag of the process that holds it. A forked child has another
- *            tag, so a lock that was held by a thread that does not exist there is recognised, and its page is set right.
- *            While the program has one thread no lock is taken.
- * Cost       three dependent loads, one compare-and-swap, one store.
- * Not chosen one hash table, sharded: a cache miss and a TLB miss or two an operation took 44 % of jq's time.
- *            A shadow of the address space (8 bytes for each 16): half the heap again. Numbers: docs/adr/0003.
+ *            one word a page:  | log2 of entries:4 | record address, 16-byte aligned:44 | more records follow:1 |
+ *            A record holds blocks that begin in its page: entries of 16 bytes, an open-addressing table whose home slot
+ *            is the block's place in the page, so that neighbours in the heap are neighbours here: the table has the
+ *            locality of the program's own accesses. An entry stands within WINDOW slots from its home. Where they are all
+ *            taken, another follows, of four times as many entries or more. The first is as large as a page full of blocks
+ *            like the one that it is made for needs, so most pages have one.
+ * Invariants I1  an entry is within WINDOW slots from its home, in one of its page's records.
+ *            I2  an address has at most one entry.
+ *            I3  records are never moved, cleared or given back, and their order is that in which they were made.
+ *            allocs_check() asserts the first two.
+ * Threads    no lock. An address belongs to one thread at a time (allocs.h), so only that one looks for its entry or takes
+ *            it out, by a plain store. Taking a free slot is a compare-and-swap: neighbours share a record. A program that
+ *            frees a block twice at the same instant on two threads may have both counted.
+ * fork       an entry that another thread was writing is whole in the child, or has no bytes.
+ * Sparse     in sampled mode a page's word is the number of its blocks that are known, and they are in allocs_sparse.c.
+ * Cost       three dependent loads, one compare-and-swap for a pair. Numbers: docs/adr/0003.
  */
 #include "allocs.h"
 
 #include <assert.h>
-#include <string.h>
 
+#include "allocs_sparse.h"
 #include "atomic.h"
 #include "compiler.h"
 #include "lock.h"
 #include "os_linux.h"
 
-enum { UNIT_BITS = 3, OFF_BITS = ALLOCS_PAGE_BITS - UNIT_BITS }; /* blocks begin at multiples of 8 */
-enum { CAP_MIN = 2, CAP_MAX = OFF_BITS };                        /* log2 of a record's entries */
-enum { LOCK_MASK = 15, CAP_SHIFT = 48, USED_SHIFT = ALLOCS_USED_SHIFT, CHUNK_BYTES = 1 << 20 };
-#define RECORD_MASK (((UINT64_C(1) << CAP_SHIFT) - 1) & ~(uint64_t)LOCK_MASK)
-
-/* head: bit 0 set; place in the page, 9 bits; born, its low 24 bits; stack, 28 bits. 0 = empty slot.
- * size: bytes, 48 bits; family, 4 bits; born, its high 12 bits. */
-struct entry {
-	uint64_t head;
-	uint64_t size;
-};
-enum { SIZE_BITS = 48, FAMILY_BITS = 4, BORN_LOW_BITS = 24 };
+enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a record's homes */
+enum { CHUNK_BYTES = 1 << 20 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
-static _Atomic uint64_t lock_tag = 1; /* 1..15 */
-static bool shared;                   /* more than one thread: written before the second exists */
+bool allocs_sparse, allocs_shared;
 
-/* ---- records: memory ---------------------------------------------------------------------------------------------- */
+void allocs_init(bool sparse)
+{
+	allocs_sparse = sparse;
+}
 
-struct free_record {
-	struct free_record *next;
-};
+/* ---- records ------------------------------------------------------------------------------------------------------ */
 
-/* One lock over the free lists, the chunk that new records are cut from and the list of regions: taken when a page's record
- * is made, grows or goes, not at every block. Rank: inside a page's lock. */
+/* Held while a record is made, not at every block. It guards what follows, and every change of a page's word. */
 static struct lock pool_lock;
-static struct free_record *pool[CAP_MAX + 1];
 static uint8_t *chunk;
 static size_t chunk_left;
 static uint64_t chunk_total;
 static struct allocs_region *all_regions;
 
-static size_t record_bytes(unsigned cap)
+static unsigned entries_of(uint64_t cap)
 {
-	return sizeof(struct entry) << cap;
+	return (1u << cap) + ALLOCS_WINDOW - 1;
 }
 
-/* All zeros, or NULL. */
-static struct entry *record_new(unsigned cap)
+/* All zeros, or NULL. Lock held. */
+static struct allocs_record *record_new(unsigned cap)
 {
-	size_t bytes = record_bytes(cap);
-	struct free_record *r;
+	size_t bytes = sizeof(struct allocs_record) + entries_of(cap) * sizeof(struct allocs_entry);
+	struct allocs_record *r;
 
-	lock_enter(&pool_lock);
-	r = pool[cap];
-	if (r) {
-		pool[cap] = r->next;
-		memset(r, 0, sizeof(*r)); /* the rest was cleared when it was given back */
-	} else {
-		if (chunk_left < bytes) {
-			chunk = os_map(
-			        CHUNK_BYTES); /* what was left of the old one is lost: less than 8 KiB in a megabyte */
-			chunk_left = chunk ? CHUNK_BYTES : 0;
-			chunk_total += chunk_left;
-		}
-		if (chunk_left >= bytes) {
-			r = (struct free_record *)chunk;
-			chunk += bytes;
-			chunk_left -= bytes;
-		}
+	if (chunk_left < bytes) {
+		chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: at most 1 % */
+		chunk_left = chunk ? CHUNK_BYTES : 0;
+		chunk_total += chunk_left;
 	}
-	lock_leave(&pool_lock);
-	return (struct entry *)r;
-}
-
-static void record_free(struct entry *record, unsigned cap)
-{
-	struct free_record *r = (struct free_record *)record;
-
-	memset(record, 0, record_bytes(cap));
-	lock_enter(&pool_lock);
-	r->next = pool[cap];
-	pool[cap] = r;
-	lock_leave(&pool_lock);
-}
-
-/* ---- one page ----------------------------------------------------------------------------------------------------- */
-
-static struct entry *record_of(uint64_t word)
-{
-	return (struct entry *)(word & RECORD_MASK);
-}
-
-static unsigned cap_of(uint64_t word)
-{
-	return (unsigned)(word >> CAP_SHIFT & 15);
-}
-
-static unsigned used_of(uint64_t word)
-{
-	return (unsigned)(word >> USED_SHIFT & 1023);
-}
-
-static uint64_t word_make(const struct entry *record, unsigned cap, unsigned used)
-{
-	return (uint64_t)record | (uint64_t)cap << CAP_SHIFT | (uint64_t)used << USED_SHIFT;
-}
-
-static unsigned off_of(uint64_t address)
-{
-	return (unsigned)(address >> UNIT_BITS & ((1 << OFF_BITS) - 1));
-}
-
-static unsigned entry_off(const struct entry *e)
-{
-	return (unsigned)(e->head >> 1 & ((1 << OFF_BITS) - 1));
-}
-
-static unsigned home_of(unsigned off, unsigned cap)
-{
-	return off >> (OFF_BITS - cap);
-}
-
-/* The slot that holds `off`, the empty one where it belongs, or NULL: the record is full of others. */
-static struct entry *find(struct entry *record, unsigned cap, unsigned off)
-{
-	unsigned mask = (1u << cap) - 1;
-
-	for (unsigned i = 0, at = home_of(off, cap); i <= mask; i++, at++) {
-		struct entry *e = &record[at & mask];
-
-		if (e->head == 0 || entry_off(e) == off)
-			return e;
-	}
-	return NULL;
-}
-
-/* Every entry of `from` into the empty record `to`, each place once. Returns how many. */
-static unsigned move_entries(struct entry *to, unsigned to_cap, const struct entry *from, unsigned from_cap)
-{
-	unsigned moved = 0;
-
-	for (unsigned i = 0; i < 1u << from_cap; i++) {
-		struct entry *e;
-
-		if (from[i].head == 0)
-			continue;
-		e = find(to, to_cap, entry_off(&from[i]));
-		if (e && e->head == 0) {
-			*e = from[i];
-			moved++;
-		}
-	}
-	return moved;
-}
-
-/* The holder of the lock was lost in a fork, perhaps between two stores: entries may stand twice, the count may be off.
- * Lock held. */
-static uint64_t page_repair(uint64_t word)
-{
-	struct entry *old = record_of(word), *fresh;
-	unsigned cap = cap_of(word);
-
-	if (!old)
-		return word;
-	fresh = record_new(cap);
-	if (!fresh)
-		return word; /* off by one block at worst */
-	word = word_make(fresh, cap, move_entries(fresh, cap, old, cap));
-	record_free(old, cap);
-	return word;
-}
-
-static NOINLINE uint64_t page_lock_slowly(_Atomic uint64_t *page)
-{
-	uint64_t mine = load_relaxed(&lock_tag); /* relaxed: changes only in a forked child's only thread */
-
-	for (unsigned i = 0;; i++) {
-		uint64_t word = load_relaxed(page), stale;
-
-		/* acquire, pairs with the release in page_unlock: the record is as the last holder left it */
-		if (!(word & LOCK_MASK)) {
-			if (LIKELY(cas_acq_rel(page, &word, word | mine)))
-				return word;
-			continue;
-		}
-		stale = word;
-		if ((word & LOCK_MASK) != mine && cas_acq_rel(page, &stale, (word & ~(uint64_t)LOCK_MASK) | mine))
-			return page_repair(word & ~(uint64_t)LOCK_MASK);
-		if (i < 64)
-			cpu_relax();
-		else
-			os_yield(); /* the holder was preempted: let it run */
-	}
-}
-
-/* Locks the page; returns its word without the lock. */
-static ALWAYS_INLINE uint64_t page_lock(_Atomic uint64_t *page)
-{
-	uint64_t word = load_relaxed(page);
-
-	if (!shared)
-		return word; /* as libc's malloc does while there is one thread */
-	if (LIKELY(!(word & LOCK_MASK)) && LIKELY(cas_acq_rel(page, &word, word | load_relaxed(&lock_tag))))
-		return word; /* acquire, pairs with the release in page_unlock: the record is as the last holder left it */
-	return page_lock_slowly(page);
-}
-
-static ALWAYS_INLINE void page_unlock(_Atomic uint64_t *page, uint64_t word)
-{
-	store_release(page, word); /* pairs with the acquire in page_lock */
-}
-
-static NOINLINE struct allocs_region *region_new(_Atomic(struct allocs_region *) *at)
-{
-	struct allocs_region *r;
-
-	lock_enter(&pool_lock); /* a fork waits for it: in the child every region is in the list */
-	r = load_relaxed(at);
-	if (!r && (r = os_map(sizeof(*r)))) { /* 2 MiB of words, touched page by page */
-		r->next = all_regions;
-		all_regions = r;
-		store_release(at, r); /* pairs with the acquire in page_of */
-	}
-	lock_leave(&pool_lock);
+	if (chunk_left < bytes)
+		return NULL;
+	r = (struct allocs_record *)chunk;
+	chunk += bytes;
+	chunk_left -= bytes;
+	r->cap = cap;
 	return r;
 }
 
-/* The word of the address's page; NULL if there is none, and `make` is not set or there is no memory. */
-static ALWAYS_INLINE _Atomic uint64_t *page_of(uint64_t address, bool make)
+/* log2 of the entries that a page full of such blocks needs, with an allocator's 8 bytes between them, as far as that is
+ * not a guess too dear. */
+static unsigned cap_for(uint64_t bytes)
 {
-	_Atomic(struct allocs_region *) *at = &allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)];
-	struct allocs_region *r = load_acquire(at); /* pairs with the release in region_new */
+	unsigned cap = CAP_MIN;
 
-	if (UNLIKELY(!r) && (!make || !(r = region_new(at))))
-		return NULL;
-	return &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)];
+	while (cap < CAP_FIRST_MAX && (bytes + 8) << cap < 1 << ALLOCS_PAGE_BITS)
+		cap++;
+	return cap;
 }
 
-static NOINLINE void note_used(uint64_t address)
+/* ... of the record after one of `last`: a page whose blocks are unlike the first one has few records all the same. */
+static unsigned cap_after(uint64_t last, uint64_t bytes)
 {
-	struct allocs_region *r = load_acquire(&allocs_regions[address >> ALLOCS_REGION_BITS]); /* as in page_of */
+	unsigned cap = (unsigned)last + 2 > cap_for(bytes) ? (unsigned)last + 2 : cap_for(bytes);
+
+	return cap < CAP_MAX ? cap : CAP_MAX;
+}
+
+/* Lock held. */
+static void note_used(uint64_t address)
+{
+	struct allocs_region *r = load_relaxed(&allocs_regions[address >> ALLOCS_REGION_BITS]);
 	unsigned part = (address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)) >> ALLOCS_PART_BITS;
 
 	/* relaxed: read by a forked child, in which nobody writes */
 	(void)or_relaxed(&r->used[part / 64], UINT64_C(1) << part % 64);
 }
 
-/* A word whose record has room for one more; the same word where there is no memory. Lock held. */
-static uint64_t with_room(uint64_t word, uint64_t address)
+/* Another record for the address's page, behind those it has. NULL: no memory, or there is room for every address already. */
+static NOINLINE struct allocs_record *record_add(uint64_t address, uint64_t seen, uint64_t bytes)
 {
-	struct entry *old = record_of(word), *fresh;
-	unsigned cap = cap_of(word);
+	_Atomic uint64_t *page = allocs_page(address);
+	struct allocs_record *r = NULL, *last;
+	uint64_t word;
 
-	if (!old) {
-		note_used(address);
-		fresh = record_new(CAP_MIN);
-		return fresh ? word_make(fresh, CAP_MIN, 0) : word;
-	}
-	if (used_of(word) < 1u << cap || cap == CAP_MAX)
-		return word;
-	fresh = record_new(cap + 1);
-	if (!fresh)
-		return word;
-	word = word_make(fresh, cap + 1, move_entries(fresh, cap + 1, old, cap));
-	record_free(old, cap);
-	return word;
-}
-
-static struct block block_of(const struct entry *e)
-{
-	return (struct block){ .bytes = e->size & ((UINT64_C(1) << SIZE_BITS) - 1),
-		               .family = (uint32_t)(e->size >> SIZE_BITS & ((1 << FAMILY_BITS) - 1)),
-		               .born = (e->head >> 10 & ((1 << BORN_LOW_BITS) - 1)) |
-		                       e->size >> (SIZE_BITS + FAMILY_BITS) << BORN_LOW_BITS,
-		               .stack = (uint32_t)(e->head >> 34) };
-}
-
-static struct entry entry_make(unsigned off, const struct block *b)
-{
-	return (struct entry){
-		1 | (uint64_t)off << 1 | (b->born & ((1 << BORN_LOW_BITS) - 1)) << 10 | (uint64_t)b->stack << 34,
-		b->bytes | (uint64_t)b->family << SIZE_BITS | b->born >> BORN_LOW_BITS << (SIZE_BITS + FAMILY_BITS)
-	};
-}
-
-/* Knuth 6.4, algorithm R: entries that would no longer be found move back into the gap. */
-static void remove_at(struct entry *record, unsigned cap, unsigned gap)
-{
-	unsigned mask = (1u << cap) - 1, at = gap;
-
-	for (unsigned i = 0; i < mask; i++) {
-		unsigned home;
-
-		at = (at + 1) & mask;
-		if (record[at].head == 0)
-			break;
-		home = home_of(entry_off(&record[at]), cap);
-		if (((at - home) & mask) >= ((at - gap) & mask)) {
-			record[gap] = record[at];
-			gap = at;
+	lock_enter(&pool_lock);
+	word = load_relaxed(page); /* relaxed: the lock orders it */
+	last = allocs_record(word);
+	while (last && load_relaxed(&last->next))
+		last = load_relaxed(&last->next);
+	if (!last) {
+		r = record_new(cap_for(bytes));
+		if (r) {
+			note_used(address);
+			/* release, pairs with the acquire in take and put */
+			store_release(page, (uint64_t)r | r->cap << ALLOCS_CAP_SHIFT);
+		}
+	} else if (word != seen && !(seen & ALLOCS_MORE)) {
+		r = last; /* another thread was first */
+	} else if (last->cap < CAP_MAX) {
+		r = record_new(cap_after(last->cap, bytes));
+		if (r) {
+			store_release(&last->next, r); /* pairs with the acquire in next_of */
+			store_release(page, word | ALLOCS_MORE);
 		}
 	}
-	record[gap].head = 0;
+	lock_leave(&pool_lock);
+	return r;
+}
+
+static struct allocs_record *next_of(struct allocs_record *r)
+{
+	return load_acquire(&r->next); /* pairs with the release in record_add */
+}
+
+/* ---- one record --------------------------------------------------------------------------------------------------- */
+
+static struct allocs_entry *find(struct allocs_entry *window, unsigned off)
+{
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++)
+		if (allocs_is_named(&window[i], off))
+			return &window[i];
+	return NULL;
+}
+
+static struct allocs_entry *find_free(struct allocs_entry *window)
+{
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++)
+		if (load_relaxed(&window[i].head) == 0)
+			return &window[i];
+	return NULL;
 }
 
 /* ---- the table ---------------------------------------------------------------------------------------------------- */
 
-bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced)
+static bool is_impossible(uint64_t a)
 {
-	uint64_t a = (uint64_t)address, word;
-	unsigned off = off_of(a);
-	_Atomic uint64_t *page;
-	struct entry *e;
-
-	*ret_replaced = false;
-	if (a & ((1 << UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS)
-		return false;
-	page = page_of(a, true);
-	if (!page)
-		return false;
-	word = with_room(page_lock(page), a);
-	e = record_of(word) ? find(record_of(word), cap_of(word), off) : NULL;
-	if (e) {
-		if (e->head) {
-			*ret_was = block_of(e);
-			*ret_replaced = true;
-		} else {
-			word += UINT64_C(1) << USED_SHIFT;
-		}
-		*e = entry_make(off, block);
-	}
-	page_unlock(page, word);
-	return e != NULL;
+	return a & ((1 << ALLOCS_UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS;
 }
 
-bool allocs_take(const void *address, struct block *ret_block)
+static NOINLINE struct allocs_region *region_new(uint64_t address)
 {
-	uint64_t a = (uint64_t)address, word;
-	_Atomic uint64_t *page = page_of(a, false);
-	struct entry *record, *e;
+	_Atomic(struct allocs_region *) *at = &allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)];
+	struct allocs_region *r = load_acquire(at); /* pairs with the release below */
 
-	if (!page || a & ((1 << UNIT_BITS) - 1) || a >> ALLOCS_ADDRESS_BITS)
-		return false;
-	if (!record_of(load_relaxed(page))) /* relaxed: who put the address there handed it to this thread */
-		return false;
-	word = page_lock(page);
-	record = record_of(word);
-	e = record ? find(record, cap_of(word), off_of(a)) : NULL;
-	if (!e || e->head == 0) {
-		page_unlock(page, word);
-		return false;
+	if (r)
+		return r;
+	lock_enter(&pool_lock); /* a fork waits for it: in the child every region is in the list */
+	r = load_relaxed(at);
+	if (!r && (r = os_map(sizeof(*r)))) { /* 2 MiB of words, touched page by page */
+		r->next = all_regions;
+		all_regions = r;
+		store_release(at, r); /* pairs with the acquire in allocs_page */
 	}
-	*ret_block = block_of(e);
-	remove_at(record, cap_of(word), (unsigned)(e - record));
-	word -= UINT64_C(1) << USED_SHIFT;
-	if (used_of(word) == 0 && cap_of(word) > CAP_MIN) {
-		record_free(record, cap_of(word));
-		word = 0;
-	}
-	page_unlock(page, word);
+	lock_leave(&pool_lock);
+	return r;
+}
+
+static struct allocs_entry *find_in_page(uint64_t address)
+{
+	_Atomic uint64_t *page = allocs_page(address);
+	uint64_t word = page ? load_acquire(page) : 0; /* pairs with the release in record_add */
+	unsigned off = allocs_off(address);
+	struct allocs_entry *e = NULL;
+
+	if (!word || is_impossible(address))
+		return NULL;
+	for (struct allocs_record *r = allocs_record(word); r && !e; r = next_of(r))
+		e = find(allocs_window(r, (unsigned)r->cap, off), off);
+	return e;
+}
+
+static bool put_sparse(uint64_t a, const struct block *block, struct block *ret_was, bool *ret_replaced)
+{
+	if (!sparse_put(a, block, ret_was, ret_replaced))
+		return false;
+	if (!*ret_replaced)
+		add_relaxed(allocs_page(a), 1); /* relaxed: who frees the address was handed it */
 	return true;
 }
 
-/* The entry of the largest place below `off`; NULL if there is none. Lock held. */
-static const struct entry *last_below(const struct entry *record, unsigned cap, unsigned off)
+/* There is no record yet, or several, or the first slot is taken, or something is wrong. */
+NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, struct block *ret_was, bool *ret_replaced)
 {
-	const struct entry *best = NULL;
+	unsigned off = allocs_off(address);
 
-	for (unsigned i = 0; record && i < 1u << cap; i++)
-		if (record[i].head && entry_off(&record[i]) < off && (!best || entry_off(best) < entry_off(&record[i])))
-			best = &record[i];
+	if (is_impossible(address) || !region_new(address))
+		return false;
+	if (allocs_sparse)
+		return put_sparse(address, block, ret_was, ret_replaced);
+	for (;;) {
+		_Atomic uint64_t *page = allocs_page(address);
+		uint64_t word = load_acquire(page); /* pairs with the release in record_add */
+		struct allocs_entry *room = NULL;
+
+		for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+			struct allocs_entry *window = allocs_window(r, (unsigned)r->cap, off), *e = find(window, off);
+
+			if (e) {
+				*ret_was = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
+				*ret_replaced = true;
+				store_relaxed(&e->head, allocs_pack_head(off, block));
+				store_relaxed(&e->size, allocs_pack_size(block));
+				return true;
+			}
+			room = room ? room : find_free(window);
+		}
+		if (room && allocs_claim(room, off, block))
+			return true;
+		if (!room && !record_add(address, word, block->bytes))
+			return false;
+	}
+}
+
+NOINLINE bool allocs_take_slowly(uint64_t address, struct block *ret_block)
+{
+	struct allocs_entry *e;
+
+	if (allocs_sparse) {
+		if (!sparse_take(address, ret_block))
+			return false;
+		sub_relaxed(allocs_page(address), 1);
+		return true;
+	}
+	e = find_in_page(address);
+	if (!e)
+		return false;
+	*ret_block = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
+	allocs_clear(e);
+	return true;
+}
+
+bool allocs_knows(const void *address)
+{
+	uint64_t a = (uint64_t)arch_data_address(address);
+	struct block unused;
+
+	return allocs_sparse ? sparse_find(a, &unused) : find_in_page(a) != NULL;
+}
+
+/* The entry of the largest place below `off` in the page's records; 0 if there is none. */
+static uint64_t last_below(uint64_t word, unsigned off, uint64_t *ret_size)
+{
+	uint64_t best = 0;
+
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+		for (unsigned i = 0; i < entries_of(r->cap); i++) {
+			uint64_t head = load_relaxed(&r->entry[i].head);
+
+			if (head && (head & ALLOCS_NAME_MASK) < allocs_name(off) &&
+			    (head & ALLOCS_NAME_MASK) >= (best & ALLOCS_NAME_MASK)) {
+				best = head;
+				*ret_size = load_relaxed(&r->entry[i].size);
+			}
+		}
+	}
 	return best;
 }
 
@@ -396,76 +288,69 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 {
 	enum { PAGES = (16 << 20) >> ALLOCS_PAGE_BITS };
 	uint64_t a = (uint64_t)address, at = a >> ALLOCS_PAGE_BITS;
-	unsigned off = off_of(a) + ((a & ((1 << UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
+	unsigned off = allocs_off(a) +
+	               ((a & ((1 << ALLOCS_UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
 
-	if (a >> ALLOCS_ADDRESS_BITS)
+	if (a >> ALLOCS_ADDRESS_BITS || allocs_sparse)
 		return false;
-	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << OFF_BITS) {
-		_Atomic uint64_t *page = page_of(at << ALLOCS_PAGE_BITS, false);
-		const struct entry *e;
-		uint64_t word;
+	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << ALLOCS_OFF_BITS) {
+		_Atomic uint64_t *page = allocs_page(at << ALLOCS_PAGE_BITS);
+		uint64_t word = page ? load_acquire(page) : 0, size = 0; /* pairs with the release in record_add */
+		uint64_t head = word ? last_below(word, off, &size) : 0;
 
-		if (!page || !record_of(load_relaxed(page)))
+		if (!head)
 			continue;
-		word = page_lock(page);
-		e = last_below(record_of(word), cap_of(word), off);
-		if (e) {
-			*ret_block = block_of(e);
-			*ret_start = at << ALLOCS_PAGE_BITS | (uint64_t)entry_off(e) << UNIT_BITS;
-		}
-		page_unlock(page, word);
-		if (e)
-			return a - *ret_start < ret_block->bytes;
+		*ret_block = allocs_unpack(head, size);
+		*ret_start = at << ALLOCS_PAGE_BITS | (head & ALLOCS_NAME_MASK) >> 1 << ALLOCS_UNIT_BITS;
+		return a - *ret_start < ret_block->bytes;
 	}
 	return false;
 }
 
 static void visit_page(uint64_t word, void (*visit)(void *context, const struct block *block), void *context)
 {
-	const struct entry *record = record_of(word);
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+		for (unsigned i = 0; i < entries_of(r->cap); i++) {
+			uint64_t head = load_relaxed(&r->entry[i].head);
+			struct block b = allocs_unpack(head, load_relaxed(&r->entry[i].size));
 
-	for (unsigned i = 0; record && i < 1u << cap_of(word); i++) {
-		if (record[i].head) {
-			struct block b = block_of(&record[i]);
-
-			visit(context, &b);
+			if (head)
+				visit(context, &b);
 		}
 	}
 }
 
 void allocs_each(void (*visit)(void *context, const struct block *block), void *context)
 {
+	if (allocs_sparse) {
+		sparse_each(visit, context);
+		return;
+	}
 	for (struct allocs_region *r = all_regions; r; r = r->next) {
 		for (unsigned part = 0; part < ALLOCS_PARTS; part++) {
 			if (!(load_relaxed(&r->used[part / 64]) >> part % 64 & 1))
 				continue;
-			for (unsigned i = 0; i < 1u << ALLOCS_PART_BITS; i++) {
-				/* relaxed: nobody else runs. A page that a thread left locked in a fork may be off by a block. */
+			for (unsigned i = 0; i < 1u << ALLOCS_PART_BITS; i++) /* relaxed: nobody else runs */
 				visit_page(load_relaxed(&r->page[part << ALLOCS_PART_BITS | i]), visit, context);
-			}
 		}
 	}
 }
 
 void allocs_share(void)
 {
-	shared = true;
+	allocs_shared = true;
 }
 
 void allocs_fork_prepare(void)
 {
 	lock_enter(&pool_lock);
+	sparse_fork_prepare();
 }
 
 void allocs_fork_done(void)
 {
+	sparse_fork_done();
 	lock_leave(&pool_lock);
-}
-
-void allocs_fork_child(void)
-{
-	lock_leave(&pool_lock);
-	store_relaxed(&lock_tag, load_relaxed(&lock_tag) % LOCK_MASK + 1);
 }
 
 uint64_t allocs_memory(void)
@@ -473,19 +358,24 @@ uint64_t allocs_memory(void)
 	return chunk_total;
 }
 
-static unsigned check_page(uint64_t word, UNUSED uint64_t address) /* asserts use it */
+static uint64_t check_page(uint64_t word, UNUSED uint64_t address) /* asserts use it */
 {
-	struct entry *record = record_of(word);
-	unsigned seen = 0;
+	uint64_t seen = 0;
 
-	for (unsigned i = 0; record && i < 1u << cap_of(word); i++) {
-		if (record[i].head == 0)
-			continue;
-		seen++;
-		assert(find(record, cap_of(word), entry_off(&record[i])) == &record[i]); /* I1, I3 */
+	if (allocs_sparse)
+		return word;
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+		for (unsigned i = 0; i < entries_of(r->cap); i++) {
+			uint64_t head = load_relaxed(&r->entry[i].head);
+
+			if (head == 0)
+				continue;
+			seen++;
+			/* I1, and I2: another one would be found first, unless this one is first itself */
+			assert(find_in_page(address + ((head & ALLOCS_NAME_MASK) >> 1 << ALLOCS_UNIT_BITS)) ==
+			       &r->entry[i]);
+		}
 	}
-	assert(seen == used_of(word)); /* I2 */
-	assert(seen == 0 || allocs_maybe((const void *)address));
 	return seen;
 }
 

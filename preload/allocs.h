@@ -1,9 +1,9 @@
 /* Live blocks: address -> what is known of the block.
- * Context    [hook] under GUARD_TABLE: no malloc; one page's lock is held for one probe.
+ * Context    [hook] under GUARD_TABLE: no malloc.
  * Order      a caller forgets an address before the real free, and remembers it after the real malloc, so that an address
  *            belongs to one thread at any time.
  * Errors     none are returned: a block that cannot be stored is counted (heap.table_full).
- * fork       allocs_fork_prepare() before, allocs_fork_done() after in the parent, allocs_fork_child() in the child. */
+ * fork       allocs_fork_prepare() before, allocs_fork_done() after, in both processes. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,31 +13,33 @@
 
 struct block {
 	uint64_t bytes;  /* asked for; below 2^48 */
-	uint64_t born;   /* ticks of the recorder's clock, modulo 2^36 (recorder.h) */
+	uint64_t born;   /* of recorder.c: when, or where that is kept; below 2^36 */
 	uint32_t stack;  /* below 2^28; 0 = unknown */
 	uint32_t family; /* enum snap_family; below 16 */
 };
 
+/* `sparse`: few blocks are told of, as in sampled mode. Once, before the first block. [init] */
+void allocs_init(bool sparse);
 /* True if stored. *ret_was is what was known at the address if its free was missed (then *ret_replaced). */
-bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced);
+static ALWAYS_INLINE bool allocs_put(const void *address, const struct block *block, struct block *ret_was,
+                                     bool *ret_replaced);
 /* Takes the block out; false if the address is not known. */
-bool allocs_take(const void *address, struct block *ret_block);
-/* May the address be known? Two loads: false is certain, true says that its page has a known block. For sampled mode,
- * where most have none. */
+static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_block);
+bool allocs_knows(const void *address);
+/* May the address be known? Two loads: false is certain. True says that its page has a known block (sparse), or had one. */
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
 
 /* The block whose bytes hold `address` behind its first, as far back as 16 MiB; false if there is none. For reports: it
- * walks pages, and locks each for a moment. */
+ * walks pages. Not for a sparse table. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
-/* Calls `visit` with every block, in no order. Only one thread may run: nothing is locked. */
+/* Calls `visit` with every block, in no order. Only one thread may run. */
 void allocs_each(void (*visit)(void *context, const struct block *block), void *context);
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
-void allocs_fork_child(void);
 
-/* From now on more than one thread may call: before the second is made. Until then pages are locked by nothing. */
+/* From now on more than one thread may call: before the second is made. */
 void allocs_share(void);
 
 /* Asserts the invariants; for tests, while nobody changes the table. Returns the number of blocks. */
@@ -45,7 +47,7 @@ uint64_t allocs_check(void);
 /* Bytes of memory that the table has taken from the system for blocks, directory not included. For tests. */
 uint64_t allocs_memory(void);
 
-/* ---- the directory, for allocs_maybe() --------------------------------------------------------------------------- */
+/* ---- the hot path; allocs.c says what it is about ----------------------------------------------------------------- */
 
 enum {
 	ALLOCS_ADDRESS_BITS = 48,
@@ -53,9 +55,31 @@ enum {
 	ALLOCS_PAGE_BITS = 12,
 	ALLOCS_REGION_PAGES = 1 << (ALLOCS_REGION_BITS - ALLOCS_PAGE_BITS),
 	ALLOCS_REGIONS = 1 << (ALLOCS_ADDRESS_BITS - ALLOCS_REGION_BITS),
-	ALLOCS_USED_SHIFT = 52,
 	ALLOCS_PART_BITS = 9, /* words of a region in a page of memory */
 	ALLOCS_PARTS = ALLOCS_REGION_PAGES >> ALLOCS_PART_BITS,
+	ALLOCS_UNIT_BITS = 3, /* blocks begin at multiples of 8 */
+	ALLOCS_OFF_BITS = ALLOCS_PAGE_BITS - ALLOCS_UNIT_BITS,
+	ALLOCS_WINDOW = 4,
+	ALLOCS_CAP_SHIFT = 48,
+	ALLOCS_SIZE_BITS = 48,
+	ALLOCS_FAMILY_BITS = 4,
+	ALLOCS_BORN_LOW_BITS = 24,
+};
+#define ALLOCS_MORE        UINT64_C(1)
+#define ALLOCS_RECORD_MASK (((UINT64_C(1) << ALLOCS_CAP_SHIFT) - 1) & ~UINT64_C(15))
+#define ALLOCS_NAME_MASK   ((UINT64_C(1) << (1 + ALLOCS_OFF_BITS)) - 1) /* of head: bit 0 and the place */
+
+/* head: bit 0 set; place in the page, 9 bits; born, its low 24 bits; stack, 28 bits. 0 = free slot.
+ * size: bytes, 48 bits; family, 4 bits; born, its high 12 bits. */
+struct allocs_entry {
+	_Atomic uint64_t head;
+	_Atomic uint64_t size;
+};
+
+struct allocs_record {
+	_Atomic(struct allocs_record *) next;
+	uint64_t cap;
+	struct allocs_entry entry[]; /* one for each home, and WINDOW - 1 for what is put behind the last */
 };
 
 struct allocs_region {
@@ -64,13 +88,131 @@ struct allocs_region {
 	_Atomic uint64_t used[ALLOCS_PARTS / 64]; /* a bit for each part of `page` that ever had a record */
 };
 extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
+extern bool allocs_sparse HIDDEN;
+extern bool allocs_shared HIDDEN; /* more than one thread: written before the second exists */
+
+bool allocs_put_slowly(uint64_t address, const struct block *block, struct block *ret_was, bool *ret_replaced);
+bool allocs_take_slowly(uint64_t address, struct block *ret_block);
+
+/* The word of the address's page; NULL if there is none. */
+static ALWAYS_INLINE _Atomic uint64_t *allocs_page(uint64_t address)
+{
+	/* acquire, pairs with the release in region_new */
+	struct allocs_region *r = load_acquire(&allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
+
+	return LIKELY(r != NULL) ? &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)] : NULL;
+}
+
+static ALWAYS_INLINE unsigned allocs_off(uint64_t address)
+{
+	return (unsigned)(address >> ALLOCS_UNIT_BITS & ((1 << ALLOCS_OFF_BITS) - 1));
+}
+
+static ALWAYS_INLINE uint64_t allocs_name(unsigned off)
+{
+	return 1 | (uint64_t)off << 1;
+}
+
+static ALWAYS_INLINE struct allocs_record *allocs_record(uint64_t word)
+{
+	return (struct allocs_record *)(word & ALLOCS_RECORD_MASK);
+}
+
+/* The WINDOW entries where a block may stand. */
+static ALWAYS_INLINE struct allocs_entry *allocs_window(struct allocs_record *r, unsigned cap, unsigned off)
+{
+	return &r->entry[off >> (ALLOCS_OFF_BITS - cap)];
+}
+
+/* Heads are read relaxed: who had the address before wrote its entry, and handed it to this thread. */
+static ALWAYS_INLINE unsigned allocs_is_named(const struct allocs_entry *e, unsigned off)
+{
+	return (load_relaxed(&e->head) & ALLOCS_NAME_MASK) == allocs_name(off);
+}
+
+static ALWAYS_INLINE struct block allocs_unpack(uint64_t head, uint64_t size)
+{
+	return (struct block){ .bytes = size & ((UINT64_C(1) << ALLOCS_SIZE_BITS) - 1),
+		               .family = (uint32_t)(size >> ALLOCS_SIZE_BITS & ((1 << ALLOCS_FAMILY_BITS) - 1)),
+		               .born = (head >> 10 & ((1 << ALLOCS_BORN_LOW_BITS) - 1)) |
+		                       size >> (ALLOCS_SIZE_BITS + ALLOCS_FAMILY_BITS) << ALLOCS_BORN_LOW_BITS,
+		               .stack = (uint32_t)(head >> 34) };
+}
+
+static ALWAYS_INLINE uint64_t allocs_pack_head(unsigned off, const struct block *b)
+{
+	return allocs_name(off) | (b->born & ((1 << ALLOCS_BORN_LOW_BITS) - 1)) << 10 | (uint64_t)b->stack << 34;
+}
+
+static ALWAYS_INLINE uint64_t allocs_pack_size(const struct block *b)
+{
+	return b->bytes | (uint64_t)b->family << ALLOCS_SIZE_BITS |
+	       b->born >> ALLOCS_BORN_LOW_BITS << (ALLOCS_SIZE_BITS + ALLOCS_FAMILY_BITS);
+}
+
+/* False: another thread took the slot. */
+static ALWAYS_INLINE bool allocs_claim(struct allocs_entry *e, unsigned off, const struct block *b)
+{
+	uint64_t head = 0, fresh = allocs_pack_head(off, b);
+
+	if (!allocs_shared)
+		store_relaxed(&e->head, fresh);
+	else if (UNLIKELY(!cas_acq_rel(&e->head, &head, fresh))) /* acquire, pairs with the release in allocs_clear */
+		return false;
+	store_relaxed(&e->size, allocs_pack_size(b));
+	return true;
+}
+
+static ALWAYS_INLINE void allocs_clear(struct allocs_entry *e)
+{
+	store_relaxed(&e->size, 0);
+	store_release(&e->head, 0); /* pairs with the CAS in allocs_claim: the next one's size comes after this one's */
+}
+
+static ALWAYS_INLINE bool allocs_put(const void *address, const struct block *block, struct block *ret_was,
+                                     bool *ret_replaced)
+{
+	uint64_t a = (uint64_t)address, word;
+	_Atomic uint64_t *page = allocs_page(a);
+	unsigned off = allocs_off(a);
+	struct allocs_entry *w;
+
+	*ret_replaced = false;
+	word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
+	if (LIKELY(word != 0) && LIKELY(!((word | a) & ALLOCS_MORE)) && LIKELY(!allocs_sparse)) {
+		w = allocs_window(allocs_record(word), (unsigned)(word >> ALLOCS_CAP_SHIFT), off);
+		/* | not ||: three loads and one branch */
+		if (LIKELY(!(allocs_is_named(&w[1], off) | allocs_is_named(&w[2], off) |
+		             allocs_is_named(&w[3], off))) &&
+		    LIKELY(load_relaxed(&w->head) == 0) && LIKELY(allocs_claim(w, off, block)))
+			return true;
+	}
+	return allocs_put_slowly(a, block, ret_was, ret_replaced);
+}
+
+static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_block)
+{
+	uint64_t a = (uint64_t)address, word;
+	_Atomic uint64_t *page = allocs_page(a);
+	struct allocs_entry *w;
+
+	word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
+	if (LIKELY(word != 0) && LIKELY(!allocs_sparse)) {
+		w = allocs_window(allocs_record(word), (unsigned)(word >> ALLOCS_CAP_SHIFT), allocs_off(a));
+		for (unsigned i = 0; i < ALLOCS_WINDOW; i++) {
+			if (allocs_is_named(&w[i], allocs_off(a)) && LIKELY(a % (1 << ALLOCS_UNIT_BITS) == 0)) {
+				*ret_block = allocs_unpack(load_relaxed(&w[i].head), load_relaxed(&w[i].size));
+				allocs_clear(&w[i]);
+				return true;
+			}
+		}
+	}
+	return allocs_take_slowly(a, ret_block);
+}
 
 static ALWAYS_INLINE bool allocs_maybe(const void *address)
 {
-	uint64_t a = (uint64_t)address;
-	/* acquire, pairs with the CAS that publishes a region. The word itself is read relaxed: whoever put the address there
-	 * handed it to this thread. */
-	struct allocs_region *r = load_acquire(&allocs_regions[a >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
+	_Atomic uint64_t *page = allocs_page((uint64_t)address); /* which cuts a tag off */
 
-	return r && load_relaxed(&r->page[a >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)]) >> ALLOCS_USED_SHIFT != 0;
+	return page && load_relaxed(page) != 0; /* relaxed: whoever put the address there handed it to this thread */
 }

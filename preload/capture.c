@@ -1,10 +1,10 @@
 /*
- * capture.c - verified reuse of a thread's last stack.
+ * capture.c - verified reuse of a thread's last stacks.
  *
  * A step of a walk is a function of its state (pc, sp, frame pointer, and whether that is known), of the rule for the pc,
  * and of the words it reads: the return address and the saved frame pointer. So, with the last stack kept:
  *   a  the new walk goes on until its state equals a kept one in every part, under the same generation of rules;
- *   b  from there, if the two words that the kept step read still have the values that led to the next kept state, the new
+ *   b  from there, if the words that the kept step read still have the values that led to the next kept state, the new
  *      walk would come to that state too. By induction over the frames outward, as long as each comparison holds, the rest
  *      of the new stack is the rest of the kept one, and so are its nodes in the tree.
  *   c  Where a comparison fails, the frame reached is a true state of the new walk, which goes on from it by rules.
@@ -12,15 +12,26 @@
  * change states or words, and are seen. A step that reads more than two words (a realigned stack, a signal frame) is always
  * taken again. Return addresses are compared, never changed: shadow stacks, coroutines and exceptions do not notice.
  *
+ * Frame pointer  most code uses its register for other things. Where no step further out depends on it, neither its
+ *            value in a state nor the word it was saved in is part of the proof (fp_live). Where a walk goes on from a
+ *            kept frame, c, its true value is found by the saved words first.
+ * Whole      a program comes by the same stacks again and again. A capture whose first state is that of a stack that is
+ *            kept whole, and all of whose words still have their values, is that stack: b with nothing before it. The one
+ *            that followed the last one last time is tried first, then those that began in the same state with the same
+ *            first return address.
+ *
  * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
  *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
  *            I3  frame[i].node is the tree's node for frame[0..i], where that has no more entries than the tree takes: a
  *                deeper stack's outermost frames lead to a mark (SNAP_PC_ELIDED), and that to its innermost frames.
  *            I4  word[frame[i - 1].words .. frame[i].words) are what the step of frame[i] read, as it was: one flat list,
  *                so that b is a loop of loads and compares, about a nanosecond a frame.
+ *            I5  the words of a stack are in ring as long as no more than CAPTURE_WORDS were put there since.
  * Only stacks of the thread itself are kept; a walk that fails for a bad stack keeps nothing.
  */
 #include "capture.h"
+
+#include <string.h>
 
 #include "compiler.h"
 #include "losses.h"
@@ -30,23 +41,111 @@
 
 /* Of a stack with more entries than the tree takes, as unwind.c has it: so many innermost ones, the mark, the outermost ones. */
 enum { INNERMOST = STACKS_MAX_DEPTH / 2, OUTERMOST = STACKS_MAX_DEPTH - INNERMOST - 1 };
+enum { STACK_WORDS_MAX = CAPTURE_WORDS / 4 };
 
-/* Stands in the list for a step that read more than two words: never equal to its value. */
+/* Stands in the list for a step that read more than two words: never equal to its value. In a group it fills: always. */
 static const uintptr_t never;
+
+/* ---- whole stacks ------------------------------------------------------------------------------------------------- */
+
+static uint32_t index_of(const struct unwind_start *start)
+{
+	uint64_t h = start->pc ^ (uint64_t)start->sp << 20 ^ (uint64_t)walk_first_return(start) << 36;
+
+	return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> 55); /* Fibonacci hashing, Knuth 6.4: 9 bits */
+}
+static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "index_of(), and an entry of index is a byte");
+
+/* A stack has two places in the index. */
+static struct captured_stack *find_whole(struct capture *c, uint32_t at, const struct unwind_start *start)
+{
+	struct captured_stack *s = &c->stack[c->index[at]];
+
+	if (capture_holds(c, s, start))
+		return s;
+	s = &c->stack[c->index[at ^ 1]];
+	return capture_holds(c, s, start) ? s : NULL;
+}
+
+static void follow_last(struct capture *c, struct captured_stack *s)
+{
+	if (c->last)
+		c->last->next = s;
+	c->last = s;
+}
+
+static uint32_t again(struct capture *c, struct captured_stack *s)
+{
+	follow_last(c, s);
+	if (UNLIKELY(s->elided))
+		loss_add(LOSS_UNWIND_ELIDED, 1);
+	return s->node;
+}
+
+/* Room for so many words in a row. */
+static uint64_t ring_room(struct capture *c, uint32_t words)
+{
+	uint32_t left = CAPTURE_WORDS - (uint32_t)(c->words % CAPTURE_WORDS);
+	uint64_t at;
+
+	if (left < words)
+		c->words += left;
+	at = c->words;
+	c->words += words;
+	return at;
+}
+
+/* The stack that was just walked, whose frames are kept. */
+static void keep_whole(struct capture *c, uint32_t index, const struct unwind_start *start, uint32_t node)
+{
+	const struct captured *f = &c->frame[c->depth - 1];
+	uint32_t groups = f->words / CAPTURE_GROUP + 1, words = groups * CAPTURE_GROUP;
+	uint16_t i = (uint16_t)((c->newest + 1u) % CAPTURE_STACKS);
+	struct captured_stack *s = &c->stack[i];
+	uint64_t at;
+
+	if (words > STACK_WORDS_MAX)
+		return;
+	c->newest = i;
+	at = ring_room(c, words);
+	*s = (struct captured_stack){ .pc = start->pc,
+		                      .sp = start->sp,
+		                      .fp = start->fp,
+		                      .word = &c->ring[at % CAPTURE_WORDS],
+		                      .next = s,
+		                      .at = at,
+		                      .node = node,
+		                      .words = (uint16_t)words,
+		                      .fp_live = f->fp_live,
+		                      .elided = c->depth > STACKS_MAX_DEPTH };
+	for (uint32_t n = 0; n < words; n++)
+		s->word[n] = n < f->words ? c->word[f->words - 1 - n] : (struct captured_word){ &never, 0 };
+	c->index[index ^ 1] = c->index[index];
+	c->index[index] = (uint8_t)i;
+	follow_last(c, s);
+}
+
+void capture_reset(struct capture *c)
+{
+	c->depth = 0;
+	c->last = NULL;
+	c->words += CAPTURE_WORDS + 1; /* no stack's words are there any more */
+}
+
+/* ---- frames of the last stack ------------------------------------------------------------------------------------- */
 
 static bool same_state(const struct captured *f, const struct walk *w)
 {
 	return f->pc == w->pc && f->sp == w->sp && f->exact == w->exact &&
-	       (!f->fp_used || (f->fp_known == w->fp_known && (f->fp == w->fp || !f->fp_known)));
+	       (!f->fp_live || (f->fp_known == w->fp_known && (f->fp == w->fp || !f->fp_known)));
 }
 
+/* All but the frame pointer, which the caller follows. */
 static void set_state(struct walk *w, const struct captured *f)
 {
 	w->pc = f->pc;
 	w->sp = f->sp;
-	w->lo = f->exact ? f->sp - RED_ZONE : f->sp;
-	w->fp = f->fp;
-	w->fp_known = f->fp_known;
+	w->lo = f->exact ? f->sp - ARCH_RED_ZONE : f->sp;
 	w->exact = f->exact;
 	w->regs = NULL;
 }
@@ -83,22 +182,30 @@ static void step_fresh(struct captured_fresh *f, struct walk *w, struct result *
 	f->frame.exact = w->exact;
 	r->end = walk_step(w, &reads);
 	f->ra_at = reads.ra_at;
-	f->fp_at = reads.fp_at;
-	f->frame.fp_used = reads.fp_used;
+	f->frame.fp_at = reads.fp_at;
+	f->frame.fp_kept = reads.fp_kept;
+	f->fp_base = reads.fp_base;
 	f->complete = reads.complete && !w->foreign;
 	r->fresh++;
 }
 
-/* A kept frame as one of the walk under way, with the words of its step. */
-static void copy_kept(const struct capture *c, uint32_t i, struct captured_fresh *ret_fresh)
+/* A kept frame as one of the walk under way, with the words of its step; `w` has its frame pointer, and gets its caller's. */
+static NO_SANITIZE void copy_kept(const struct capture *c, uint32_t i, struct walk *w, struct captured_fresh *ret_fresh)
 {
-	uint32_t n = i ? c->frame[i - 1].words : 0, end = c->frame[i].words;
+	const struct captured *f = &c->frame[i];
+	uint32_t n = i ? c->frame[i - 1].words : 0;
 
-	*ret_fresh = (struct captured_fresh){ .frame = c->frame[i], .complete = true };
-	if (n < end)
-		ret_fresh->ra_at = (uintptr_t)c->word[n++].at;
-	if (n < end)
-		ret_fresh->fp_at = (uintptr_t)c->word[n].at;
+	*ret_fresh = (struct captured_fresh){ .frame = *f, .complete = true, .fp_base = f->fp_live };
+	ret_fresh->frame.fp = w->fp;
+	ret_fresh->frame.fp_known = w->fp_known;
+	if (n < f->words)
+		ret_fresh->ra_at = (uintptr_t)c->word[n].at;
+	if (f->fp_at) {
+		w->fp = *(const uintptr_t *)f->fp_at;
+		w->fp_known = true;
+	} else if (!f->fp_kept) {
+		w->fp_known = false;
+	}
 }
 
 /* a, b and c. */
@@ -120,7 +227,7 @@ static struct result walk_until_known(struct capture *c, struct walk *w)
 			}
 			/* Frames redo..known - 1 are this stack's too, and hold the words that lead from one to the next. */
 			for (uint32_t j = known; j > redo && r.fresh < CAPTURE_MAX; j--)
-				copy_kept(c, j - 1, &c->fresh[r.fresh++]);
+				copy_kept(c, j - 1, w, &c->fresh[r.fresh++]);
 			if (r.fresh == CAPTURE_MAX)
 				break;
 			set_state(w, &c->frame[redo - 1]);
@@ -139,12 +246,12 @@ static NO_SANITIZE void note_words(struct capture *c, uint32_t at, const struct 
 
 	if (!f->complete)
 		c->word[n++] = (struct captured_word){ &never, 1 };
-	else if (f->ra_at) /* of the outermost frame: what ended the chain */
-		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at,
-			                               outer ? outer->pc : *(const uintptr_t *)f->ra_at };
-	if (f->complete && f->fp_at && outer)
-		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->fp_at, outer->fp };
+	else if (f->ra_at) /* as it stands there: it may bear a signature */
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->ra_at, *(const uintptr_t *)f->ra_at };
+	if (f->complete && f->frame.fp_at && outer && outer->fp_live)
+		c->word[n++] = (struct captured_word){ (const uintptr_t *)f->frame.fp_at, outer->fp };
 	c->frame[at].words = (uint16_t)n;
+	c->frame[at].fp_live = f->fp_base || (f->frame.fp_kept && outer && outer->fp_live);
 }
 
 static uintptr_t entry_of(const struct captured *f)
@@ -191,7 +298,6 @@ static uint32_t join(struct capture *c, struct result r)
 	}
 	if (UNLIKELY(c->depth + c->truncated > STACKS_MAX_DEPTH))
 		parent = deep_node(c, c->truncated);
-	c->node = parent;
 	return parent;
 }
 
@@ -209,39 +315,24 @@ static uint32_t capture_whole(const struct unwind_start *start)
 	return parent;
 }
 
-/* The commonest case: the same call as last time, from the same frame. */
-static bool is_last_again(const struct capture *c, const struct unwind_start *start)
+/* Is every step of the stack among its words? */
+static bool is_proven(const struct capture *c)
 {
-	const struct captured *f;
-
-	if (c->depth == 0)
-		return false;
-	f = &c->frame[c->depth - 1];
-	return f->pc == start->pc && f->sp == start->sp && !f->exact && !c->truncated &&
-	       (!f->fp_used || (f->fp_known && f->fp == start->fp)) && c->generation == walk_generation() &&
-	       frames_to_redo(c, c->depth) == 0;
+	for (uint32_t i = 0, n = c->frame[c->depth - 1].words; i < n; i++)
+		if (c->word[i].at == &never)
+			return false;
+	return true;
 }
 
-uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
+static NOINLINE uint32_t capture_walk(struct capture *c, const struct unwind_start *start, uint32_t index)
 {
 	struct walk w;
 	struct result r;
 	uint32_t node;
 
-	if (LIKELY(is_last_again(c, start))) {
-		if (UNLIKELY(c->depth > STACKS_MAX_DEPTH))
-			loss_add(LOSS_UNWIND_ELIDED, 1);
-		return c->node;
-	}
-	if (UNLIKELY(!unwind_can_step()))
-		return capture_whole(start);
 	walk_begin(&w, start);
 	if (UNLIKELY(w.foreign))
 		return capture_whole(start); /* a coroutine, an alternate stack: the thread's own stays kept */
-	if (UNLIKELY(c->generation != walk_generation())) {
-		c->depth = 0;
-		c->generation = walk_generation();
-	}
 	r = walk_until_known(c, &w);
 	if (r.end == STEP_ON || r.kept + r.fresh > CAPTURE_MAX) {
 		c->depth = 0;
@@ -252,5 +343,23 @@ uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 	node = join(c, r);
 	if (r.end == STEP_BAD_STACK)
 		c->depth = 0;
+	if (node && c->depth && !c->truncated && is_proven(c))
+		keep_whole(c, index, start, node);
 	return node;
+}
+
+uint32_t capture_other(struct capture *c, const struct unwind_start *start)
+{
+	struct captured_stack *s;
+	uint32_t index;
+
+	if (UNLIKELY(!unwind_can_step()))
+		return capture_whole(start);
+	if (UNLIKELY(c->generation != walk_generation())) {
+		capture_reset(c);
+		c->generation = walk_generation();
+	}
+	index = index_of(start);
+	s = find_whole(c, index, start);
+	return LIKELY(s != NULL) ? again(c, s) : capture_walk(c, start, index);
 }

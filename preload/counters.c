@@ -20,21 +20,21 @@ static_assert(offsetof(struct counter, alloc_count) == offsetof(struct live_coun
 static_assert(offsetof(struct counter, temporary_count) == offsetof(struct live_counter, temporary_count), "layout");
 static_assert(offsetof(struct counter, peak_bytes) == offsetof(struct live_counter, peak_bytes), "layout");
 static_assert(offsetof(struct counter, cpu_samples) == offsetof(struct live_counter, cpu_samples), "layout");
+static_assert(offsetof(struct counter, detail) == offsetof(struct live_counter, detail), "layout");
+static_assert(offsetof(struct counter, largest) == offsetof(struct live_counter, largest), "layout");
+static_assert(sizeof(struct counter) == sizeof(struct live_counter), "layout");
+static_assert(sizeof(struct counter_detail) == sizeof(struct live_detail), "layout");
 static_assert(offsetof(struct counter_table, slot) == sizeof(struct live_counters), "layout");
 
 static size_t table_bytes(uint32_t slots)
 {
-	return sizeof(struct counter_table) + (size_t)slots * sizeof(struct counter);
-}
-
-static uint32_t slot_of(uint64_t key)
-{
-	return (uint32_t)((key * UINT64_C(0x9e3779b97f4a7c15)) >> 32); /* Fibonacci hashing, Knuth 6.4 */
+	return sizeof(struct counter_table) + (size_t)slots * sizeof(struct counter) +
+	       (size_t)slots / 2 * sizeof(struct counter_detail);
 }
 
 static struct counter *find(struct counter_table *t, uint64_t key)
 {
-	for (uint32_t i = slot_of(key);; i++) {
+	for (uint32_t i = counters_slot(key);; i++) {
 		struct counter *c = &t->slot[i & t->mask];
 		uint64_t seen = load_relaxed(&c->key); /* relaxed: only the owner writes */
 
@@ -54,7 +54,16 @@ static void copy(struct counter *to, const struct counter *from)
 	store_relaxed(&to->peak_count, load_relaxed(&from->peak_count));
 	store_relaxed(&to->peak_bytes, load_relaxed(&from->peak_bytes));
 	store_relaxed(&to->cpu_samples, load_relaxed(&from->cpu_samples));
+	store_relaxed(&to->largest, load_relaxed(&from->largest));
+	to->detail = from->detail;
 	store_relaxed(&to->key, load_relaxed(&from->key));
+}
+
+static void detail_add(struct counter_detail *to, const struct counter_detail *from)
+{
+	own_add(&to->slop_bytes, load_relaxed(&from->slop_bytes));
+	for (unsigned i = 0; i < SNAP_LIFETIMES; i++)
+		own_add(&to->lifetime[i], load_relaxed(&from->lifetime[i]));
 }
 
 static struct counter_table *grow(struct counters *c, struct counter_table *old)
@@ -71,17 +80,18 @@ static struct counter_table *grow(struct counters *c, struct counter_table *old)
 		for (uint32_t i = 0; i <= old->mask; i++) {
 			uint64_t key = load_relaxed(&old->slot[i].key);
 
-			if (key)
-				copy(find(t, key), &old->slot[i]);
+			if (!key)
+				continue;
+			copy(find(t, key), &old->slot[i]);
+			detail_add(counter_detail_of(t, find(t, key)), counter_detail_of(old, &old->slot[i]));
 		}
 	}
-	c->last = NULL;
 	live_activate(t);          /* whole now: an outside reader prefers it to the old one */
 	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
 	return t;
 }
 
-static struct counter *find_or_make(struct counters *c, uint64_t key)
+NOINLINE struct counter *counters_find(struct counters *c, uint64_t key)
 {
 	struct counter_table *t = load_relaxed(&c->now); /* relaxed: only the owner writes */
 	struct counter *at;
@@ -91,7 +101,7 @@ static struct counter *find_or_make(struct counters *c, uint64_t key)
 		if (LIKELY(load_relaxed(&at->key) == key))
 			return at;
 		if (t->used < (t->mask + 1) / 2) {
-			t->used++;
+			at->detail = t->used++;
 			store_release(&at->key,
 			              key); /* pairs with readers' acquire: the zeros before it are in place */
 			return at;
@@ -101,19 +111,8 @@ static struct counter *find_or_make(struct counters *c, uint64_t key)
 	if (!t)
 		return NULL;
 	at = find(t, key);
-	t->used++;
+	at->detail = t->used++;
 	store_release(&at->key, key);
-	return at;
-}
-
-struct counter *counters_at(struct counters *c, uint64_t key)
-{
-	struct counter *at = c->last;
-
-	if (UNLIKELY(!at || load_relaxed(&at->key) != key)) {
-		at = find_or_make(c, key);
-		c->last = at;
-	}
 	return at;
 }
 
@@ -134,6 +133,8 @@ static void add(struct counter *to, const struct counter *from)
 	own_add(&to->free_count, load_relaxed(&from->free_count));
 	own_add(&to->free_bytes, load_relaxed(&from->free_bytes));
 	own_add(&to->temporary_count, load_relaxed(&from->temporary_count));
+	if (load_relaxed(&from->largest) > load_relaxed(&to->largest))
+		store_relaxed(&to->largest, load_relaxed(&from->largest));
 }
 
 bool counters_merge(struct counters *to, const struct counters *from, uint32_t cpu_thread)
@@ -150,8 +151,10 @@ bool counters_merge(struct counters *to, const struct counters *from, uint32_t c
 			continue;
 		if (load_relaxed(&c->alloc_count) || load_relaxed(&c->free_count)) {
 			sum = counters_at(to, key);
-			if (sum)
+			if (sum) {
 				add(sum, c);
+				detail_add(counter_detail_of(load_relaxed(&to->now), sum), counter_detail_of(t, c));
+			}
 			all = all && sum;
 		}
 		if (samples) {
@@ -162,6 +165,16 @@ bool counters_merge(struct counters *to, const struct counters *from, uint32_t c
 		}
 	}
 	return all;
+}
+
+void counters_total(const struct counters *c, uint64_t *add_count, uint64_t *add_bytes)
+{
+	struct counter_table *t = load_acquire(&c->now); /* pairs with grow() */
+
+	for (uint32_t i = 0; t && i <= t->mask; i++) {
+		*add_count += load_relaxed(&t->slot[i].alloc_count);
+		*add_bytes += load_relaxed(&t->slot[i].alloc_bytes);
+	}
 }
 
 void counters_each(const struct counters *c, void (*visit)(void *context, const struct counter *counter), void *context)
@@ -199,7 +212,6 @@ void counters_done(struct counters *c)
 	struct counter_table *t = load_relaxed(&c->now);
 
 	counters_free_old(c);
-	c->last = NULL;
 	store_relaxed(&c->now, NULL);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));
@@ -207,6 +219,5 @@ void counters_done(struct counters *c)
 
 void counters_forget(struct counters *c)
 {
-	c->last = NULL;
 	store_relaxed(&c->now, NULL);
 }

@@ -31,6 +31,9 @@ enum {
 };
 
 enum { MAX_OPS = 20000, MAX_REMEMBERED = 8, MAX_ENTRIES = 100000, NO_REGISTER = 255 };
+/* Those that a CFA may be found by, and of a packed rule. */
+enum { EXPRESSION_REGS = 1 << ARCH_RULE_REG_BITS, REG_MASK = EXPRESSION_REGS - 1, OFF_BITS = 28 - ARCH_RULE_REG_BITS };
+enum { FP_BITS = 30 - ARCH_RULE_ADD_BITS, ADD_BITS = ARCH_RULE_ADD_BITS };
 
 /* A reader that never leaves [at, end); `bad` is sticky. */
 struct in {
@@ -323,8 +326,8 @@ enum {
 /* The CFA expressions that compilers and linkers emit; anything else is not supported. */
 static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 {
-	static const uint8_t plt[] = { OP_BREG0 + DW_RSP, 8,     OP_BREG0 + 16, 0,      OP_LIT0 + 15, OP_AND,
-		                       OP_LIT0 + 11,      OP_GE, OP_LIT0 + 3,   OP_SHL, OP_PLUS };
+	static const uint8_t plt[] = { OP_BREG0 + DW_SP, 8,     OP_BREG0 + 16, 0,      OP_LIT0 + 15, OP_AND,
+		                       OP_LIT0 + 11,     OP_GE, OP_LIT0 + 3,   OP_SHL, OP_PLUS };
 	struct in in = { expr, expr + len, 0, false };
 	uint8_t op, kind = RULE_DEREF;
 
@@ -336,7 +339,7 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 		return;
 	}
 	op = (uint8_t)in_fixed(&in, 1);
-	if (in.bad || op < OP_BREG0 || op >= OP_BREG0 + 16)
+	if (in.bad || op < OP_BREG0 || op >= OP_BREG0 + EXPRESSION_REGS)
 		return;
 	row->cfa_reg = (uint64_t)(op - OP_BREG0);
 	row->cfa_off = in_sleb(&in);
@@ -348,8 +351,8 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 		return;
 	}
 	op = (uint8_t)in_fixed(&in, 1);
-	if (row->cfa_reg == DW_RSP && op >= OP_BREG0 &&
-	    op < OP_BREG0 + 16) { /* rsp + off; reg + 0; lit8; mul; plus; deref */
+	if (row->cfa_reg == DW_SP && op >= OP_BREG0 &&
+	    op < OP_BREG0 + EXPRESSION_REGS) { /* rsp + off; reg + 0; lit8; mul; plus; deref */
 		row->cfa_reg = (uint64_t)(op - OP_BREG0);
 		if (in_sleb(&in) != 0 || in_fixed(&in, 1) != OP_LIT0 + 8 || in_fixed(&in, 1) != OP_MUL ||
 		    in_fixed(&in, 1) != OP_PLUS)
@@ -370,7 +373,7 @@ static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 
 static struct place *place_of(struct machine *m, uint64_t reg)
 {
-	if (reg == DW_RBP)
+	if (reg == DW_FP)
 		return &m->row.rbp;
 	if (reg == m->cie->ra_reg)
 		return &m->row.ra;
@@ -396,7 +399,7 @@ static void place_expression(struct machine *m, uint64_t reg, const uint8_t *exp
 	uint64_t op = in_fixed(&in, 1);
 	int64_t off = in_sleb(&in);
 
-	if (!in.bad && in.at == in.end && op == OP_BREG0 + DW_RBP)
+	if (!in.bad && in.at == in.end && op == OP_BREG0 + DW_FP)
 		set_place(m, reg, WHERE_RBP_MEM, off);
 	else
 		set_place(m, reg, WHERE_OTHER, 0);
@@ -404,7 +407,7 @@ static void place_expression(struct machine *m, uint64_t reg, const uint8_t *exp
 
 static void restore_place(struct machine *m, uint64_t reg)
 {
-	if (reg == DW_RBP)
+	if (reg == DW_FP)
 		m->row.rbp = m->initial.rbp;
 	else if (reg == m->cie->ra_reg)
 		m->row.ra = m->initial.ra;
@@ -457,6 +460,9 @@ static bool step_location(struct machine *m, struct in *in, uint8_t op)
 			m->unsupported = true;
 		else
 			m->row = m->remembered[--m->depth];
+		break;
+	case 0x2d: /* AARCH64_negate_ra_state: the walk takes signatures off wherever they are (AADWARF64 4.5.1) */
+		m->unsupported |= !ARCH_RA_IN_REGISTER;
 		break;
 	case 0x2e: /* GNU_args_size */
 		(void)in_uleb(in);
@@ -587,6 +593,31 @@ static void run(struct machine *m, struct in *in, uintptr_t pc)
 	}
 }
 
+static bool return_address_is_followed(const struct row *row)
+{
+	if (!ARCH_RA_IN_REGISTER)
+		return row->ra.where == WHERE_CFA && row->ra.off == -8;
+	if (row->cfa_kind != RULE_REG)
+		return false;
+	return row->ra.where == WHERE_SAME || (row->ra.where == WHERE_CFA && row->ra.off <= 8 && row->ra.off != 0 &&
+	                                       row->ra.off % 8 == 0 && row->ra.off > INT32_MIN + 8);
+}
+
+/* Both are saved side by side: one offset, and from there to the other. */
+static void add_return_address(struct rule *r, int32_t off)
+{
+	int64_t apart = (int64_t)off - r->rbp_off;
+
+	if (r->rbp_kind != RBP_AT_CFA || apart % 8 != 0 || apart < -(8 << (ADD_BITS - 1)) ||
+	    apart >= 8 << (ADD_BITS - 1)) {
+		if (r->rbp_kind != RBP_SAME)
+			r->rbp_kind = RBP_UNKNOWN;
+		r->rbp_off = off - 8;
+		apart = 8;
+	}
+	r->add = (int32_t)(apart / 8);
+}
+
 static struct rule rule_of(const struct machine *m)
 {
 	const struct row *row = &m->row;
@@ -600,7 +631,7 @@ static struct rule rule_of(const struct machine *m)
 		r.kind = RULE_STOP;
 		return r;
 	}
-	if (row->ra.where != WHERE_CFA || row->ra.off != -8 || row->cfa_kind == RULE_NONE || row->cfa_reg >= DW_RA)
+	if (row->cfa_kind == RULE_NONE || row->cfa_reg >= EXPRESSION_REGS || !return_address_is_followed(row))
 		return r;
 	r.kind = row->cfa_kind;
 	r.reg = (uint8_t)row->cfa_reg;
@@ -627,6 +658,14 @@ static struct rule rule_of(const struct machine *m)
 	r.rbp_off = (int32_t)row->rbp.off;
 	if (r.rbp_off != row->rbp.off)
 		r.rbp_kind = RBP_UNKNOWN;
+	if (ARCH_RA_IN_REGISTER && row->ra.where == WHERE_CFA) {
+		/* ld.so's lazy binding: the PLT has pushed two words before, which its tables leave to the caller. */
+		int32_t pushed = row->ra.off == 8 ? 16 : 0;
+
+		r.off += pushed;
+		r.rbp_off -= pushed;
+		add_return_address(&r, (int32_t)row->ra.off - pushed);
+	}
 	return r;
 }
 
@@ -683,7 +722,7 @@ static bool find_row(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t p
 	m->cie = cie;
 	m->wanted = wanted;
 	m->loc = start;
-	m->row.ra.where = WHERE_OTHER;
+	m->row.ra.where = ARCH_RA_IN_REGISTER ? WHERE_SAME : WHERE_OTHER;
 	run(m, &cie->program, UINTPTR_MAX);
 	m->initial = m->row;
 	m->loc = start;
@@ -719,15 +758,19 @@ struct saved eh_frame_saved(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uint
 
 uint64_t rule_pack(struct rule r)
 {
-	if (r.off < -(1 << 23) || r.off >= 1 << 23 || r.add < -(1 << 13) || r.add >= 1 << 13)
+	bool fp_fits = r.rbp_off % 8 == 0 && r.rbp_off >= -(8 << (FP_BITS - 1)) && r.rbp_off < 8 << (FP_BITS - 1);
+
+	if (r.off < -(1 << (OFF_BITS - 1)) || r.off >= 1 << (OFF_BITS - 1) || r.add < -(1 << (ADD_BITS - 1)) ||
+	    r.add >= 1 << (ADD_BITS - 1) || (ARCH_RA_IN_REGISTER && !fp_fits))
 		return RULE_NONE;
-	if (r.rbp_off % 8 != 0 || r.rbp_off < -(1 << 18) || r.rbp_off >= 1 << 18)
+	if (!fp_fits)
 		r.rbp_kind = RBP_UNKNOWN;
-	if (r.rbp_kind == RBP_UNKNOWN)
+	if (!ARCH_RA_IN_REGISTER && r.rbp_kind == RBP_UNKNOWN)
 		r.rbp_off = 0;
-	return (uint64_t)r.kind | (uint64_t)(r.reg & 15) << 3 | (uint64_t)r.rbp_kind << 7 |
-	       ((uint64_t)(uint32_t)r.off & 0xffffff) << 9 | ((uint64_t)(uint32_t)(r.rbp_off / 8) & 0xffff) << 33 |
-	       ((uint64_t)(uint32_t)r.add & 0x3fff) << 49;
+	return (uint64_t)r.kind | (uint64_t)(r.reg & REG_MASK) << 3 | (uint64_t)r.rbp_kind << (3 + ARCH_RULE_REG_BITS) |
+	       ((uint64_t)(uint32_t)r.off & ((1 << OFF_BITS) - 1)) << (33 - OFF_BITS) |
+	       ((uint64_t)(uint32_t)(r.rbp_off / 8) & ((1 << FP_BITS) - 1)) << 33 |
+	       ((uint64_t)(uint32_t)r.add & ((1 << ADD_BITS) - 1)) << (33 + FP_BITS);
 }
 
 struct rule rule_unpack(uint64_t bits)
@@ -735,10 +778,10 @@ struct rule rule_unpack(uint64_t bits)
 	struct rule r;
 
 	r.kind = bits & 7;
-	r.reg = bits >> 3 & 15;
-	r.rbp_kind = bits >> 7 & 3;
-	r.off = (int32_t)(uint32_t)(bits >> 9 << 8) >> 8;
-	r.rbp_off = (int16_t)(uint16_t)(bits >> 33) * 8;
-	r.add = (int32_t)((uint32_t)(bits >> 49) << 18) >> 18;
+	r.reg = bits >> 3 & REG_MASK;
+	r.rbp_kind = bits >> (3 + ARCH_RULE_REG_BITS) & 3;
+	r.off = (int32_t)(uint32_t)(bits >> (33 - OFF_BITS) << (32 - OFF_BITS)) >> (32 - OFF_BITS);
+	r.rbp_off = ((int32_t)(uint32_t)(bits >> 33 << (32 - FP_BITS)) >> (32 - FP_BITS)) * 8;
+	r.add = (int32_t)(uint32_t)(bits >> (33 + FP_BITS) << (32 - ADD_BITS)) >> (32 - ADD_BITS);
 	return r;
 }

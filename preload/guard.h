@@ -29,12 +29,14 @@ struct tls {
 		size_t size, slack; /* asked for; what the operator may add */
 		unsigned family;    /* 0: none is */
 	} origin;
+	bool own_new;         /* an operator new that does not call malloc by name has made the block; hook_cxx.c */
 	const void *deleting; /* the block that an operator delete is giving to the allocator; hook_cxx.c */
 	bool ended;           /* the thread's end was recorded: late events go to the shared record */
 	bool fork_guard;      /* GUARD_TABLE was entered for a fork under way */
 	uint64_t fork_mask;   /* signal mask before that fork */
 	bool fork_limit;      /* that fork holds the limit of descriptors; sampler.c */
 	bool prof_blocked;    /* the program believes that it blocked the sampling signal; hook_signal.c */
+	uint64_t prof_mask;   /* ... and the kernel's mask when it did */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

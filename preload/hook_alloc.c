@@ -86,7 +86,7 @@ static NOINLINE void forget_and_free(void *ptr, const void *frame)
 
 	if (UNLIKELY(t->deleting == ptr)) {
 		real.free(ptr); /* forgotten by the operator delete that called */
-	} else if (UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_maybe(ptr)) {
+	} else if (UNLIKELY(t->guard & GUARD_ALLOC) && !allocs_knows(ptr)) {
 		(void)misuse_stranger_gone(ptr); /* the allocator's own */
 		real.free(ptr);
 	} else if (!hook_enter(t)) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include "arch.h"
 #include "compiler.h"
 #include "losses.h"
 #include "misuse.h"
@@ -10,7 +11,7 @@
 #include "state.h"
 
 /* The stack of an event begins in the caller of the hook: its frame address, kept by -fno-omit-frame-pointer. */
-#define HOOK_FRAME() __builtin_frame_address(0)
+#define HOOK_FRAME() ARCH_HOOK_FRAME()
 
 /* May this call be an event? Then GUARD_ALLOC is held and hook_leave() must follow. */
 static ALWAYS_INLINE bool hook_enter(struct tls *t)

@@ -134,8 +134,11 @@ static ALWAYS_INLINE struct pending new_begin(struct tls *t, size_t size, size_t
 /* The real operator did not call malloc by name. */
 static NOINLINE void new_unseen(struct tls *t, void *block, size_t size, enum snap_family family, const void *frame)
 {
-	if (!(t->guard & GUARD_ALLOC) && real_ready() && !bootstrap_owns(block))
-		(void)hook_allocated(t, hook_enter(t), block, size, family, frame);
+	if (t->guard & GUARD_ALLOC || !real_ready() || bootstrap_owns(block))
+		return;
+	t->own_new = true;
+	(void)hook_allocated(t, hook_enter(t), block, size, family, frame);
+	t->own_new = false;
 }
 
 static ALWAYS_INLINE void *new_end(struct tls *t, struct pending p, void *block, size_t size, enum snap_family family,

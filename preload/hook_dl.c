@@ -23,6 +23,7 @@ EXPORT int dlclose(void *handle)
 	if (state_get() >= STATE_STOPPED)
 		(void)modules_scan(); /* what came and goes between two looks of the helper's has a name, too */
 	rc = real.dlclose(handle);
+	modules_unloaded();
 	unwind_forget();
 	return rc;
 }

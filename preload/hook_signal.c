@@ -6,6 +6,7 @@
  * there: it reads back what it set, and its own handler replaces ours.
  * SIGPROF cannot be blocked or replaced while it samples. The program sees the mask and the handler it set; a signal of its
  * own reaches its handler, or is kept while it believes to block it, or ends its sigwait(). By signalfd it gets none.
+ * Both handlers are on the alternate stack exactly where the program's own are.
  */
 #include "hook_signal.h"
 
@@ -24,6 +25,7 @@
 
 static const int ending[] = { SIGTERM, SIGINT, SIGABRT /* glibc, of a corrupt heap: what was seen is kept */ };
 static bool active;
+static _Atomic bool alternate_stacks;
 /* What the program set for each of them: SIG_DFL with its flags and mask. */
 static struct sigaction app_action[ARRAY_LEN(ending)];
 
@@ -58,15 +60,41 @@ static bool is_ours(const struct sigaction *a)
 	return a->sa_flags & SA_SIGINFO && a->sa_sigaction == on_ending;
 }
 
+static bool is_default(const struct sigaction *act)
+{
+	return !(act->sa_flags & SA_SIGINFO) && act->sa_handler == SIG_DFL;
+}
+
 static int take_over(int sig, struct sigaction *ret_old)
 {
 	struct sigaction act;
 
 	memset(&act, 0, sizeof(act));
 	act.sa_sigaction = on_ending;
-	act.sa_flags = SA_SIGINFO | SA_RESTART;
+	act.sa_flags = SA_SIGINFO | SA_RESTART | (load_relaxed(&alternate_stacks) ? SA_ONSTACK : 0);
 	sigfillset(&act.sa_mask);
 	return real.sigaction(sig, &act, ret_old);
+}
+
+static bool is_fault(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP || sig == SIGABRT;
+}
+
+/* A program that wants the alternate stack for signals that are no faults runs on stacks which have no room for a handler:
+ * Go's begin with 2 KiB. Then ours must be there too. Otherwise they must not: what was made for the handler of a stack
+ * overflow may be too small for us. */
+static void look_at_stack(int sig, const struct sigaction *act)
+{
+	struct sigaction now;
+
+	if (!(act->sa_flags & SA_ONSTACK) || is_fault(sig) || is_default(act) ||
+	    exchange_acq_rel(&alternate_stacks, true))
+		return;
+	sampler_use_alternate_stacks();
+	for (size_t i = 0; active && i < ARRAY_LEN(ending); i++)
+		if (real.sigaction(ending[i], NULL, &now) == 0 && is_ours(&now))
+			(void)take_over(ending[i], NULL);
 }
 
 void hook_signal_init(void)
@@ -92,11 +120,6 @@ void hook_signal_done(void)
 	active = false;
 }
 
-static bool is_default(const struct sigaction *act)
-{
-	return !(act->sa_flags & SA_SIGINFO) && act->sa_handler == SIG_DFL;
-}
-
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *ret_old)
 {
 	struct sigaction old, shown;
@@ -106,6 +129,8 @@ EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *ret
 		errno = ENOSYS;
 		return -1;
 	}
+	if (act)
+		look_at_stack(sig, act);
 	if (sig == SAMPLER_SIGNAL && sampler_uses_signal()) {
 		sampler_app_action(act, ret_old);
 		return 0;

@@ -37,6 +37,7 @@ struct birth {
 	void *arg;
 	size_t stack_bytes;
 	bool prof_blocked; /* masks are inherited, and so is what the program believes of them */
+	uint64_t prof_mask;
 };
 
 static void on_end(void *rounds)
@@ -104,6 +105,7 @@ static struct birth take_birth(struct birth *b)
 
 	real.free(b);
 	tls_self.prof_blocked = copy.prof_blocked;
+	tls_self.prof_mask = copy.prof_mask;
 	begin(copy.stack_bytes);
 	return copy;
 }
@@ -131,6 +133,7 @@ static struct birth *give_birth(const pthread_attr_t *attr, void *arg)
 	b->arg = arg;
 	b->stack_bytes = 0;
 	b->prof_blocked = tls_self.prof_blocked;
+	b->prof_mask = tls_self.prof_mask;
 	if (!attr || pthread_attr_getstacksize(attr, &b->stack_bytes) != 0)
 		b->stack_bytes = default_stack_bytes();
 	return b;

@@ -25,6 +25,7 @@
 #include "modules.h"
 #include "os_linux.h"
 #include "preload_env.h"
+#include "probes.h"
 #include "real.h"
 #include "recorder.h"
 #include "sampler.h"
@@ -157,6 +158,7 @@ static void fork_prepare(void)
 	t->fork_guard = guard_enter(t, GUARD_TABLE);
 	threads_fork_prepare();
 	allocs_fork_prepare();
+	probes_fork_prepare();
 	stacks_fork_prepare();
 }
 
@@ -165,6 +167,7 @@ static void fork_parent(void)
 	struct tls *t = &tls_self;
 
 	stacks_fork_done();
+	probes_fork_done();
 	allocs_fork_done();
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
@@ -178,10 +181,11 @@ static void fork_child(void)
 	const struct config *config = start_config();
 	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF, forget;
 
+	probes_fork_done();
+	allocs_fork_done();
 	sampler_fork_child();
 	forget = live_keep_fork_child(); /* before anything is counted: the tables are the parent's file */
 	threads_fork_child(t, forget);
-	allocs_fork_child();
 	stacks_fork_child();
 	losses_reset();
 	recorder_fork_child(forget);

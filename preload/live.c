@@ -28,11 +28,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "arch.h"
 #include "atomic.h"
 #include "compiler.h"
 #include "os_linux.h"
 
-enum { PAGE = 4096, EXTENTS = 1024, EXTENT_BYTES = 1 << 20, FIRST_BYTES = 512 << 10, PIECE_MAX = 128 << 10 };
+enum {
+	PAGE = ARCH_PAGE_MAX,
+	LAST_ERROR = 4095,
+	EXTENTS = 1024,
+	EXTENT_BYTES = 1 << 20,
+	FIRST_BYTES = 512 << 10,
+	PIECE_MAX = 128 << 10
+};
 
 /* A range of the file that is mapped once; chunks are cut from it. */
 struct extent {
@@ -121,7 +129,7 @@ static void *map_range(int fd, uint64_t offset, size_t bytes)
 	if (!within_limit(offset + bytes) || os_call(SYS_fallocate, fd, 0, (long)offset, (long)bytes, 0, 0) < 0)
 		return NULL;
 	at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (long)offset);
-	if (at < 0 && at > -PAGE)
+	if (at < 0 && at >= -LAST_ERROR)
 		return NULL;
 	(void)os_call(SYS_madvise, at, (long)bytes, MADV_DONTDUMP, 0, 0,
 	              0); /* best effort: a core dump is about the host */

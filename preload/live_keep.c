@@ -56,6 +56,7 @@ static void fill_header(const struct config *config)
 	               : config->heap == HEAP_SAMPLED ? SNAP_HEAP_SAMPLED
 	                                              : SNAP_HEAP_OFF;
 	h->heap_interval = config->heap == HEAP_SAMPLED ? config->heap_interval : 0;
+	h->heap_detail = (uint32_t)recorder_detail(config);
 	h->count_scale = config->heap == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1;
 }
 

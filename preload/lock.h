@@ -1,20 +1,13 @@
 /* A small lock for code that runs inside malloc hooks: a word, no allocation, no errno.
- * Short critical sections only. Ranks, outermost first: snapshot > threads > page of allocs > its pool > stacks > modules.
+ * Short critical sections only. Ranks, outermost first: snapshot > threads > pool of allocs > allocs_sparse > stacks > modules;
+ * of probes and of thread groups: innermost.
  * A holder always has its thread's GUARD_TABLE bit set, so the CPU sampler's handler never waits for its own thread. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "arch.h"
 #include "atomic.h"
 #include "os_linux.h"
-
-static inline void cpu_relax(void)
-{
-#if defined(__x86_64__)
-	__builtin_ia32_pause();
-#else
-	__asm__ volatile("yield");
-#endif
-}
 
 struct lock {
 	_Atomic uint32_t word; /* 0 free, 1 held */
@@ -34,7 +27,7 @@ static inline bool lock_try_for(struct lock *l, unsigned spins)
 	for (unsigned i = 0; i < spins; i++) {
 		if (lock_try(l))
 			return true;
-		cpu_relax();
+		arch_relax();
 	}
 	return false;
 }
@@ -43,7 +36,7 @@ static inline void lock_enter(struct lock *l)
 {
 	for (unsigned i = 0; !lock_try(l); i++) {
 		if (i < 64)
-			cpu_relax();
+			arch_relax();
 		else
 			os_yield(); /* the holder was preempted: let it run */
 	}

@@ -84,6 +84,7 @@ static _Atomic uint64_t *stranger_slot(uint64_t address, unsigned probe)
 
 void misuse_stranger(const void *address)
 {
+	address = arch_data_address(address);
 	for (unsigned i = 0; i < STRANGER_PROBES; i++) {
 		_Atomic uint64_t *slot = stranger_slot((uint64_t)address, i);
 		uint64_t seen = load_relaxed(slot);
@@ -97,6 +98,7 @@ void misuse_stranger(const void *address)
 
 bool misuse_stranger_gone(const void *address)
 {
+	address = arch_data_address(address);
 	for (unsigned i = 0; i < STRANGER_PROBES; i++) {
 		_Atomic uint64_t *slot = stranger_slot((uint64_t)address, i);
 
@@ -259,7 +261,7 @@ void misuse_freed_watched(struct thread *th, const void *address, uint32_t stack
 {
 	struct freed *f = &th->freed[(load_relaxed(&th->freed_head) - 1) % THREAD_FREED];
 	bool whole = is_watched(stack);
-	uint64_t caller = whole ? stack_at(th, frame) : ((const uintptr_t *)frame)[1];
+	uint64_t caller = whole ? stack_at(th, frame) : arch_frame_pc(frame);
 
 	store_relaxed(&f->address, 0); /* a reader between the two words finds nothing */
 	store_relaxed(&f->caller, caller | (uint64_t)(stack >> 16 | (whole ? MISUSE_STACK_IS_WHOLE : 0))

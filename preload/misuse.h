@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "allocs.h"
+#include "arch.h"
 #include "config.h"
 #include "snapshot_layout.h"
 #include "threads.h"
@@ -61,7 +62,7 @@ static ALWAYS_INLINE void misuse_freed(struct thread *th, const void *address, u
 		misuse_freed_watched(th, address, stack, frame);
 		return;
 	}
-	store_relaxed(&f->caller, ((const uintptr_t *)frame)[1] | (uint64_t)(stack >> 16) << MISUSE_STACK_SHIFT);
+	store_relaxed(&f->caller, arch_frame_pc(frame) | (uint64_t)(stack >> 16) << MISUSE_STACK_SHIFT);
 	store_relaxed(&f->address, (uint64_t)address | (uint64_t)stack << MISUSE_STACK_SHIFT);
 }
 

@@ -4,6 +4,9 @@
  * /proc/thread-self/maps is read in one go into pages of our own (/proc/self is empty when the first thread has ended);
  * consecutive lines of one file are one object; its program headers are copied out of memory with a call that cannot fault,
  * because another thread may unmap it meanwhile.
+ *
+ * Plugins come and go, and two may have the same addresses one after the other. A stack has no time, but ids of stacks grow
+ * with it: a module knows the newest id from before it came. The earlier one is told of at addresses of its own.
  */
 #include "modules.h"
 
@@ -16,6 +19,7 @@
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "stacks.h"
 
 enum { MAX_MODULES = 4096, MAPS_BYTES = 4 << 20, MAX_PHDRS = 64, NOTE_BYTES = 4096, ARENA_BYTES = 1 << 16 };
 
@@ -26,6 +30,11 @@ static uint64_t first_ns;
 
 static char *arena;
 static size_t arena_used;
+
+/* The newest stack when a module was last seen to go: what came since has only later ones. */
+static _Atomic uint32_t stack_mark;
+static uintptr_t next_place = (uintptr_t)1 << 56; /* above any address of a process; scan_lock guards it */
+static _Atomic bool some_moved;
 
 /* One line of maps. */
 struct line {
@@ -161,7 +170,7 @@ static bool read_elf(struct module *m)
 
 static bool same(const struct module *a, const struct module *b, size_t path_len, const char *path)
 {
-	return a->start == b->start && a->end == b->end && a->inode == b->inode && a->flags == b->flags &&
+	return !a->moved && a->start == b->start && a->end == b->end && a->inode == b->inode && a->flags == b->flags &&
 	       a->build_id_bytes == b->build_id_bytes && memcmp(a->build_id, b->build_id, a->build_id_bytes) == 0 &&
 	       strlen(a->path) == path_len && memcmp(a->path, path, path_len) == 0;
 }
@@ -184,6 +193,7 @@ static void note_module(struct module *found, const char *path, size_t path_len,
 	}
 	found->load_ns = now_ns;
 	found->seen = true;
+	found->first_stack = n ? load_relaxed(&stack_mark) : 0;
 	table[n] = *found;
 	store_release(&count, n + 1); /* pairs with the acquire in modules_count */
 }
@@ -250,6 +260,18 @@ void modules_init(void)
 	first_ns = os_now_ns();
 }
 
+/* Those that are gone, and whose addresses module `i` has now. */
+static void move_earlier(uint32_t i)
+{
+	for (struct module *m = table; m < table + i; m++) {
+		if (m->moved || !m->unload_ns || m->start >= table[i].end || table[i].start >= m->end)
+			continue;
+		m->moved = next_place - m->start;
+		next_place += m->end - m->start;
+		store_release(&some_moved, true); /* pairs with the acquire in modules_address */
+	}
+}
+
 bool modules_scan(void)
 {
 	uint64_t now_ns = os_now_ns();
@@ -261,6 +283,8 @@ bool modules_scan(void)
 		table = os_map(MAX_MODULES * sizeof(*table));
 	text = os_map(MAPS_BYTES);
 	if (table && text && read_maps(text) > 0) {
+		uint32_t known = load_relaxed(&count); /* relaxed: scan_lock is held */
+
 		for (uint32_t i = 0; i < load_relaxed(&count); i++)
 			table[i].seen = false;
 		scan_text(text, load_relaxed(&count) ? now_ns : first_ns);
@@ -270,10 +294,32 @@ bool modules_scan(void)
 				unloaded = true;
 			}
 		}
+		for (uint32_t i = known; i < load_relaxed(&count); i++)
+			move_earlier(i);
 	}
+	if (unloaded)
+		modules_unloaded();
 	os_unmap(text, MAPS_BYTES);
 	lock_leave(&scan_lock);
 	return unloaded;
+}
+
+void modules_unloaded(void)
+{
+	store_relaxed(&stack_mark, stacks_count()); /* relaxed: of two threads' that unload at once either is good */
+}
+
+uintptr_t modules_address(uint32_t stack, uintptr_t pc)
+{
+	uint32_t n = modules_count();
+	uintptr_t moved = 0;
+
+	if (!load_acquire(&some_moved)) /* pairs with the release in move_earlier */
+		return pc;
+	for (uint32_t i = 0; i < n; i++)
+		if (pc >= table[i].start && pc < table[i].end && (stack > table[i].first_stack || !moved))
+			moved = table[i].moved;
+	return pc + moved;
 }
 
 uint32_t modules_count(void)

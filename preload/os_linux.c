@@ -11,40 +11,13 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "arch.h"
 #include "units.h"
 
-/* System call conventions: x86-64 psABI appendix A.2.1; arm64: Linux Documentation/arm64. */
-#if defined(__x86_64__)
 long os_call(long nr, long a, long b, long c, long d, long e, long f)
 {
-	register long r10 __asm__("r10") = d;
-	register long r8 __asm__("r8") = e;
-	register long r9 __asm__("r9") = f;
-	long ret;
-
-	__asm__ volatile("syscall"
-	                 : "=a"(ret)
-	                 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-	                 : "rcx", "r11", "memory");
-	return ret;
+	return arch_call(nr, a, b, c, d, e, f);
 }
-#elif defined(__aarch64__)
-long os_call(long nr, long a, long b, long c, long d, long e, long f)
-{
-	register long x8 __asm__("x8") = nr;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-	register long x5 __asm__("x5") = f;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-	return x0;
-}
-#else
-#error "perfprobe's library is written for x86-64 and arm64"
-#endif
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -212,9 +185,18 @@ bool os_read_memory(const void *from, void *to, size_t bytes)
 {
 	struct iovec local = { to, bytes };
 	struct iovec remote = { (void *)(uintptr_t)from, bytes };
-
 	/* By the thread's number: the process's is its first thread's, which may have ended and has no memory then. */
-	return os_call(SYS_process_vm_readv, os_tid(), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+	long n = os_call(SYS_process_vm_readv, os_tid(), (long)&local, 1, (long)&remote, 1, 0);
+
+	if (n == -ENOSYS || n == -EPERM) { /* kernels built without it, filters, emulators */
+		int fd = os_open("/proc/thread-self/mem", O_RDONLY, 0);
+
+		if (fd < 0)
+			return false;
+		n = os_call(SYS_pread64, fd, (long)to, (long)bytes, (long)from, 0, 0);
+		os_close(fd);
+	}
+	return n == (long)bytes;
 }
 
 /* rt_sigprocmask reads the new set from user memory before it looks at `how`: EFAULT means not readable, EINVAL means

@@ -21,6 +21,7 @@ enum need { OPTIONAL, REQUIRED };
 
 struct real real;
 _Atomic int real_state_ = UNKNOWN;
+bool real_knows_usable, real_knows_usable_of_new;
 
 static pid_t looker; /* the thread that looks up; valid while LOOKING */
 
@@ -50,6 +51,13 @@ static void *find(const char *name, enum need need)
 	return at;
 }
 
+static bool same_object(void *a, void *b)
+{
+	Dl_info one, other;
+
+	return a && b && dladdr(a, &one) && dladdr(b, &other) && one.dli_fbase == other.dli_fbase;
+}
+
 bool real_resolve(void)
 {
 	int expected = UNKNOWN;
@@ -65,6 +73,8 @@ bool real_resolve(void)
 #define HOOK(need, returns, name, params, args) *(void **)&real.name = find(#name, need);
 #include "hooks.def"
 #undef HOOK
+	real_knows_usable = same_object((void *)real.malloc, (void *)real.malloc_usable_size);
+	real_knows_usable_of_new = same_object((void *)real._Znwm, (void *)real.malloc_usable_size);
 	store_release(&real_state_, KNOWN); /* pairs with the acquire in real_ready */
 	return true;
 }

@@ -20,6 +20,9 @@ struct real {
 extern struct real real HIDDEN;
 extern _Atomic int real_state_ HIDDEN; /* 0 unknown, 1 being looked up, 2 known */
 
+/* May malloc_usable_size() be asked of a block of the allocator's? By operators new: where they do not call malloc. */
+extern bool real_knows_usable, real_knows_usable_of_new HIDDEN;
+
 bool real_resolve(void);
 
 /* True once `real` is filled in. False only while this very thread is looking it up: use bootstrap memory then. */

@@ -9,20 +9,28 @@
  *               least 4 KiB); between, it remembers its own highest value, so that a single-threaded program's peak is exact. When
  *               the total passes the last mark by 1/64, the epoch moves on and each counter keeps what was live
  *               (counters.h): "live at the peak" per stack, without touching the stacks that did not change.
+ * probes        what costs more than a count (when a block was born, what the allocator gave for it, which thread holds it) is
+ *               kept for some blocks only (probes.h), chosen when they are allocated: all samples in sampled mode; in full
+ *               mode a stack's first ones, large ones, and of the others one in PERFPROBE_DETAIL, which then counts for as
+ *               many. A block counts the same when it is freed, so what remains adds up: docs/adr/0013.
  */
 #include "recorder.h"
 
+#include "arch.h"
 #include "compiler.h"
 #include "losses.h"
 #include "misuse.h"
 #include "os_linux.h"
 #include "poisson.h"
+#include "probes.h"
+#include "real.h"
 #include "samples.h"
 #include "threads.h"
 #include "unwind.h"
 #include "units.h"
 
 enum { PENDING_MIN = 4096 };
+enum { PROBE_FIRST = 256, PROBE_LARGE = 64 << 10, DETAIL_MAX = 1 << 16 };
 
 enum config_heap recorder_mode = HEAP_OFF;
 static uint64_t interval = 1;
@@ -30,6 +38,10 @@ static uint64_t seed;
 static bool seed_given;
 static uint64_t start_ns;
 static _Atomic uint32_t tenths;
+static uint64_t detail; /* PERFPROBE_DETAIL */
+/* Blocks that are probes for certain: a stack's first ones, and those of this size. */
+static uint64_t probe_first, probe_from_bytes = UINT64_MAX;
+static unsigned generation; /* forks since the first process, modulo 2^15 */
 static _Atomic uint64_t threads_seeded;
 static int64_t total_at_fork;
 static bool inherits; /* a forked child that has not counted yet what it inherited */
@@ -40,13 +52,24 @@ static _Atomic int64_t peak_mark; /* the total at which the epoch last moved */
 static _Atomic uint64_t peak_ns;
 static _Atomic int64_t pending_limit = PENDING_MIN; /* peak / 1024, at least PENDING_MIN */
 
+uint64_t recorder_detail(const struct config *config)
+{
+	if (config->detail && config->heap != HEAP_FULL)
+		return 1;
+	return config->detail < DETAIL_MAX ? config->detail : DETAIL_MAX;
+}
+
 void recorder_init(const struct config *config)
 {
 	recorder_mode = (enum config_heap)config->heap;
 	interval = config->heap_interval;
+	detail = recorder_detail(config);
+	probe_first = detail ? PROBE_FIRST : 0;
+	probe_from_bytes = detail == 0 ? UINT64_MAX : detail == 1 ? 0 : PROBE_LARGE;
 	seed_given = config->seed != 0;
 	seed = config->seed ? config->seed : os_now_ns() ^ (uint64_t)os_pid() << 32;
 	start_ns = os_now_ns();
+	allocs_init(recorder_mode != HEAP_FULL);
 	misuse_init(config);
 }
 
@@ -82,7 +105,7 @@ static NOINLINE void pending_flush(struct thread *th)
 		add_relaxed(&counters_epoch_now, 1);
 }
 
-static void live_changed(struct thread *th, int64_t delta)
+static ALWAYS_INLINE void live_changed(struct thread *th, int64_t delta)
 {
 	int64_t limit = load_relaxed(&pending_limit);
 
@@ -122,17 +145,184 @@ struct share {
 	uint64_t count, bytes;
 };
 
-static struct share share_of(const struct block *b)
+static NOINLINE struct share sampled_share(uint64_t bytes)
 {
-	struct share s = { 1, b->bytes };
-	double weight;
+	double weight = poisson_weight(bytes, interval);
 
-	if (LIKELY(recorder_mode == HEAP_FULL))
-		return s;
-	weight = poisson_weight(b->bytes, interval);
-	s.count = (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5);
-	s.bytes = (uint64_t)(weight * (double)b->bytes + 0.5);
-	return s;
+	return (struct share){ (uint64_t)(weight * RECORDER_COUNT_SCALE + 0.5),
+		               (uint64_t)(weight * (double)bytes + 0.5) };
+}
+
+static ALWAYS_INLINE struct share share_of(const struct block *b)
+{
+	return LIKELY(recorder_mode == HEAP_FULL) ? (struct share){ 1, b->bytes } : sampled_share(b->bytes);
+}
+
+/* ---- probes ------------------------------------------------------------------------------------------------------- */
+
+/* block.born: the number of a probe << 1 | 1, or tenths of a second since start << 1. */
+static ALWAYS_INLINE bool is_probe(const struct block *b)
+{
+	return b->born & 1;
+}
+
+static uint64_t draw_seed(void)
+{
+	return seed + add_relaxed(&threads_seeded, 1) * UINT64_C(0xd1342543de82ef95);
+}
+
+static uint64_t draw_gap(struct thread *th)
+{
+	return 1 + poisson_random(&th->random) % (2 * detail - 1);
+}
+
+/* Full mode: is it this one's turn, one in `detail`? The gaps are uniform with that mean; the first is what is left of one. */
+static NOINLINE bool turn_now(struct thread *th)
+{
+	uint64_t gap, other;
+
+	if (!detail) {
+		th->probe_gap = UINT64_MAX;
+		return false;
+	}
+	if (LIKELY(th->random != 0)) {
+		th->probe_gap = draw_gap(th);
+		return true;
+	}
+	th->random = draw_seed();
+	gap = draw_gap(th);
+	other = draw_gap(th);
+	th->probe_gap = gap < other ? gap : other;
+	return th->probe_gap == 1 && turn_now(th);
+}
+
+static ALWAYS_INLINE bool turn(struct thread *th)
+{
+	if (UNLIKELY(th->probe_gap <= 1))
+		return turn_now(th);
+	th->probe_gap--;
+	return false;
+}
+
+static uint32_t slop_of(const void *address, const struct block *b, bool own_new)
+{
+	size_t usable;
+
+	if (b->family > SNAP_FAMILY_NEW_ARRAY_ALIGNED || !(own_new ? real_knows_usable_of_new : real_knows_usable))
+		return 0;
+	usable = real.malloc_usable_size((void *)address);
+	return usable <= b->bytes ? 0 : usable - b->bytes < UINT32_MAX ? (uint32_t)(usable - b->bytes) : UINT32_MAX;
+}
+
+static NOINLINE void probe_begin(struct tls *t, struct thread *th, const void *address, struct block *b, bool weighted)
+{
+	uint32_t number = probes_take(&th->probes);
+	struct probe *p;
+
+	if (!number) {
+		loss_add(LOSS_HEAP_PROBES, 1);
+		return;
+	}
+	p = probes_at(number);
+	p->slop = slop_of(address, b, t->own_new);
+	p->thread = (uint16_t)th->record;
+	p->generation = generation & 0x7fffu;
+	p->weighted = weighted;
+	p->born_ns = os_now_ns(); /* last: what went before is not part of its life */
+	b->born = (uint64_t)number << 1 | 1;
+}
+
+/* Before the block is stored. `c` is its stack's. */
+static ALWAYS_INLINE void probe_maybe(struct tls *t, struct thread *th, const void *address, struct block *b,
+                                      const struct counter *c)
+{
+	bool each = b->bytes >= probe_from_bytes || load_relaxed(&c->alloc_count) < probe_first;
+
+	if (UNLIKELY(each) || UNLIKELY(turn(th)))
+		probe_begin(t, th, address, b, !each);
+}
+
+/* What the probe of block `b`, which counts `share`, stands for. */
+static struct share probe_share(const struct probe *p, struct share share)
+{
+	uint64_t times = p->weighted ? detail : 1;
+
+	return (struct share){ share.count * times, share.bytes * times };
+}
+
+static uint64_t probe_slop(const struct probe *p, struct share of)
+{
+	return recorder_mode == HEAP_FULL ? p->slop * of.count
+	                                  : (uint64_t)((double)p->slop * (double)of.count / RECORDER_COUNT_SCALE + 0.5);
+}
+
+/* Adds the block to what lives, or takes it off. */
+static struct counter_detail *probe_count(struct thread *th, struct counter *c, const struct probe *p, struct share of,
+                                          int64_t sign)
+{
+	struct thread_heap *heap = threads_heap(p->generation == generation ? p->thread : 0);
+	struct counter_detail *d = counter_detail_of(load_relaxed(&th->counters.now), c);
+
+	if (heap) {
+		add_relaxed(&heap->live_count, sign * (int64_t)of.count); /* sums: they order nothing */
+		add_relaxed(&heap->live_bytes, sign * (int64_t)of.bytes);
+	}
+	own_add(&d->slop_bytes, sign * (int64_t)probe_slop(p, of));
+	return d;
+}
+
+static NOINLINE void probe_born(struct thread *th, struct counter *c, const struct block *b, struct share share)
+{
+	const struct probe *p = probes_at((uint32_t)(b->born >> 1));
+
+	(void)probe_count(th, c, p, probe_share(p, share), 1);
+}
+
+static NOINLINE void probe_died(struct thread *th, struct counter *c, const struct block *b, struct share share)
+{
+	uint32_t number = (uint32_t)(b->born >> 1);
+	const struct probe *p = probes_at(number);
+	struct share of = probe_share(p, share);
+	uint64_t age = os_now_ns() - p->born_ns;
+	struct counter_detail *d = probe_count(th, c, p, of, -1);
+
+	own_add(&d->lifetime[counters_lifetime(age)], of.count);
+	probes_give(&th->probes, number);
+}
+
+/* ---- counting ----------------------------------------------------------------------------------------------------- */
+
+static ALWAYS_INLINE void count_alloc(struct thread *th, struct counter *c, const struct block *b)
+{
+	struct share share = share_of(b);
+
+	counter_touch(c);
+	own_add(&c->alloc_count, share.count);
+	own_add(&c->alloc_bytes, share.bytes);
+	if (UNLIKELY(b->bytes > load_relaxed(&c->largest)))
+		store_relaxed(&c->largest, b->bytes);
+	if (UNLIKELY(is_probe(b)))
+		probe_born(th, c, b, share);
+	live_changed(th, (int64_t)share.bytes);
+}
+
+static ALWAYS_INLINE void count_free(struct thread *th, const struct block *b, bool temporary)
+{
+	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
+	struct share share = share_of(b);
+
+	if (UNLIKELY(!c)) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	counter_touch(c);
+	own_add(&c->free_count, share.count);
+	own_add(&c->free_bytes, share.bytes);
+	if (temporary)
+		own_add(&c->temporary_count, share.count);
+	if (UNLIKELY(is_probe(b)))
+		probe_died(th, c, b, share);
+	live_changed(th, -(int64_t)share.bytes);
 }
 
 /* ---- a forked child ------------------------------------------------------------------------------------------------ */
@@ -155,13 +345,27 @@ void recorder_fork_child(bool forget)
 	store_relaxed(&peak_mark, load_relaxed(&live_total));
 	store_relaxed(&peak_ns, os_now_ns());
 	add_relaxed(&counters_epoch_now, 1);
+	generation = (generation + 1) & 0x7fffu;
 	misuse_fork_child(forget);
 }
 
 struct settling {
 	struct counters *to;
-	int64_t live; /* bytes at the fork */
+	int64_t live;           /* bytes at the fork */
+	struct share of_probes; /* what the probes from before the fork stand for */
 };
+
+static void settle_probe(struct settling *s, const struct block *b, struct counter *c)
+{
+	const struct probe *p = probes_at((uint32_t)(b->born >> 1));
+	struct share of = probe_share(p, share_of(b));
+
+	own_add(&counter_detail_of(load_relaxed(&s->to->now), c)->slop_bytes, (int64_t)probe_slop(p, of));
+	if (p->generation != generation) {
+		s->of_probes.count += of.count;
+		s->of_probes.bytes += of.bytes;
+	}
+}
 
 static void settle_block(void *context, const struct block *b)
 {
@@ -175,20 +379,30 @@ static void settle_block(void *context, const struct block *b)
 	}
 	own_add(&c->alloc_count, share.count);
 	own_add(&c->alloc_bytes, share.bytes);
+	if (is_probe(b))
+		settle_probe(s, b, c);
 	s->live += (int64_t)share.bytes;
 }
 
-static void settle_since(void *context, const struct counter *since)
-{
-	struct settling *s = context;
-	uint64_t count = load_relaxed(&since->alloc_count) - load_relaxed(&since->free_count);
-	uint64_t bytes = load_relaxed(&since->alloc_bytes) - load_relaxed(&since->free_bytes);
-	struct counter *c = count || bytes ? counters_at(s->to, load_relaxed(&since->key)) : NULL;
+struct since {
+	struct settling *s;
+	struct counter_table *in;
+};
 
-	if (!c)
+static void settle_since(void *context, const struct counter *c)
+{
+	struct since *since = context;
+	struct settling *s = since->s;
+	uint64_t count = load_relaxed(&c->alloc_count) - load_relaxed(&c->free_count);
+	uint64_t bytes = load_relaxed(&c->alloc_bytes) - load_relaxed(&c->free_bytes);
+	int64_t slop = load_relaxed(&counter_detail_of(since->in, c)->slop_bytes);
+	struct counter *to = count || bytes || slop ? counters_at(s->to, load_relaxed(&c->key)) : NULL;
+
+	if (!to)
 		return; /* nothing changed, or settle_block counted the loss */
-	own_add(&c->alloc_count, -count);
-	own_add(&c->alloc_bytes, -bytes);
+	own_add(&to->alloc_count, -count);
+	own_add(&to->alloc_bytes, -bytes);
+	own_add(&counter_detail_of(load_relaxed(&s->to->now), to)->slop_bytes, -slop);
 	s->live -= (int64_t)bytes;
 }
 
@@ -201,77 +415,64 @@ void recorder_settle(void)
 		return;
 	inherits = false;
 	allocs_each(settle_block, &s);
-	for (struct thread *th = threads_first(); th; th = th->next)
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		struct since since = { &s, load_relaxed(&th->counters.now) };
+
 		if (load_relaxed(&th->use) != THREAD_FREE)
-			counters_each(&th->counters, settle_since, &s);
+			counters_each(&th->counters, settle_since, &since);
+	}
+	threads_settled((int64_t)s.of_probes.count, (int64_t)s.of_probes.bytes);
 	/* The total was without what other threads held back. */
 	add_relaxed(&live_total, s.live - total_at_fork);
 	add_relaxed(&peak_high, s.live - total_at_fork);
 	guard_leave(t, GUARD_TABLE);
 }
 
-static void count_alloc(struct thread *th, const struct block *b)
-{
-	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
-	struct share share = share_of(b);
-
-	if (!c) {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		return;
-	}
-	counter_touch(c);
-	own_add(&c->alloc_count, share.count);
-	own_add(&c->alloc_bytes, share.bytes);
-	live_changed(th, (int64_t)share.bytes);
-}
-
-static void count_free(struct thread *th, const struct block *b, bool temporary)
-{
-	struct counter *c = counters_at(&th->counters, counters_key(b->stack));
-	struct share share = share_of(b);
-
-	if (!c) {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		return;
-	}
-	counter_touch(c);
-	own_add(&c->free_count, share.count);
-	own_add(&c->free_bytes, share.bytes);
-	if (temporary)
-		own_add(&c->temporary_count, share.count);
-	live_changed(th, -(int64_t)share.bytes);
-}
-
 /* Guarded part of an event: tables may change. */
-static void table_leave(struct tls *t, struct thread *th)
+static ALWAYS_INLINE void table_leave(struct tls *t, struct thread *th)
 {
 	guard_leave(t, GUARD_TABLE);
 	if (UNLIKELY(th->deferred_depth))
 		samples_flush(t, th);
 }
 
-static NOINLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
-                                 enum snap_family family, const void *frame)
+/* The address was known: its free was missed. */
+static NOINLINE void replaced_block(struct thread *th, const struct block *was)
+{
+	loss_add(LOSS_HEAP_REUSED, 1);
+	count_free(th, was, false);
+}
+
+static NOINLINE void lost_block(const void *address, enum loss why)
+{
+	loss_add(why, 1);
+	misuse_stranger(address);
+}
+
+static ALWAYS_INLINE void store_block(struct tls *t, struct thread *th, const void *address, size_t size,
+                                      enum snap_family family, const void *frame)
 {
 	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
-	struct block block = { .bytes = size, .born = load_relaxed(&tenths), .family = family }, was;
-	bool replaced;
+	struct block block = { .bytes = size, .born = (uint64_t)load_relaxed(&tenths) << 1, .family = family }, was;
+	struct counter *c;
+	bool replaced = false;
 
-	if (!guard_enter(t, GUARD_TABLE)) {
-		loss_add(LOSS_HEAP_NESTED, 1); /* a signal handler that allocates */
-		misuse_stranger(address);
+	if (UNLIKELY(!guard_enter(t, GUARD_TABLE))) {
+		lost_block(address, LOSS_HEAP_NESTED); /* a signal handler that allocates */
 		return;
 	}
 	block.stack = capture_stack(&th->capture, &start);
-	if (allocs_put(address, &block, &was, &replaced)) {
-		if (replaced) {
-			loss_add(LOSS_HEAP_REUSED, 1);
-			count_free(th, &was, false);
-		}
-		count_alloc(th, &block);
+	c = counters_at(&th->counters, counters_key(block.stack));
+	if (LIKELY(c != NULL))
+		probe_maybe(t, th, address, &block, c);
+	if (LIKELY(c != NULL) && LIKELY(allocs_put(address, &block, &was, &replaced))) {
+		count_alloc(th, c, &block);
+		if (UNLIKELY(replaced))
+			replaced_block(th, &was);
 	} else {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		misuse_stranger(address);
+		if (is_probe(&block))
+			probes_give(&th->probes, (uint32_t)(block.born >> 1));
+		lost_block(address, LOSS_HEAP_UNTRACKED);
 	}
 	th->last_alloc = address;
 	th->last_seq = t->allocs;
@@ -279,11 +480,11 @@ static NOINLINE void store_block(struct tls *t, struct thread *th, const void *a
 }
 
 /* The thread's countdown ran out: is this block a sample? Draws the next gap. */
-static bool draw(struct tls *t, struct thread *th, size_t size)
+static NOINLINE bool draw(struct tls *t, struct thread *th, size_t size)
 {
 	if (UNLIKELY(th->random == 0)) {
 		/* Its first allocation: nothing was drawn yet, so this block is charged only now. */
-		th->random = seed + add_relaxed(&threads_seeded, 1) * UINT64_C(0xd1342543de82ef95);
+		th->random = draw_seed();
 		t->countdown = poisson_gap(&th->random, interval) - (int64_t)size - 1;
 		if (t->countdown > 0)
 			return false;
@@ -296,12 +497,12 @@ void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_f
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (UNLIKELY(!th)) {
-		loss_add(LOSS_HEAP_UNTRACKED, 1);
-		misuse_stranger(address);
+		lost_block(address, LOSS_HEAP_UNTRACKED);
 		return;
 	}
-	if (recorder_mode == HEAP_FULL || draw(t, th, size))
+	if (LIKELY(recorder_mode == HEAP_FULL) || draw(t, th, size))
 		store_block(t, th, address, size, family, frame);
 	threads_leave(t, th);
 }
@@ -317,6 +518,7 @@ void recorder_free(struct tls *t, const void *address, enum snap_family freed_by
 	struct thread *th = threads_enter(t);
 	struct block block;
 
+	address = arch_data_address(address);
 	if (UNLIKELY(!th)) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
@@ -340,6 +542,7 @@ void recorder_misused(struct tls *t, const void *address, const struct block *bl
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (!th)
 		return;
 	if (guard_enter(t, GUARD_TABLE)) {
@@ -356,6 +559,7 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 {
 	bool found;
 
+	address = arch_data_address(address);
 	if (!allocs_maybe(address))
 		return false;
 	if (!guard_enter(t, GUARD_TABLE))
@@ -371,6 +575,7 @@ void recorder_freed(struct tls *t, const void *address, const struct block *bloc
 {
 	struct thread *th = threads_enter(t);
 
+	address = arch_data_address(address);
 	if (!th) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
@@ -390,6 +595,7 @@ void recorder_restore(struct tls *t, const void *address, const struct block *bl
 	struct block was;
 	bool replaced;
 
+	address = arch_data_address(address);
 	if (!guard_enter(t, GUARD_TABLE))
 		return;
 	if (!allocs_put(address, block, &was, &replaced))

@@ -25,7 +25,7 @@ static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
 	return recorder_mode == HEAP_FULL;
 }
 
-/* `address` is a new block of `size` bytes, and wanted. `frame`: __builtin_frame_address(0) of the hook the program called. */
+/* `address` is a new block of `size` bytes, and wanted. `frame`: ARCH_HOOK_FRAME() of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
 /* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
 void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame);
@@ -45,6 +45,9 @@ void recorder_thread_end(struct tls *t);
 
 /* Tenths of a second since start: moved on by the helper and the sampler, read for a block's age. */
 void recorder_tick(uint64_t now_ns);
+
+/* Of the blocks beyond a stack's first ones, one in so many is a probe; 1: all are, 0: none. */
+uint64_t recorder_detail(const struct config *config);
 
 struct recorder_totals {
 	uint64_t peak_bytes, peak_ns;

@@ -11,7 +11,7 @@
  * First       delay is random within a period: threads shorter than a period are seen in proportion to their length.
  * EINTR       epoll_wait, poll and their like are not restarted by SA_RESTART. A CPU-time signal can only meet them at
  *             their entry, so the handler has the interrupted instruction executed again (signal(7), "Interruption of
- *             system calls").
+ *             system calls"), where the processor leaves what that needs (arch.h).
  * Recorder    a sample that falls into the recorder's own tables is put aside and counted when it leaves them.
  */
 #include "sampler.h"
@@ -28,7 +28,7 @@
 #include <ucontext.h>
 
 #include "allocs.h"
-#include "eh_frame.h"
+#include "arch.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "poisson.h"
@@ -300,25 +300,6 @@ static void rearm(struct thread *th)
 	              0); /* fails if the program closed it: sampler_check */
 }
 
-#if defined(__x86_64__)
-/* System calls that SA_RESTART does not restart, or not once a timeout is set on the socket, and that have done nothing
- * yet when they answer EINTR. Numbers: arch/x86/entry/syscalls/syscall_64.tbl. */
-static bool may_restart(uint32_t nr)
-{
-	static const uint16_t calls[] = {
-		SYS_read,        SYS_write,        SYS_poll,       SYS_select,   SYS_nanosleep,       SYS_accept,
-		SYS_accept4,     SYS_sendto,       SYS_sendmsg,    SYS_recvfrom, SYS_recvmsg,         SYS_msgrcv,
-		SYS_msgsnd,      SYS_semop,        SYS_semtimedop, SYS_futex,    SYS_clock_nanosleep, SYS_epoll_wait,
-		SYS_epoll_pwait, SYS_epoll_pwait2, SYS_pselect6,   SYS_ppoll,    SYS_rt_sigtimedwait, SYS_io_getevents,
-		SYS_readv,       SYS_writev,       SYS_recvmmsg,   SYS_sendmmsg, SYS_rt_sigsuspend,   SYS_pause
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
-		if (calls[i] == nr)
-			return true;
-	return false;
-}
-
 /* Is a signal of the program's about to be handled? Then the call was interrupted by it too, and EINTR stands. */
 static bool others_pending(const ucontext_t *uc)
 {
@@ -329,49 +310,32 @@ static bool others_pending(const ucontext_t *uc)
 	return (pending & ~blocked & ~(UINT64_C(1) << (SAMPLER_SIGNAL - 1))) != 0;
 }
 
-/* The number of the call that ends at the end of `code`, as libc's wrappers make it: "mov $nr, %eax; syscall", b8 imm32 0f 05;
- * for read, whose number is 0, "xor %eax, %eax; syscall", 31 c0 0f 05. */
-static bool call_number(const uint8_t code[7], uint32_t *ret_nr)
-{
-	if (code[5] != 0x0f || code[6] != 0x05)
-		return false;
-	if (code[0] == 0xb8)
-		memcpy(ret_nr, code + 1, sizeof(*ret_nr));
-	else if (code[3] == 0x31 && code[4] == 0xc0)
-		*ret_nr = SYS_read;
-	else
-		return false;
-	return true;
-}
-
 static void restart_call(ucontext_t *uc)
 {
-	greg_t *regs = uc->uc_mcontext.gregs;
-	const uint8_t *pc = (const uint8_t *)regs[REG_RIP];
-	uint8_t code[7];
-	uint32_t nr;
+	long nr;
 
-	if (regs[REG_RAX] != -EINTR || (uintptr_t)pc < 4096 || !os_readable(pc - 7) || !os_readable(pc - 1))
-		return;
-	memcpy(code, pc - 7, sizeof(code));
-	if (!call_number(code, &nr) || !may_restart(nr) || others_pending(uc))
-		return;
-	regs[REG_RAX] = (greg_t)nr;
-	regs[REG_RIP] -= 2;
+	if (arch_interrupted_call(uc, &nr) && !others_pending(uc))
+		arch_call_again(uc, nr);
 }
-#else
-static void restart_call(ucontext_t *uc)
+
+/* Masks that are set by a system call of the program's own (Go's threads begin so) pass us by. Where one now has less in it
+ * than the one we know, what the program blocked there is past. A handler's mask has only more. */
+static bool app_has_blocked(struct tls *t, const ucontext_t *uc)
 {
-	(void)uc;
+	uint64_t now;
+
+	memcpy(&now, &uc->uc_sigmask, sizeof(now)); /* the kernel's set is the first word of libc's */
+	if (t->prof_blocked && t->prof_mask & ~now)
+		t->prof_blocked = false;
+	return t->prof_blocked;
 }
-#endif
 
 /* Not one of ours: the program, or somebody with kill(1), sent it. */
 static void pass_on(int sig, siginfo_t *info, void *ucontext)
 {
 	struct sigaction act = app_action;
 
-	if (tls_self.prof_blocked) {
+	if (app_has_blocked(&tls_self, ucontext)) {
 		pid_t waiter = load_acquire(&app_waiter); /* pairs with the store in sampler_app_waits */
 
 		store_release(&app_pending, true); /* pairs with the exchange there */
@@ -524,18 +488,21 @@ static bool timers_work(void)
 	return rc == 0;
 }
 
-static bool install_handler(void)
+static bool install_handler(int more_flags, struct sigaction *ret_old)
 {
-	struct sigaction act, old;
+	struct sigaction act;
 
 	memset(&act, 0, sizeof(act));
 	act.sa_sigaction = on_signal;
-	act.sa_flags = SA_SIGINFO | SA_RESTART;
+	act.sa_flags = SA_SIGINFO | SA_RESTART | more_flags;
 	sigfillset(&act.sa_mask);
-	if (real.sigaction(SAMPLER_SIGNAL, &act, &old) < 0)
-		return false;
-	app_action = old;
-	return true;
+	return real.sigaction(SAMPLER_SIGNAL, &act, ret_old) == 0;
+}
+
+void sampler_use_alternate_stacks(void)
+{
+	if (kind != KIND_OFF)
+		(void)install_handler(SA_ONSTACK, NULL); /* as it was, but for the flag: cannot fail */
 }
 
 void sampler_init(const struct config *config)
@@ -548,7 +515,7 @@ void sampler_init(const struct config *config)
 		return;
 	}
 	engine.period_ns = NS_PER_S / config->cpu_hz;
-	if (!install_handler()) {
+	if (!install_handler(0, &app_action)) {
 		engine = (struct sampler_engine){ "off", "the handler of SIGPROF could not be installed", 0 };
 		return;
 	}
@@ -715,6 +682,8 @@ void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old)
 void sampler_app_blocks(struct tls *t, bool blocks)
 {
 	t->prof_blocked = blocks;
+	if (blocks)
+		(void)os_call(SYS_rt_sigprocmask, SIG_BLOCK, 0, (long)&t->prof_mask, SIGNAL_BYTES, 0, 0); /* valid */
 	if (!blocks && exchange_acq_rel(&app_pending, false)) /* pairs with the store in pass_on */
 		(void)os_kill_thread(os_pid(), os_tid(), SAMPLER_SIGNAL);
 }

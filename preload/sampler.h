@@ -43,6 +43,9 @@ bool sampler_uses_signal(void);
 /* What the program wants done with the signal, when it is not one of ours. NULL act: only read. [hook] */
 void sampler_app_action(const struct sigaction *act, struct sigaction *ret_old);
 
+/* From now on samples are taken on a thread's alternate stack, where it has one. [hook] */
+void sampler_use_alternate_stacks(void);
+
 /* The program blocks the signal in the calling thread, as far as it knows; we do not, so one of its own is kept for it until
  * it unblocks or takes it. [hook] */
 void sampler_app_blocks(struct tls *t, bool blocks);

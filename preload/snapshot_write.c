@@ -34,7 +34,7 @@ enum {
 	OUT_BYTES = 64 << 10,
 	PLAIN_BYTES = 4096, /* a section up to this size is not compressed */
 	CMDLINE_BYTES = 4096,
-	SECTIONS = 10,
+	SECTIONS = 12,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
 };
 
@@ -42,6 +42,18 @@ enum {
 struct heap_sum {
 	uint64_t alloc_count, alloc_bytes, free_count, free_bytes, temporary_count;
 	int64_t peak_count, peak_bytes;
+	uint64_t largest;
+	uint32_t detail; /* in writer.details, from 1; 0: none */
+};
+
+struct detail_sum {
+	int64_t slop_bytes;
+	uint64_t lifetime[SNAP_LIFETIMES];
+};
+
+/* What the threads of one record allocated. */
+struct thread_sum {
+	uint64_t alloc_count, alloc_bytes;
 };
 
 struct cpu_row {
@@ -52,6 +64,7 @@ struct cpu_row {
 struct writer {
 	const struct snapshot_about *about;
 	int fd, rc;
+	bool frame;      /* of a live file */
 	uint64_t base;   /* where in the file the snapshot begins */
 	uint64_t limit;  /* the most bytes it may have */
 	uint64_t offset; /* from the snapshot's begin */
@@ -67,6 +80,9 @@ struct writer {
 	/* gathered */
 	uint32_t stacks;
 	struct heap_sum *heap; /* by stack id, 0..stacks */
+	struct detail_sum *details;
+	size_t detail_count, detail_room;
+	struct thread_sum *threads; /* by record */
 	struct cpu_row *cpu;
 	size_t cpu_rows;
 	struct sample *samples;
@@ -175,7 +191,27 @@ static void section_end(struct writer *w)
 
 /* ---- gathering ---------------------------------------------------------------------------------------------------- */
 
-static void add_counter(struct writer *w, const struct counter *c, uint32_t record)
+/* A row that is newer than the room for it is left out: the next profile has it. */
+static struct detail_sum *detail_of(struct writer *w, struct heap_sum *h)
+{
+	if (!h->detail && w->detail_count < w->detail_room)
+		h->detail = (uint32_t)++w->detail_count;
+	return h->detail ? &w->details[h->detail - 1] : NULL;
+}
+
+static void add_detail(struct writer *w, struct heap_sum *h, const struct counter_detail *from)
+{
+	struct detail_sum *to = detail_of(w, h);
+
+	if (!to)
+		return;
+	to->slop_bytes += load_relaxed(&from->slop_bytes);
+	for (unsigned i = 0; i < SNAP_LIFETIMES; i++)
+		to->lifetime[i] += load_relaxed(&from->lifetime[i]);
+}
+
+static void add_counter(struct writer *w, const struct counter *c, uint32_t record, struct thread_sum *sum,
+                        struct counter_table *table)
 {
 	uint64_t key = load_acquire(&c->key); /* pairs with the release in counters_at */
 	uint32_t stack = (uint32_t)key - 1;
@@ -201,6 +237,14 @@ static void add_counter(struct writer *w, const struct counter *c, uint32_t reco
 	h->temporary_count += load_relaxed(&c->temporary_count);
 	h->alloc_count += load_relaxed(&c->alloc_count);
 	h->alloc_bytes += load_relaxed(&c->alloc_bytes);
+	if (load_relaxed(&c->largest) > h->largest)
+		h->largest = load_relaxed(&c->largest);
+	if (load_relaxed(&c->alloc_count) || load_relaxed(&c->free_count))
+		add_detail(w, h, counter_detail_of(table, c));
+	if (sum) {
+		sum->alloc_count += load_relaxed(&c->alloc_count);
+		sum->alloc_bytes += load_relaxed(&c->alloc_bytes);
+	}
 	if (samples) {
 		uint32_t thread = key >> 32 ? (uint32_t)(key >> 32) : record;
 
@@ -210,12 +254,13 @@ static void add_counter(struct writer *w, const struct counter *c, uint32_t reco
 	}
 }
 
-static void add_counters(struct writer *w, const struct counters *c, uint32_t record)
+/* `sum`: where its allocations are added; NULL for those that have ended, which threads.c has added up. */
+static void add_counters(struct writer *w, const struct counters *c, uint32_t record, struct thread_sum *sum)
 {
 	struct counter_table *t = load_acquire(&c->now); /* pairs with the release in counters.c grow() */
 
 	for (uint32_t i = 0; t && i <= t->mask; i++)
-		add_counter(w, &t->slot[i], record);
+		add_counter(w, &t->slot[i], record, sum, t);
 }
 
 /* Copies what the ring has when `room` is enough for it. */
@@ -298,33 +343,59 @@ static size_t heap_bytes(const struct writer *w)
 	return ((size_t)w->stacks + 1) * sizeof(struct heap_sum);
 }
 
+static size_t details_bytes(const struct writer *w)
+{
+	return (w->detail_room + 1) * sizeof(struct detail_sum);
+}
+
+#define THREADS_BYTES (THREADS_MAX_RECORDS * sizeof(struct thread_sum))
+
+/* The right to read counters is held, so that no thread's figures move there meanwhile. */
+static void add_ended_threads(struct writer *w)
+{
+	for (uint32_t i = 0; i < threads_record_count(); i++) {
+		const struct thread_heap *heap = threads_heap(i);
+
+		if (!heap)
+			return;
+		w->threads[i].alloc_count += load_relaxed(&heap->ended_count);
+		w->threads[i].alloc_bytes += load_relaxed(&heap->ended_bytes);
+	}
+}
+
 static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_room)
 {
 	uint64_t now = os_now_ns(), window = w->about->config->window;
 	const struct counters *ended = threads_lock_counters();
 	size_t cpu_room = table_used(ended) + 64, sample_room = 0;
 
+	w->detail_room = table_used(ended) / 2;
+
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
 		if (load_acquire(&th->ring))               /* as in add_ring */
 			sample_room += 2 * (ring_bytes(load_acquire(&th->ring)) / sizeof(struct sample));
+		w->detail_room += table_used(&th->counters);
 	}
 	w->stacks = stacks_count();
 	w->heap = os_map(heap_bytes(w));
 	w->cpu = os_map(cpu_room * sizeof(*w->cpu));
 	w->samples = os_map((sample_room + 1) * sizeof(*w->samples));
+	w->details = os_map(details_bytes(w));
+	w->threads = os_map(THREADS_BYTES);
 	*ret_cpu_room = cpu_room;
 	*ret_sample_room = sample_room + 1;
-	if (w->heap && w->cpu && w->samples) {
-		add_counters(w, ended, 0);
+	if (w->heap && w->cpu && w->samples && w->details && w->threads) {
+		add_counters(w, ended, 0, NULL);
+		add_ended_threads(w);
 		for (struct thread *th = threads_first(); th; th = th->next) {
 			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
-				add_counters(w, &th->counters, th->record);
+				add_counters(w, &th->counters, th->record, &w->threads[th->record]);
 			add_ring(w, th, now > window ? now - window : 0, sample_room - w->sample_count);
 		}
 	}
 	threads_unlock_counters();
-	if (!w->heap || !w->cpu || !w->samples)
+	if (!w->heap || !w->cpu || !w->samples || !w->details || !w->threads)
 		return -ENOMEM;
 	sort_records(w->cpu, w->cpu_rows);
 	w->cpu_rows = merge_rows(w->cpu, w->cpu_rows);
@@ -433,10 +504,11 @@ static void write_modules(struct writer *w)
 	number(w, n);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct module *m = modules_at(i);
+		uintptr_t moved = w->frame ? 0 : m->moved; /* a live file's stacks are as they are */
 
-		number(w, m->start);
-		number(w, m->end);
-		number(w, m->bias);
+		number(w, m->start + moved);
+		number(w, m->end + moved);
+		number(w, m->bias + moved);
 		number(w, m->flags);
 		number(w, m->load_ns);
 		number(w, m->unload_ns);
@@ -472,7 +544,7 @@ static void write_stacks(struct writer *w)
 	number(w, w->stacks);
 	for (uint32_t id = 1; id <= w->stacks; id++) {
 		struct put *p = room(w, 2 * PUT_VARINT_MAX);
-		uintptr_t pc = stacks_pc(id);
+		uintptr_t pc = modules_address(id, stacks_pc(id));
 
 		put_varint(p, id - stacks_parent(id));
 		put_signed(p, (int64_t)(pc - last));
@@ -532,6 +604,68 @@ static void write_heap(struct writer *w)
 		put_varint(p, not_negative(h->peak_count));
 		put_varint(p, not_negative(h->peak_bytes));
 		put_varint(p, at_most(h->temporary_count, h->alloc_count));
+	}
+	section_end(w);
+}
+
+/* Lifetimes up to the last range that has any. */
+static void write_lifetimes(struct writer *w, const uint64_t *lifetime)
+{
+	struct put *p = room(w, (SNAP_LIFETIMES + 1) * PUT_VARINT_MAX);
+	unsigned n = SNAP_LIFETIMES;
+
+	while (n > 0 && !lifetime[n - 1])
+		n--;
+	put_varint(p, n);
+	for (unsigned i = 0; i < n; i++)
+		put_varint(p, lifetime[i]);
+}
+
+static void write_heap_detail(struct writer *w)
+{
+	static const struct detail_sum none;
+	uint64_t rows = 0;
+	uint32_t last = 0;
+
+	section_begin(w, SNAP_HEAP_DETAIL);
+	number(w, recorder_detail(w->about->config));
+	for (uint32_t id = 0; id <= w->stacks; id++)
+		rows += heap_row_used(&w->heap[id]);
+	number(w, rows);
+	for (uint32_t id = 0; id <= w->stacks; id++) {
+		const struct heap_sum *h = &w->heap[id];
+		const struct detail_sum *d = h->detail ? &w->details[h->detail - 1] : &none;
+
+		if (!heap_row_used(h))
+			continue;
+		number(w, id - last);
+		last = id;
+		number(w, h->largest);
+		number(w, not_negative(d->slop_bytes));
+		write_lifetimes(w, d->lifetime);
+	}
+	section_end(w);
+}
+
+static void write_heap_threads(struct writer *w)
+{
+	uint32_t n = threads_record_count(), rows = 0, last = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		rows += w->threads[i].alloc_count != 0;
+	section_begin(w, SNAP_HEAP_THREADS);
+	number(w, rows);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct thread_heap *heap = threads_heap(i);
+
+		if (!w->threads[i].alloc_count)
+			continue;
+		number(w, i - last);
+		last = i;
+		number(w, w->threads[i].alloc_count);
+		number(w, w->threads[i].alloc_bytes);
+		number(w, heap ? not_negative(load_relaxed(&heap->live_count)) : 0);
+		number(w, heap ? not_negative(load_relaxed(&heap->live_bytes)) : 0);
 	}
 	section_end(w);
 }
@@ -629,8 +763,8 @@ static void write_head(struct writer *w)
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SECTIONS])(struct writer *) = {
-		write_info,   write_options, write_losses, write_modules, write_threads,
-		write_stacks, write_heap,    write_cpu,    write_samples, write_misuse,
+		write_info, write_options, write_losses,  write_modules, write_threads,     write_stacks,
+		write_heap, write_cpu,     write_samples, write_misuse,  write_heap_detail, write_heap_threads,
 	};
 
 	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);
@@ -650,6 +784,8 @@ static void write_whole(struct writer *w)
 	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
 	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
 	os_unmap(w->samples, sample_room * sizeof(*w->samples));
+	os_unmap(w->details, w->details ? details_bytes(w) : 0);
+	os_unmap(w->threads, THREADS_BYTES);
 }
 
 /* Buffers and the compressor's state in one mapping; 0 or -errno. `frame`: without what the live file has itself. */
@@ -666,6 +802,7 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
 	w->about = about;
 	w->fd = fd;
+	w->frame = frame;
 	w->base = base;
 	w->limit = limit;
 	w->raw = memory + state;

@@ -5,8 +5,10 @@
 #include <stdint.h>
 #include <unistd.h>
 
+#include "arch.h"
 #include "dump.h"
 #include "live_keep.h"
+#include "program.h"
 #include "real.h"
 #include "recorder.h"
 #include "samples.h"
@@ -20,35 +22,22 @@ static struct config config;
 static const char *passive_reason;
 static _Atomic int starting;
 
-/* Sanitizers and valgrind replace the allocator themselves and do not take a second one in front of them. */
-#if defined(__x86_64__)
-/* valgrind.h: the request RUNNING_ON_VALGRIND, 0x1001; instructions that do nothing on a processor. */
-static bool under_valgrind(void)
-{
-	volatile uint64_t request[6] = { 0x1001, 0, 0, 0, 0, 0 };
-	uint64_t result = 0;
-
-	__asm__ volatile("rolq $3, %%rdi; rolq $13, %%rdi; rolq $61, %%rdi; rolq $51, %%rdi; xchgq %%rbx, %%rbx"
-	                 : "+d"(result)
-	                 : "a"(request)
-	                 : "cc", "memory");
-	return result != 0;
-}
-#else
-static bool under_valgrind(void)
-{
-	return false;
-}
+#ifdef PERFPROBE_ALLOW_VALGRIND /* a build whose instructions are counted */
+#define arch_under_valgrind() false
 #endif
 
+/* Sanitizers and valgrind replace the allocator themselves and do not take a second one in front of them. */
 static const char *find_passive_reason(void)
 {
-	if (under_valgrind())
+	if (arch_under_valgrind())
 		return "the program runs under valgrind, which replaces the allocator and simulates the processor";
 	if (dlsym(RTLD_DEFAULT, "__asan_init"))
 		return "the program is built with AddressSanitizer, which tracks allocations itself";
 	if (dlsym(RTLD_DEFAULT, "__tsan_init"))
 		return "the program is built with ThreadSanitizer, which replaces the allocator itself";
+	if (!program_begins_in_libc())
+		return "the program does not begin in libc (Go without cgo, or assembler): its threads may not be "
+		       "libc's";
 	return NULL;
 }
 

@@ -18,6 +18,9 @@ _Thread_local struct tls tls_self;
 static _Atomic(struct thread *) all;
 static _Atomic uint32_t record_count;
 static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, touched as they are used */
+static struct thread_heap *_Atomic heaps;     /* likewise, in the live file */
+static struct lock groups_lock;               /* the making of groups; rank: inside counters_lock */
+static _Atomic bool adopted;                  /* threads_adopt() was called */
 static _Atomic bool adopted;                  /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
@@ -47,21 +50,70 @@ static struct thread_record *record_table(void)
 	return t;
 }
 
+static struct thread_heap *heap_table(void)
+{
+	const size_t bytes = THREADS_MAX_RECORDS * sizeof(struct thread_heap);
+	struct thread_heap *t = load_acquire(&heaps), *mine; /* acquire, pairs with the CAS below */
+
+	if (t)
+		return t;
+	mine = live_map(LIVE_THREADS, 0, bytes);
+	if (!mine)
+		return NULL;
+	if (cas_acq_rel(&heaps, &t, mine)) {
+		live_activate(mine);
+		return mine;
+	}
+	live_unmap(mine, bytes);
+	return t;
+}
+
+/* The record of threads called `name` that have none of their own; 0 when there are too many names. */
+static uint32_t group_of(struct thread_record *table, const char *name)
+{
+	uint32_t i = THREADS_MAX_RECORDS - THREADS_GROUPS;
+
+	if (!lock_try_for(&groups_lock, 1000)) /* held by this very thread, if this is a signal handler */
+		return 0;
+	while (i < load_relaxed(&record_count) && strncmp(table[i].name, name, THREAD_NAME_BYTES) != 0)
+		i++;
+	if (i == THREADS_MAX_RECORDS) {
+		i = 0;
+	} else if (i == load_relaxed(&record_count)) {
+		memcpy(table[i].name, name, THREAD_NAME_BYTES);
+		table[i].start_ns = os_now_ns();
+		table[i].group = true;
+		store_release(&record_count, i + 1); /* pairs with the acquire of readers: the name is there */
+	}
+	lock_leave(&groups_lock);
+	return i;
+}
+
+/* A new thread has the name of the one that made it, until it gives itself another. */
+static uint32_t record_shared(struct thread_record *table, pid_t tid)
+{
+	char name[THREAD_NAME_BYTES] = { 0 };
+
+	loss_add(LOSS_THREADS_FOLDED, 1);
+	if (tid == os_tid())
+		(void)os_call(SYS_prctl, PR_GET_NAME, (long)name, 0, 0, 0, 0); /* keeps zeros on failure */
+	return name[0] ? group_of(table, name) : 0;
+}
+
 static uint32_t record_new(pid_t tid)
 {
 	struct thread_record *table = record_table();
 	uint32_t i;
 
+	(void)heap_table(); /* without memory: threads are not told apart */
 	if (!table) {
 		loss_add(LOSS_THREADS_FAILED, 1);
 		return 0;
 	}
 	i = load_relaxed(&record_count);
 	do {
-		if (i >= THREADS_MAX_RECORDS) {
-			loss_add(LOSS_THREADS_FOLDED, 1);
-			return 0;
-		}
+		if (i >= THREADS_MAX_RECORDS - THREADS_GROUPS)
+			return record_shared(table, tid);
 	} while (
 	        !cas_acq_rel(&record_count, &i, i + 1)); /* a reader that sees i + 1 may see zeros: an unnamed thread */
 	table[i].tid = tid;
@@ -105,10 +157,12 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	counters_set_owner(&th->counters, th->record);
 	th->stack_lo = stack_lo;
 	th->stack_hi = stack_hi;
+	th->probe_gap = 0;
 	th->random = 0; /* a countdown is drawn before the first charge, or the first block would always be a sample */
 	th->last_alloc = NULL;
 	th->pending = th->pending_high = 0;
-	th->capture.depth = th->cpu_memo.depth = 0;
+	capture_reset(&th->capture);
+	th->cpu_memo.depth = 0;
 	th->deferred_depth = 0;
 	th->sampled = false;
 	return th;
@@ -158,16 +212,30 @@ static void record_end(struct thread *th)
 {
 	struct thread_record *r = &load_acquire(&records)[th->record];
 
-	if (th->record == 0)
+	if (th->record == 0 || r->group)
 		return;
 	(void)os_call(SYS_prctl, PR_GET_NAME, (long)r->name, 0, 0, 0, 0); /* 16 bytes; keeps zeros on failure */
 	r->cpu_ns = os_thread_cpu_ns(th->tid);
 	r->end_ns = os_now_ns();
 }
 
+/* Adds what `c` has allocated to record `i`. */
+static void heap_add(uint32_t i, const struct counters *c)
+{
+	struct thread_heap *heap = threads_heap(i);
+	uint64_t count = 0, bytes = 0;
+
+	counters_total(c, &count, &bytes);
+	if (!heap)
+		return;
+	own_add(&heap->ended_count, count);
+	own_add(&heap->ended_bytes, bytes);
+}
+
 /* counters_lock held; the owner is gone, or calls this. */
 static void merge_ended(struct thread *th)
 {
+	heap_add(th->record, &th->counters);
 	if (!counters_merge(&ended, &th->counters, th->record))
 		loss_add(LOSS_THREADS_FAILED, 1);
 	counters_done(&th->counters);
@@ -226,6 +294,13 @@ struct thread *threads_find(pid_t tid)
 	while (th && !(load_acquire(&th->use) == THREAD_LIVE && th->tid == tid))
 		th = th->next;
 	return th;
+}
+
+struct thread_heap *threads_heap(uint32_t i)
+{
+	struct thread_heap *table = load_acquire(&heaps); /* pairs with the CAS in heap_table */
+
+	return table && i < THREADS_MAX_RECORDS ? &table[i] : NULL;
 }
 
 uint32_t threads_record_count(void)
@@ -308,6 +383,27 @@ void threads_fork_parent(void)
 	lock_leave(&late_lock);
 }
 
+static void heaps_fork_child(uint32_t records_were, bool forget)
+{
+	struct thread_heap *table = load_acquire(&heaps);
+
+	if (forget)
+		store_release(&heaps, NULL);
+	else if (table)
+		memset(table, 0, records_were * sizeof(*table));
+}
+
+void threads_settled(int64_t live_count, int64_t live_bytes)
+{
+	struct thread_heap *heap = threads_heap(0);
+
+	if (!heap)
+		return;
+	store_relaxed(&heap->live_count, live_count);
+	store_relaxed(&heap->live_bytes, live_bytes);
+	heap_add(0, &ended);
+}
+
 static void begin_anew(struct thread *th, bool forget)
 {
 	uintptr_t ring = exchange_acq_rel(&th->ring, 0); /* one thread: orders nothing */
@@ -331,12 +427,17 @@ static void begin_anew(struct thread *th, bool forget)
 void threads_fork_child(struct tls *t, bool forget)
 {
 	struct thread_record *table = load_acquire(&records);
+	uint32_t n;
 
 	lock_leave(&late_lock);
 	/* The lock may have been held by a thread that does not exist here. */
 	store_release(&counters_lock.word, 0);
-	if (table)
-		memset(table + 1, 0, (load_relaxed(&record_count) - 1) * sizeof(*table));
+	store_release(&groups_lock.word, 0);
+	n = load_relaxed(&record_count);
+	if (table) {
+		memset(table + 1, 0, (n - 1) * sizeof(*table));
+		memcpy(table[0].name, "(before fork)", 14);
+	}
 	store_release(&record_count, table ? 1 : 0);
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		if (load_relaxed(&th->use) == THREAD_FREE && !load_relaxed(&th->ring))
@@ -344,6 +445,7 @@ void threads_fork_child(struct tls *t, bool forget)
 		begin_anew(th, forget);
 		if (th != t->thread && th != late) {
 			th->tid = 0;
+			th->probes = (struct probe_cache){ 0, 0 }; /* perhaps half changed */
 			store_relaxed(&th->use, THREAD_FREE);
 		}
 	}
@@ -351,6 +453,7 @@ void threads_fork_child(struct tls *t, bool forget)
 		counters_forget(&ended);
 	else
 		counters_done(&ended);
+	heaps_fork_child(n, forget);
 	if (t->thread) {
 		t->thread->tid = os_tid();
 		t->thread->record = record_new(t->thread->tid);

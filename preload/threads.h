@@ -1,8 +1,8 @@
 /* What the recorder keeps for each thread, and the list of threads that were seen.
  * Context    [hook] unless said otherwise.
  * Ownership  a struct thread belongs to one live thread; it is never unmapped, and is used again after its thread ended
- *            and its counters were merged. Records (tid, name, times) are kept for the snapshot; beyond
- *            THREADS_MAX_RECORDS threads share record 0. */
+ *            and its counters were merged. Records (tid, name, times) are kept for the snapshot. When they run out, threads
+ *            share one for each name, of the last THREADS_GROUPS, and then record 0. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,15 +12,23 @@
 #include "counters.h"
 #include "guard.h"
 #include "lock.h"
+#include "probes.h"
 #include "stacks.h"
 
-enum { THREADS_MAX_RECORDS = 4096, THREAD_NAME_BYTES = 16 };
+enum { THREADS_MAX_RECORDS = 4096, THREADS_GROUPS = 64, THREAD_NAME_BYTES = 16 };
 
 struct thread_record {
 	pid_t tid;
 	char name[THREAD_NAME_BYTES]; /* at its end; a live thread's is asked for */
 	uint64_t start_ns, end_ns;    /* end 0: alive */
 	uint64_t cpu_ns;              /* at its end */
+	bool group;                   /* threads of one name; tid 0, never ends */
+};
+
+/* What the threads of one record did with the heap, where it is not in the counters of one that lives. */
+struct thread_heap {
+	_Atomic uint64_t ended_count, ended_bytes; /* allocated by those that have ended; counters_lock held */
+	_Atomic int64_t live_count, live_bytes;    /* allocated by them and still alive: of probes, by whoever frees */
 };
 
 /* One CPU sample with its time, in a thread's ring. */
@@ -64,12 +72,14 @@ struct thread {
 	uintptr_t stack_lo, stack_hi;
 
 	/* recorder.c */
-	uint64_t random;
 	uint64_t last_seq; /* tls.allocs at the last allocation that was stored */
 	const void *last_alloc;
 	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
 	struct counters counters;
 	struct capture capture;
+	uint64_t random;
+	uint64_t probe_gap;        /* allocations until the next probe */
+	struct probe_cache probes; /* its next owner's too */
 
 	/* misuse.c */
 	_Atomic uint32_t freed_head; /* frees so far; the next goes to freed[freed_head % THREAD_FREED] */
@@ -130,6 +140,9 @@ uint32_t threads_record_count(void);
 /* Copy of record `i`, with the present name and CPU time of a live thread. [any thread; system calls] */
 struct thread_record threads_record(uint32_t i);
 
+/* Of record `i`; NULL without memory. */
+struct thread_heap *threads_heap(uint32_t i);
+
 /* Counters of ended threads, and the right to read all counters: taken by the snapshot. [any thread but hooks] */
 const struct counters *threads_lock_counters(void);
 /* Merges what ended meanwhile and gives back memory that no reader can be in. */
@@ -137,6 +150,8 @@ void threads_unlock_counters(void);
 
 /* Counters of ended threads, for who is sure that nobody else runs. */
 struct counters *threads_ended_counters(void);
+/* In a forked child that has counted what it inherited: it belongs to record 0; so much of it is probes. One thread runs. */
+void threads_settled(int64_t live_count, int64_t live_bytes);
 
 /* Around fork(): prepare in the parent, then done in the parent; child in the child, where only the caller lives on. It begins
  * without counters and samples; `forget`: they are in its parent's memory, and not to be unmapped. */

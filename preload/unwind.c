@@ -4,7 +4,6 @@
 #include "unwind.h"
 
 #include <dlfcn.h>
-#include <ucontext.h>
 
 #include "compiler.h"
 #include "eh_frame.h"
@@ -96,17 +95,10 @@ bool unwind_can_step(void)
 struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,
                                        uintptr_t stack_hi)
 {
-	/* gregs in DWARF order. */
-	static const uint8_t order[DW_REGS] = { REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
-		                                REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
-		                                REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP };
-	const ucontext_t *uc = ucontext;
-
-	for (unsigned i = 0; i < DW_REGS; i++)
-		regs_room[i] = (uintptr_t)uc->uc_mcontext.gregs[order[i]];
-	return (struct unwind_start){ .pc = regs_room[DW_RA],
-		                      .sp = regs_room[DW_RSP],
-		                      .fp = regs_room[DW_RBP],
+	arch_registers(ucontext, regs_room);
+	return (struct unwind_start){ .pc = regs_room[DW_PC],
+		                      .sp = regs_room[DW_SP],
+		                      .fp = regs_room[DW_FP],
 		                      .pc_is_exact = true,
 		                      .regs = regs_room,
 		                      .stack_lo = stack_lo,

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "arch.h"
 #include "config.h"
 
 /* Where the walk starts and what it may read. */
@@ -31,19 +32,17 @@ bool unwind_can_step(void);
 /* Forget every cached rule: code was unmapped. [any thread, not in a handler] */
 void unwind_forget(void);
 
-/* The start for a function called by the program: `frame` is its __builtin_frame_address(0). */
+/* The start for a function called by the program: `frame` is its ARCH_HOOK_FRAME(). */
 static inline struct unwind_start unwind_from_frame(const void *frame, uintptr_t stack_lo, uintptr_t stack_hi)
 {
-	const uintptr_t *f = frame; /* [0] the caller's rbp, [1] the return address: psABI figure 3.3 */
-
-	return (struct unwind_start){ .pc = f[1],
-		                      .sp = (uintptr_t)(f + 2),
-		                      .fp = f[0],
+	return (struct unwind_start){ .pc = arch_frame_pc(frame),
+		                      .sp = arch_frame_sp(frame),
+		                      .fp = arch_frame_fp(frame),
 		                      .pc_is_exact = false,
 		                      .regs = NULL,
 		                      .stack_lo = stack_lo,
 		                      .stack_hi = stack_hi };
 }
-/* The start for an interrupted thread; `ucontext` is a signal handler's third argument. `regs_room` holds 17 words. */
+/* The start for an interrupted thread; `ucontext` is a signal handler's third argument. `regs_room` holds DW_REGS words. */
 struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,
                                        uintptr_t stack_hi);

@@ -4,16 +4,17 @@
 #include <string.h>
 #include <ucontext.h>
 
+#include "arch.h"
 #include "compiler.h"
-#include "eh_frame.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "snapshot_layout.h"
 #include "unwind.h"
 
-/* Interface of libunwind 1.6, x86-64 (libunwind-x86_64.h): the context is a ucontext_t, the cursor 127 words, registers
- * have their DWARF numbers; flag 1 = the context was delivered by a signal. */
-enum { CURSOR_WORDS = 127, INIT_SIGNAL_FRAME = 1 };
+/* Interface of libunwind 1.6 (libunwind-x86_64.h, libunwind-aarch64.h): the context is a ucontext_t, the cursor 127 or 250
+ * words, registers have their DWARF numbers, and that of the return address's column gives the pc; flag 1 = the context was
+ * delivered by a signal. */
+enum { CURSOR_WORDS = 250, INIT_SIGNAL_FRAME = 1 };
 
 static struct {
 	int (*init_local2)(void *cursor, void *context, int flags);
@@ -32,36 +33,30 @@ bool unwind_libunwind_init(void)
 
 	if (!handle)
 		return false;
-	*(void **)&lib.init_local2 = find(handle, "_ULx86_64_init_local2");
-	*(void **)&lib.step = find(handle, "_ULx86_64_step");
-	*(void **)&lib.get_reg = find(handle, "_ULx86_64_get_reg");
+	*(void **)&lib.init_local2 = find(handle, ARCH_LIBUNWIND "init_local2");
+	*(void **)&lib.step = find(handle, ARCH_LIBUNWIND "step");
+	*(void **)&lib.get_reg = find(handle, ARCH_LIBUNWIND "get_reg");
 	return lib.init_local2 && lib.step && lib.get_reg;
 }
 
-/* mov $15, %rax; syscall: the pc below such a frame is exact. unw_is_signal_frame() of 1.6 says no when call frame information
+/* The pc below such a frame is exact. unw_is_signal_frame() of 1.6 says no when call frame information
  * led through it. */
 bool unwind_is_trampoline(uintptr_t pc)
 {
-	static const uint8_t code[] = { 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05 };
+	const uint8_t *code = (const uint8_t *)pc;
 
-	return os_readable((const void *)pc) && os_readable((const char *)pc + sizeof(code) - 1) &&
-	       memcmp((const void *)pc, code, sizeof(code)) == 0;
+	return os_readable(code) && os_readable(code + ARCH_TRAMPOLINE_BYTES - 1) && arch_is_trampoline(code);
 }
 
-/* A ucontext with the registers of `start`; libunwind reads only gregs. */
+/* A ucontext with the registers of `start`; libunwind reads only registers. */
 static void make_context(const struct unwind_start *start, ucontext_t *uc)
 {
 	memset(uc, 0, sizeof(*uc));
-	uc->uc_mcontext.gregs[REG_RIP] = (greg_t)start->pc;
-	uc->uc_mcontext.gregs[REG_RSP] = (greg_t)start->sp;
-	uc->uc_mcontext.gregs[REG_RBP] = (greg_t)start->fp;
-	if (start->regs) {
-		uc->uc_mcontext.gregs[REG_RBX] = (greg_t)start->regs[DW_RBX];
-		uc->uc_mcontext.gregs[REG_R12] = (greg_t)start->regs[12];
-		uc->uc_mcontext.gregs[REG_R13] = (greg_t)start->regs[13];
-		uc->uc_mcontext.gregs[REG_R14] = (greg_t)start->regs[14];
-		uc->uc_mcontext.gregs[REG_R15] = (greg_t)start->regs[15];
-	}
+	for (unsigned i = 0; start->regs && i < DW_REGS; i++)
+		arch_set_register(uc, i, start->regs[i]);
+	arch_set_register(uc, DW_PC, start->pc);
+	arch_set_register(uc, DW_SP, start->sp);
+	arch_set_register(uc, DW_FP, start->fp);
 }
 
 size_t unwind_libunwind_walk(const struct unwind_start *start, uintptr_t *pcs, size_t max)

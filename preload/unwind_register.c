@@ -6,10 +6,9 @@
  * calls of its own. For these the walk is taken once more from its start, with that one register followed too, by rules
  * decoded anew (about a microsecond a frame).
  */
-#include <string.h>
 #include <ucontext.h>
 
-#include "compiler.h"
+#include "arch.h"
 #include "eh_frame.h"
 #include "os_linux.h"
 #include "unwind.h"
@@ -17,38 +16,15 @@
 
 enum { FOLLOW_MAX = 4096 };
 
-/* This function's caller keeps what it needs of these across the call, so they can be followed from here outward, through
- * the library's own frames. */
-static NOINLINE void registers_here(uintptr_t *regs)
-{
-	__asm__ volatile("movq %%rbx, 24(%0)\n\t"
-	                 "movq %%rbp, 48(%0)\n\t"
-	                 "movq %%rsp, 56(%0)\n\t"
-	                 "movq %%r12, 96(%0)\n\t"
-	                 "movq %%r13, 104(%0)\n\t"
-	                 "movq %%r14, 112(%0)\n\t"
-	                 "movq %%r15, 120(%0)\n\t"
-	                 "leaq 0(%%rip), %%rax\n\t"
-	                 "movq %%rax, 128(%0)"
-	                 :
-	                 : "r"(regs)
-	                 : "rax", "memory");
-}
-
-static bool preserved_by_calls(unsigned reg)
-{
-	return reg == DW_RBX || (reg >= 12 && reg <= 15);
-}
-
 /* The register in the frame interrupted by a signal: from the trampoline's ucontext. */
-static bool from_ucontext(uintptr_t sp, unsigned reg, uintptr_t *ret_value)
+static bool from_ucontext(uintptr_t at, unsigned reg, uintptr_t *ret_value)
 {
 	struct unwind_start inner;
 	uintptr_t regs[DW_REGS];
 
-	if (!os_readable((const void *)sp) || !os_readable((const char *)sp + sizeof(ucontext_t) - 1))
+	if (!os_readable((const void *)at) || !os_readable((const char *)at + sizeof(ucontext_t) - 1))
 		return false;
-	inner = unwind_from_signal((const void *)sp, regs, 0, 0);
+	inner = unwind_from_signal((const void *)at, regs, 0, 0);
 	*ret_value = inner.regs[reg];
 	return true;
 }
@@ -70,7 +46,7 @@ static enum step follow(struct walk *w, unsigned reg)
 	if (s != STEP_ON)
 		return s;
 	if (trampoline) {
-		known = from_ucontext(sp, reg, &value);
+		known = from_ucontext(sp + ARCH_CONTEXT, reg, &value);
 	} else if (saved.kind == SAVED_SAME) {
 		known = w->followed == reg;
 		value = w->followed_value;
@@ -78,7 +54,7 @@ static enum step follow(struct walk *w, unsigned reg)
 		/* after the step the stack pointer is the CFA */
 		const uintptr_t *at = (const uintptr_t *)(w->sp + (uintptr_t)saved.off);
 
-		known = (uintptr_t)at >= sp - RED_ZONE && (uintptr_t)at < w->sp && (uintptr_t)at % 8 == 0 &&
+		known = (uintptr_t)at >= sp - ARCH_RED_ZONE && (uintptr_t)at < w->sp && (uintptr_t)at % 8 == 0 &&
 		        os_readable(at);
 		if (known)
 			value = *at;
@@ -95,12 +71,12 @@ bool walk_find_register(const struct walk *target, unsigned reg, uintptr_t *ret_
 	struct walk w;
 
 	if (!start.regs) {
-		if (!preserved_by_calls(reg))
+		if (!arch_is_preserved(reg))
 			return false;
-		registers_here(regs);
-		start.pc = regs[DW_RA];
-		start.sp = regs[DW_RSP];
-		start.fp = regs[DW_RBP];
+		arch_registers_here(regs);
+		start.pc = regs[DW_PC];
+		start.sp = regs[DW_SP];
+		start.fp = regs[DW_FP];
 		start.pc_is_exact = true;
 		start.regs = regs;
 	}

@@ -10,7 +10,6 @@
 #include "unwind_step.h"
 
 #include <dlfcn.h>
-#include <ucontext.h>
 
 #include "atomic.h"
 #include "compiler.h"
@@ -30,7 +29,7 @@ struct cache_entry {
 };
 
 static struct cache_entry cache[CACHE_SIZE];
-static _Atomic uint64_t generation = 1;
+_Atomic uint64_t walk_generation_now = 1;
 static bool frame_pointers_only;
 
 bool walk_frames_at(uintptr_t pc, struct frames *ret_frames)
@@ -52,31 +51,20 @@ bool walk_frames_at(uintptr_t pc, struct frames *ret_frames)
 	return true;
 }
 
-/* Does a call end at `ra`? call rel32, or ff /2 with any operand (Intel SDM volume 2, CALL). */
-static NO_SANITIZE bool is_after_call(uintptr_t ra, bool probe)
+static bool is_after_call(uintptr_t ra, bool probe)
 {
 	const uint8_t *p = (const uint8_t *)ra;
 
-	if (ra < PAGE || (probe && !(os_readable(p - 8) && os_readable(p - 1))))
+	if (ra < PAGE || (probe && !(os_readable(p - ARCH_CALL_BYTES) && os_readable(p - 1))))
 		return false;
-	if (p[-5] == 0xe8)
-		return true;
-	for (int len = 2; len <= 7; len++) {
-		unsigned modrm = p[1 - len], mod = modrm >> 6, rm = modrm & 7;
-		int need = 2;
+	return arch_is_after_call(p);
+}
 
-		if (p[-len] != 0xff || (modrm >> 3 & 7) != 2)
-			continue;
-		if (mod != 3 && rm == 4)
-			need++;
-		if (mod == 1)
-			need += 1;
-		else if (mod == 2 || (mod == 0 && rm == 5) || (mod == 0 && rm == 4 && (p[2 - len] & 7) == 5))
-			need += 4;
-		if (need == len)
-			return true;
-	}
-	return false;
+static bool is_trampoline(uintptr_t pc)
+{
+	const uint8_t *code = (const uint8_t *)pc;
+
+	return os_readable(code) && os_readable(code + ARCH_TRAMPOLINE_BYTES - 1) && arch_is_trampoline(code);
 }
 
 /* Code that no table covers: V8's builtins inside node, assembler by hand, code made at run time. Its frame pointer is
@@ -84,6 +72,12 @@ static NO_SANITIZE bool is_after_call(uintptr_t ra, bool probe)
  * stands before it. */
 static struct rule rule_without_table(uintptr_t lookup, bool exact)
 {
+	int pushed;
+
+	if (is_trampoline(lookup + !exact))
+		return (struct rule){ .kind = RULE_SIGNAL };
+	if (ARCH_RA_IN_REGISTER && exact && (pushed = arch_stub_pushed((const uint8_t *)lookup)) >= 0)
+		return (struct rule){ .kind = RULE_REG, .reg = DW_SP, .off = pushed };
 	return (struct rule){ .kind = exact || is_after_call(lookup + 1, true) ? RULE_FP : RULE_NONE };
 }
 
@@ -103,8 +97,8 @@ static struct rule rule_decode(uintptr_t lookup, bool exact)
 static struct rule rule_at(uintptr_t pc, bool exact)
 {
 	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
-	uint64_t gen = load_relaxed(&generation);
-	uint64_t key = pc | gen << 48; /* user addresses have 47 bits */
+	uint64_t gen = load_relaxed(&walk_generation_now);
+	uint64_t key = pc | gen << 48; /* user addresses have 47 or 48 bits */
 	struct cache_entry *e = &cache[(pc ^ pc >> CACHE_BITS) & (CACHE_SIZE - 1)];
 	uint64_t packed = load_relaxed(&e->rule);
 	struct rule r;
@@ -121,12 +115,7 @@ static struct rule rule_at(uintptr_t pc, bool exact)
 void unwind_forget(void)
 {
 	/* 16 bits of it are used: an entry would have to outlive 65536 unloads untouched */
-	add_relaxed(&generation, 1);
-}
-
-uint64_t walk_generation(void)
-{
-	return load_relaxed(&generation); /* relaxed: code that runs was not unloaded by this thread's past */
+	add_relaxed(&walk_generation_now, 1);
 }
 
 void walk_use_frame_pointers(bool only)
@@ -138,7 +127,7 @@ void walk_use_frame_pointers(bool only)
 static void enter_stack(struct walk *w)
 {
 	w->foreign = !(w->sp >= w->stack_lo && w->sp < w->stack_hi);
-	w->lo = w->exact ? w->sp - RED_ZONE : w->sp;
+	w->lo = w->exact ? w->sp - ARCH_RED_ZONE : w->sp;
 	w->hi = w->foreign ? w->sp + FOREIGN_REACH : w->stack_hi;
 }
 
@@ -153,6 +142,7 @@ void walk_begin(struct walk *w, const struct unwind_start *start)
 		            .stack_lo = start->stack_lo,
 		            .stack_hi = start->stack_hi,
 		            .start = start,
+		            .ra = ARCH_RA_IN_REGISTER && start->regs ? start->regs[DW_RA] : 0,
 		            .followed = NOT_FOLLOWED };
 	enter_stack(w);
 }
@@ -172,9 +162,11 @@ static NO_SANITIZE bool load(struct walk *w, uintptr_t at, uintptr_t *ret_word)
 
 static bool register_value(const struct walk *w, unsigned reg, uintptr_t *ret_value)
 {
-	if (reg == DW_RSP) {
+	if (reg == DW_SP) {
+		if (ARCH_RA_IN_REGISTER && w->sp_is_bound)
+			return false;
 		*ret_value = w->sp;
-	} else if (reg == DW_RBP) {
+	} else if (reg == DW_FP) {
 		if (!w->fp_known)
 			return false;
 		*ret_value = w->fp;
@@ -194,9 +186,19 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	uintptr_t ra, fp = w->fp;
 	bool fp_known = w->fp_known;
 
-	if (cfa <= w->sp || cfa > w->hi || cfa % 8 != 0 || !load(w, cfa - 8, &ra))
-		return STEP_BAD_STACK;
-	reads->ra_at = cfa - 8;
+	if (ARCH_RA_IN_REGISTER && r.add == 0) {
+		if (!w->exact)
+			return STEP_NO_RULE; /* the call it made has overwritten the register */
+		if (cfa < w->sp || cfa > w->hi)
+			return STEP_BAD_STACK;
+		ra = w->ra;
+		reads->complete = false;
+	} else {
+		reads->ra_at = cfa + (uintptr_t)(ARCH_RA_IN_REGISTER ? r.rbp_off + r.add * (intptr_t)8 : -8);
+		if (cfa <= w->sp || cfa > w->hi || cfa % 8 != 0 || !load(w, reads->ra_at, &ra))
+			return STEP_BAD_STACK;
+	}
+	ra = arch_code_address(ra);
 	if (r.rbp_kind == RBP_AT_CFA) {
 		reads->fp_at = cfa + (uintptr_t)(intptr_t)r.rbp_off;
 		fp_known = load(w, reads->fp_at, &fp);
@@ -214,28 +216,57 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	w->lo = cfa;
 	w->pc = ra;
 	w->exact = false;
+	w->sp_is_bound = false;
 	w->regs = NULL;
 	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
+}
+
+NO_SANITIZE uintptr_t walk_first_return(const struct unwind_start *start)
+{
+	struct rule r = rule_at(start->pc - 1, false);
+	uintptr_t at =
+	        start->sp + (uintptr_t)(ARCH_RA_IN_REGISTER ? r.off + r.rbp_off + r.add * (intptr_t)8 : r.off - 8);
+
+	if (r.kind != RULE_REG || r.reg != DW_SP || at < start->sp || at > start->stack_hi - 8 || at % 8 != 0)
+		return 0;
+	return *(const uintptr_t *)at;
 }
 
 /* By the frame pointer, where no table says anything. What it finds must be a frame: within the stack, and returning to code
  * that is known, behind a call. */
 static enum step step_fp(struct walk *w, struct walk_reads *reads)
 {
-	const struct rule r = { .kind = RULE_FP, .rbp_kind = RBP_AT_CFA, .rbp_off = -16 };
+	const struct rule r = { .kind = RULE_FP, .rbp_kind = RBP_AT_CFA, .rbp_off = -16, .add = 1 };
 	uintptr_t ra, fp;
 	enum rule_kind caller;
+	enum step s;
 
+	if (ARCH_RA_IN_REGISTER && w->fp_known && w->fp == 0)
+		return STEP_DONE; /* AAPCS64, "The Frame Pointer": the end of the chain */
 	if (!w->fp_known || w->fp < w->sp || w->fp > w->hi - 16)
 		return STEP_BAD_STACK;
 	if (!load(w, w->fp + 8, &ra) || !load(w, w->fp, &fp))
 		return STEP_BAD_STACK;
+	ra = arch_code_address(ra);
 	if (!frame_pointers_only && ra >= PAGE) {
 		caller = rule_at(ra - 1, false).kind;
 		if (caller == RULE_NONE || (caller != RULE_FP && !is_after_call(ra, false)))
 			return STEP_NO_RULE;
 	}
-	return step_to(w, w->fp + 16, r, reads);
+	s = step_to(w, w->fp + 16, r, reads);
+	w->sp_is_bound = ARCH_RA_IN_REGISTER;
+	reads->complete = !ARCH_RA_IN_REGISTER;
+	return s;
+}
+
+/* Where sp is only a bound, the CFA of a function that keeps a frame record is found by that: it is past its prologue, since it
+ * made a call. */
+static bool cfa_by_record(const struct walk *w, struct rule r, uintptr_t *ret_cfa)
+{
+	if (!w->fp_known || r.rbp_kind != RBP_AT_CFA || r.add != 1)
+		return false;
+	*ret_cfa = w->fp - (uintptr_t)(intptr_t)r.rbp_off;
+	return true;
 }
 
 bool walk_at_trampoline(const struct walk *w)
@@ -243,15 +274,15 @@ bool walk_at_trampoline(const struct walk *w)
 	return !frame_pointers_only && rule_at(walk_lookup(w), w->exact).kind == RULE_SIGNAL;
 }
 
-/* The trampoline's stack pointer is the address of the ucontext (Linux arch/x86/kernel/signal.c, struct rt_sigframe). */
+/* The trampoline's stack pointer leads to the interrupted registers. */
 static enum step step_signal(struct walk *w)
 {
-	const ucontext_t *uc = (const ucontext_t *)w->sp;
-	uintptr_t pc, sp, fp;
+	uintptr_t uc = w->sp + ARCH_CONTEXT, pc, sp, fp;
 
-	if (!load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RIP], &pc) ||
-	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RSP], &sp) ||
-	    !load(w, (uintptr_t)&uc->uc_mcontext.gregs[REG_RBP], &fp))
+	if (ARCH_RA_IN_REGISTER && w->sp_is_bound)
+		return STEP_NO_RULE;
+	if (!load(w, uc + ARCH_CONTEXT_PC, &pc) || !load(w, uc + ARCH_CONTEXT_SP, &sp) ||
+	    !load(w, uc + ARCH_CONTEXT_FP, &fp) || (ARCH_RA_IN_REGISTER && !load(w, uc + ARCH_CONTEXT_RA, &w->ra)))
 		return STEP_BAD_STACK;
 	if (sp <= w->sp && !(w->foreign || sp < w->stack_lo || sp >= w->stack_hi))
 		return STEP_BAD_STACK; /* same stack, and not upwards: no progress */
@@ -272,15 +303,22 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 	struct rule r = { .kind = RULE_FP };
 	uintptr_t base;
 
-	*ret_reads = (struct walk_reads){ .complete = true, .fp_used = true };
+	*ret_reads = (struct walk_reads){ .complete = true, .fp_base = true };
 	if (!frame_pointers_only)
 		r = rule_at(walk_lookup(w), w->exact);
 	switch (r.kind) {
 	case RULE_REG:
+		if (ARCH_RA_IN_REGISTER && w->sp_is_bound && r.reg == DW_SP) {
+			if (!cfa_by_record(w, r, &base))
+				return STEP_NO_RULE;
+			ret_reads->complete = false;
+			return step_to(w, base, r, ret_reads);
+		}
 		if (!register_value(w, r.reg, &base))
 			return STEP_NO_RULE;
-		ret_reads->complete = r.reg == DW_RSP || r.reg == DW_RBP;
-		ret_reads->fp_used = r.reg == DW_RBP || r.rbp_kind == RBP_SAME || r.rbp_kind == RBP_AT_RBP;
+		ret_reads->complete = r.reg == DW_SP || r.reg == DW_FP;
+		ret_reads->fp_base = r.reg == DW_FP || r.rbp_kind == RBP_AT_RBP;
+		ret_reads->fp_kept = r.rbp_kind == RBP_SAME;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.off, r, ret_reads);
 	case RULE_DEREF:
 	case RULE_INDEX:
@@ -293,6 +331,8 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 		ret_reads->complete = false;
 		return step_to(w, base + (uintptr_t)(intptr_t)r.add, r, ret_reads);
 	case RULE_PLT:
+		ret_reads->fp_base = r.rbp_kind == RBP_AT_RBP;
+		ret_reads->fp_kept = r.rbp_kind == RBP_SAME;
 		return step_to(w, w->sp + 8 + ((w->pc & 15) >= (uintptr_t)r.add ? 8 : 0), r, ret_reads);
 	case RULE_FP:
 		return step_fp(w, ret_reads);

@@ -3,20 +3,23 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "atomic.h"
+#include "compiler.h"
+#include "arch.h"
 #include "config.h"
 
 struct unwind_start;
 
-/* RED_ZONE: a signal leaves this much below the stack pointer alone (psABI 3.2.2), and epilogues rely on it: a register that
- * was popped is still where the tables say. */
-enum { RED_ZONE = 128, NOT_FOLLOWED = 255 };
+enum { NOT_FOLLOWED = 255 };
 
 /* The state of a walk: one frame. */
 struct walk {
 	uintptr_t pc, sp, fp;
-	bool exact; /* pc is an interrupted instruction, not a return address */
+	uintptr_t ra; /* ARCH_RA_IN_REGISTER: what an exact frame has in the register; 0: unknown */
+	bool exact;   /* pc is an interrupted instruction, not a return address */
 	bool fp_known;
-	bool foreign; /* not on the thread's own stack: pages are probed before they are read */
+	bool sp_is_bound; /* sp is not the frame's, only below it: after a step by the frame pointer, ARCH_RA_IN_REGISTER */
+	bool foreign;     /* not on the thread's own stack: pages are probed before they are read */
 	const uintptr_t *regs;
 	uintptr_t lo, hi;                 /* what may be read now */
 	uintptr_t stack_lo, stack_hi;     /* the thread's own stack */
@@ -42,7 +45,8 @@ bool walk_find_register(const struct walk *w, unsigned reg, uintptr_t *ret_value
 struct walk_reads {
 	uintptr_t ra_at; /* the return address stands here; 0: none was read */
 	uintptr_t fp_at; /* the caller's frame pointer stands here; 0: it is the callee's, or unknown */
-	bool fp_used;    /* false: its outcome does not depend on the frame pointer */
+	bool fp_base;    /* where it read depends on the frame pointer */
+	bool fp_kept;    /* the caller's frame pointer is the callee's */
 	bool complete;   /* false: it read more than these two words */
 };
 
@@ -56,7 +60,14 @@ static inline uintptr_t walk_lookup(const struct walk *w)
 {
 	return w->exact ? w->pc : w->pc - 1;
 }
+/* The return address of the frame that the walk starts from, where that is found by the stack pointer alone; else 0. A
+ * hint that tells callers of a wrapper apart, no part of a proof. */
+uintptr_t walk_first_return(const struct unwind_start *start);
 /* Changes when rules of code that is gone were forgotten: states kept from before mean nothing. */
-uint64_t walk_generation(void);
+extern _Atomic uint64_t walk_generation_now HIDDEN;
+static ALWAYS_INLINE uint64_t walk_generation(void)
+{
+	return load_relaxed(&walk_generation_now); /* relaxed: code that runs was not unloaded by this thread's past */
+}
 /* By frame pointers alone, or by call frame information. [init] */
 void walk_use_frame_pointers(bool only);

@@ -8,6 +8,8 @@ target_link_libraries(write_example PRIVATE test_snapshots)
 perfprobe_unit_test(snapshot_read test_snapshots)
 target_compile_definitions(test_snapshot_read PRIVATE GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 perfprobe_unit_test(demangle analyzer_core)
+perfprobe_unit_test(by_thread test_snapshots)
+perfprobe_unit_test(view_heap analyzer_core)
 perfprobe_unit_test(profile test_snapshots)
 target_link_options(test_profile PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free)
 
@@ -35,7 +37,8 @@ add_executable(symbols_c fake/symbols_c.c)
 target_compile_options(symbols_c PRIVATE -O2 -g -fno-sanitize=all)
 target_link_options(symbols_c PRIVATE -Wl,--build-id=sha1)
 perfprobe_unit_test(symbolize test_snapshots)
-target_compile_definitions(test_symbolize PRIVATE SYMBOLS_C="$<TARGET_FILE:symbols_c>")
+target_compile_definitions(test_symbolize PRIVATE SYMBOLS_C="$<TARGET_FILE:symbols_c>" OBJCOPY="${CMAKE_OBJCOPY}"
+  OBJDUMP="${CMAKE_OBJDUMP}")
 add_dependencies(test_symbolize symbols_c)
 
 # symbols_program(<name> <source> <command>...): a program built by another compiler.

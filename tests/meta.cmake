@@ -5,7 +5,7 @@ function(perfprobe_meta_test name)
 endfunction()
 
 # What does not depend on how the tree was built is looked at once, in the preset dev (or a plain build).
-if(PERFPROBE_SANITIZE STREQUAL "" AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT PERFPROBE_FUZZ)
+if(PERFPROBE_SANITIZE STREQUAL "" AND CMAKE_C_COMPILER_ID STREQUAL "GNU" AND NOT PERFPROBE_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   perfprobe_meta_test(layers)
   perfprobe_meta_test(headers ${CMAKE_C_COMPILER})
   perfprobe_meta_test(format)

@@ -1,5 +1,5 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known sizes spin ends forks inherit churn unwinding hostile_memory hostile_process hostile_signals hostile_limits)
+foreach(victim known lives sizes spin ends forks inherit churn unwinding hostile_memory hostile_process hostile_signals hostile_limits)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
@@ -11,7 +11,7 @@ set_target_properties(victim_hostile_plugin PROPERTIES PREFIX "" LIBRARY_OUTPUT_
 
 # Victims in C++, compiled by the command: the project itself has no C++.
 find_program(CXX_FOR_VICTIMS g++)
-if(CXX_FOR_VICTIMS)
+if(CXX_FOR_VICTIMS AND NOT CMAKE_CROSSCOMPILING)
   function(victim_cxx name)
     set(output ${CMAKE_BINARY_DIR}/victims/victim_${name})
     add_custom_command(OUTPUT ${output} DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/victims/${name}.cc VERBATIM
@@ -29,9 +29,9 @@ foreach(plugin small large)
   target_compile_definitions(plugin_${plugin} PRIVATE PLUGIN_ROOM=$<IF:$<STREQUAL:${plugin},small>,256,2048>)
   set_target_properties(plugin_${plugin} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
 endforeach()
-# C++ and Rust take part where their compilers are installed.
+# C++ and Rust take part where their compilers are installed, and only for this machine.
 find_program(CXX_FOR_VICTIMS g++)
-if(CXX_FOR_VICTIMS)
+if(CXX_FOR_VICTIMS AND NOT CMAKE_CROSSCOMPILING)
   add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/victims/victim_virtuals
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
     COMMAND ${CXX_FOR_VICTIMS} -std=c++17 -O2 -g -o ${CMAKE_BINARY_DIR}/victims/victim_virtuals
@@ -40,7 +40,7 @@ if(CXX_FOR_VICTIMS)
   add_custom_target(victim_virtuals ALL DEPENDS ${CMAKE_BINARY_DIR}/victims/victim_virtuals)
 endif()
 find_program(RUSTC_FOR_VICTIMS rustc)
-if(RUSTC_FOR_VICTIMS)
+if(RUSTC_FOR_VICTIMS AND NOT CMAKE_CROSSCOMPILING)
   add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/victims/victim_rust_threads
     COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/victims
     COMMAND ${RUSTC_FOR_VICTIMS} -O -g -o ${CMAKE_BINARY_DIR}/victims/victim_rust_threads

@@ -311,12 +311,11 @@ def test_sanitized_programs_are_left_alone(tmp_path, program, compiler, kind):
     assert profiles == []
 
 
-def test_valgrind_is_left_alone(tmp_path, program):
-    if not shutil.which("valgrind"):
-        pytest.skip("no valgrind")
+@pytest.mark.parametrize("follow", ["exec", "both"])
+def test_valgrind_is_left_alone(tmp_path, program, follow):
     build(["gcc", "-O1", program, "-o", tmp_path / "program"])
     same_as_without(tmp_path, ["valgrind", "-q", "--error-exitcode=9", tmp_path / "program"],
-                                  stderr="perfprobe: passive: .*[Vv]algrind.*\n", follow="both", timeout=60)
+                                  stderr="perfprobe: passive: .*[Vv]algrind.*\n", follow=follow, timeout=60)
     assert snapshots(tmp_path, "program*.snap") == snapshots(tmp_path, "memcheck*.snap") == []
 
 

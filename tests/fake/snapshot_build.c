@@ -123,9 +123,14 @@ static void put_modules(struct put *p, const struct model *m)
 	}
 }
 
+static double count_scale(const struct model *m)
+{
+	return m->heap_mode == SNAP_HEAP_SAMPLED ? 65536 : 1;
+}
+
 static void put_heap(struct put *p, const struct model *m)
 {
-	double scale = m->heap_mode == SNAP_HEAP_SAMPLED ? 65536 : 1;
+	double scale = count_scale(m);
 	uint32_t last = 0;
 
 	put_varint(p, m->heap_mode);
@@ -146,6 +151,47 @@ static void put_heap(struct put *p, const struct model *m)
 		put_varint(p, (uint64_t)llround(r->peak_count * scale));
 		put_varint(p, r->peak_bytes);
 		put_varint(p, (uint64_t)llround(r->temporary_count * scale));
+	}
+}
+
+static void put_heap_detail(struct put *p, const struct model *m)
+{
+	uint32_t last = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->heap_count; i++)
+		n += m->heap[i].detail != NULL;
+	put_varint(p, m->heap_detail_one_in);
+	put_varint(p, n);
+	for (size_t i = 0; i < m->heap_count; i++) {
+		const struct model_heap_detail *d = m->heap[i].detail;
+
+		if (!d)
+			continue;
+		put_varint(p, m->heap[i].stack - last);
+		last = m->heap[i].stack;
+		put_varint(p, d->largest);
+		put_varint(p, d->slop_bytes);
+		put_varint(p, SNAP_LIFETIMES);
+		for (unsigned k = 0; k < SNAP_LIFETIMES; k++)
+			put_varint(p, (uint64_t)llround(d->lifetime[k] * count_scale(m)));
+	}
+}
+
+static void put_heap_threads(struct put *p, const struct model *m)
+{
+	uint32_t last = 0;
+
+	put_varint(p, m->heap_thread_count);
+	for (size_t i = 0; i < m->heap_thread_count; i++) {
+		const struct model_heap_thread *t = &m->heap_threads[i];
+
+		put_varint(p, t->thread - last);
+		last = t->thread;
+		put_varint(p, (uint64_t)llround(t->alloc_count * count_scale(m)));
+		put_varint(p, t->alloc_bytes);
+		put_varint(p, (uint64_t)llround(t->live_count * count_scale(m)));
+		put_varint(p, t->live_bytes);
 	}
 }
 
@@ -249,6 +295,12 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 	case SNAP_MISUSE:
 		put_misuse(&p, m);
 		break;
+	case SNAP_HEAP_DETAIL:
+		put_heap_detail(&p, m);
+		break;
+	case SNAP_HEAP_THREADS:
+		put_heap_threads(&p, m);
+		break;
 	}
 	assert(!p.full);
 	*ret_bytes = (size_t)(p.at - raw);
@@ -257,17 +309,17 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes)
 {
-	struct raw_section sections[SNAP_MISUSE];
-	uint8_t *raw[SNAP_MISUSE], *file;
+	struct raw_section sections[BUILD_SECTIONS];
+	uint8_t *raw[BUILD_SECTIONS], *file;
 
-	for (unsigned i = 0; i < SNAP_MISUSE; i++) {
+	for (unsigned i = 0; i < BUILD_SECTIONS; i++) {
 		sections[i] =
 		        (struct raw_section){ .id = i + 1, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
 		raw[i] = build_section(m, (enum snap_section_id)(i + 1), &sections[i].count);
 		sections[i].bytes = raw[i];
 	}
-	file = build_frame(sections, SNAP_MISUSE, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
-	for (unsigned i = 0; i < SNAP_MISUSE; i++)
+	file = build_frame(sections, BUILD_SECTIONS, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
+	for (unsigned i = 0; i < BUILD_SECTIONS; i++)
 		free(raw[i]);
 	return file;
 }
@@ -355,11 +407,16 @@ struct model *build_example(void)
 		{ 0, 0x401000 },       { 1, 0x402000 },          { 1, 0x403000 },
 		{ 3, 0x7f0000001234 }, { 0, SNAP_PC_TRUNCATED }, { 5, 0x7f0000001234 },
 	};
-	static struct model_heap_row heap[] = {
-		{ 0, 1, 1, 0, 0, 16, 16, 0 },
-		{ 2, 10, 4, 8, 2, 1000, 400, 800 },
-		{ 4, 5, 0, 5, 0, 5000, 0, 5000 },
+	static const struct model_heap_detail details[] = {
+		{ 16, 8, { 1 } },
+		{ 300, 48, { [2] = 1, [5] = 2, [SNAP_LIFETIMES - 1] = 1 } },
 	};
+	static struct model_heap_row heap[] = {
+		{ 0, 1, 1, 0, 0, 16, 16, 0, NULL },
+		{ 2, 10, 4, 8, 2, 1000, 400, 800, NULL },
+		{ 4, 5, 0, 5, 0, 5000, 0, 5000, NULL },
+	};
+	static struct model_heap_thread heap_threads[] = { { 0, 11, 6, 1016, 600 }, { 1, 5, 5, 5000, 5000 } };
 	static struct model_cpu_row cpu[] = { { 2, 0, 60 }, { 4, 0, 30 }, { 4, 1, 9 }, { 6, 1, 1 } };
 	static struct model_sample samples[] = { { 10000000000, 0, 2, 1 },
 		                                 { 10010000000, 0, 4, 1 },
@@ -387,6 +444,11 @@ struct model *build_example(void)
 	m.sample_count = 3;
 	m.misuse = misuse;
 	m.misuse_count = 3;
+	heap[0].detail = &details[0];
+	heap[1].detail = &details[1];
+	m.heap_detail_one_in = 64;
+	m.heap_threads = heap_threads;
+	m.heap_thread_count = 2;
 	return &m;
 }
 
@@ -396,5 +458,10 @@ struct model *build_example_of(uint16_t minor)
 
 	if (minor < 1)
 		m->misuse_count = 0;
+	if (minor < 2) {
+		m->heap_detail_one_in = m->heap_thread_count = 0;
+		for (size_t i = 0; i < m->heap_count; i++)
+			m->heap[i].detail = NULL;
+	}
 	return m;
 }

@@ -26,7 +26,7 @@ def dynamic_symbols():
     exported, undefined = set(), set()
     for line in out.splitlines():
         words = line.split()
-        if len(words) < 8 or not words[0].rstrip(":").isdigit():
+        if len(words) < 8 or not words[0].rstrip(":").isdigit() or words[4] == "LOCAL":
             continue
         name = words[7].split("@")[0]
         (undefined if words[6] == "UND" else exported).add(name)

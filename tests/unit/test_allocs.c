@@ -68,7 +68,7 @@ static void like_an_array(uint64_t base, uint64_t step)
 
 static void like_an_array_for_every_density(void **state)
 {
-	static const uint64_t steps[] = { 16, 48, 256, 4096, 65536 };
+	static const uint64_t steps[] = { 8, 16, 48, 256, 4096, 65536 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
@@ -205,13 +205,13 @@ static void each_block_is_visited_once(void **state)
 }
 
 /* ADR 0003: at most 32 bytes a live block, and 16 MiB. */
-static void memory_goal(uint64_t base, uint64_t step)
+static void memory_goal(uint64_t base, uint64_t step, uint64_t bytes)
 {
 	enum { BLOCKS = 1000000 };
 	uint64_t before = allocs_memory(), used;
 
 	for (uint64_t i = 0; i < BLOCKS; i++) {
-		struct block b = block_of(i), was;
+		struct block b = { .bytes = bytes, .stack = 1 }, was;
 		bool replaced;
 
 		assert_true(allocs_put(address_of(base, i, step), &b, &was, &replaced));
@@ -228,8 +228,27 @@ static void memory_goal(uint64_t base, uint64_t step)
 static void memory_goals(void **state)
 {
 	(void)state;
-	memory_goal(UINT64_C(0x500000000000), 80);   /* blocks of 64 bytes as glibc places them */
-	memory_goal(UINT64_C(0x510000000000), 1040); /* of 1 KiB */
+	memory_goal(UINT64_C(0x500000000000), 80, 64);     /* blocks of 64 bytes as glibc places them */
+	memory_goal(UINT64_C(0x510000000000), 1040, 1024); /* of 1 KiB */
+	memory_goal(UINT64_C(0x520000000000), 32, 24);     /* the smallest of glibc's */
+	memory_goal(UINT64_C(0x530000000000), 16, 16);     /* of jemalloc's, tcmalloc's */
+}
+
+/* Blocks of 1 to 256 bytes in no order, as glibc places them. */
+static void memory_goal_of_a_mixture(void **state)
+{
+	enum { BLOCKS = 500000 };
+	uint64_t before = allocs_memory(), at = UINT64_C(0x540000000000), seed = 5;
+
+	(void)state;
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct block b = { .bytes = 1 + poisson_random(&seed) % 256, .stack = 1 }, was;
+		bool replaced;
+
+		assert_true(allocs_put((const void *)at, &b, &was, &replaced));
+		at += b.bytes <= 24 ? 32 : (b.bytes + 8 + 15) / 16 * 16;
+	}
+	assert_true(allocs_memory() - before <= UINT64_C(48) * BLOCKS);
 }
 
 int main(void)
@@ -238,6 +257,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_there_at_first),       cmocka_unit_test(blocks_are_found_around_an_address),
 		cmocka_unit_test(like_an_array_for_every_density), cmocka_unit_test(threads_do_not_lose_blocks),
 		cmocka_unit_test(each_block_is_visited_once),      cmocka_unit_test(memory_goals),
+		cmocka_unit_test(memory_goal_of_a_mixture),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

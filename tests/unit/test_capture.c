@@ -19,7 +19,7 @@
 
 static struct capture capture;
 static uintptr_t stack_lo, stack_hi;
-static uint64_t rng, captures, reused;
+static uint64_t rng, captures, reused, whole;
 
 static uint32_t random_below(uint32_t n)
 {
@@ -40,12 +40,15 @@ static void find_stack(void)
 }
 
 /* Stands where a malloc hook stands. */
-static NOINLINE NO_SANITIZE void hook(void)
+static NOINLINE void hook(void)
 {
-	struct unwind_start start = unwind_from_frame(__builtin_frame_address(0), stack_lo, stack_hi);
-	uintptr_t pcs[STACKS_MAX_DEPTH];
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
+	static uintptr_t pcs[STACKS_MAX_DEPTH];
 	size_t depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs)), i = 0;
-	uint32_t before = capture.depth, id = capture_stack(&capture, &start);
+	uint32_t before = capture.depth, id;
+	uint64_t words = capture.words;
+
+	id = capture_stack(&capture, &start);
 
 	assert_int_not_equal(id, 0);
 	for (uint32_t at = id; at; at = stacks_parent(at), i++) {
@@ -55,6 +58,7 @@ static NOINLINE NO_SANITIZE void hook(void)
 	assert_int_equal(i, depth);
 	captures++;
 	reused += before && capture.depth;
+	whole += words == capture.words;
 }
 
 /* ---- functions with equal frames -------------------------------------------------------------------------------- */
@@ -109,6 +113,39 @@ static NOINLINE void with_jump(unsigned depth)
 	jump_count = mine;
 	hook();
 }
+
+#if defined(__x86_64__)
+/* Uses the frame pointer's register for something else, as most code does: calls fn(arg) with `any` in rbp. */
+void call_with_rbp(void (*fn)(unsigned), unsigned arg, uintptr_t any);
+__asm__(".text\n"
+        ".type call_with_rbp, @function\n"
+        "call_with_rbp:\n"
+        ".cfi_startproc\n"
+        "push %rbp\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        ".cfi_rel_offset %rbp, 0\n"
+        "mov %rdx, %rbp\n"
+        "mov %rdi, %rax\n"
+        "mov %esi, %edi\n"
+        "call *%rax\n"
+        "pop %rbp\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        ".cfi_restore %rbp\n"
+        "ret\n"
+        ".cfi_endproc\n"
+        ".size call_with_rbp, . - call_with_rbp\n");
+
+static void with_any_rbp(unsigned depth)
+{
+	call_with_rbp(go, depth, poisson_random(&rng) & 0xffff);
+	__asm__ volatile("");
+}
+#else
+static void with_any_rbp(unsigned depth)
+{
+	go(depth);
+}
+#endif
 
 static void recurse(unsigned depth)
 {
@@ -174,9 +211,9 @@ static void on_signal(int sig)
 
 static void go(unsigned depth)
 {
-	static void (*const calls[])(unsigned) = {
-		equal_a, equal_b, equal_c, with_alloca, tail_call, with_jump, with_frame_pointer, recurse
-	};
+	static void (*const calls[])(unsigned) = { equal_a,   equal_b,   equal_c,      with_alloca,
+		                                   tail_call, with_jump, with_any_rbp, with_frame_pointer,
+		                                   recurse };
 
 	while (depth > 0 && random_below(8) != 0) {
 		uint32_t what = random_below(ARRAY_LEN(calls) + 4);
@@ -208,7 +245,9 @@ static void reuse_never_differs_from_a_walk(void **state)
 		if (rng % 5 == 0)
 			unwind_forget(); /* code was unloaded: everything kept is void */
 	}
-	assert_true(reused > captures / 2); /* or nothing was tested */
+	/* or nothing was tested */
+	assert_true(reused > captures / 2);
+	assert_true(whole > captures / 4 && whole < captures * 3 / 4);
 }
 
 #if defined(__x86_64__)
@@ -261,6 +300,48 @@ static void the_saved_frame_pointer_counts(void **state)
 	for (unsigned i = 0; i < 1000; i++)
 		from_two_places(i % 2 ? 64 : 512, i % 2);
 }
+
+static NOINLINE void without_rbp(void)
+{
+	leaf_with_saved_rbp(hook);
+	__asm__ volatile("");
+}
+
+static NOINLINE void caller_without_rbp(void)
+{
+	volatile char room[2048];
+
+	room[0] = 1;
+	without_rbp();
+	(void)room[0];
+}
+
+static NOINLINE void caller_with_rbp(size_t bytes)
+{
+	volatile char *room = alloca(bytes);
+
+	room[0] = 1;
+	without_rbp();
+	(void)room[0];
+}
+
+/* The walk goes on from a kept frame, for which the frame pointer did not matter, to one whose caller needs it. */
+static NOINLINE void both(unsigned bytes)
+{
+	capture_reset(&capture); /* so that the next stack is walked */
+	caller_without_rbp();
+	__asm__ volatile("");
+	caller_with_rbp(bytes);
+	__asm__ volatile("");
+}
+
+static void the_frame_pointer_is_true_where_a_walk_goes_on(void **state)
+{
+	(void)state;
+	/* At one of them both calls have the same stack pointer. Outside of call_with_rbp() nothing of theirs matters. */
+	for (unsigned bytes = 1024; bytes < 3072; bytes += 16)
+		call_with_rbp(both, bytes, 1);
+}
 #endif
 
 static void *in_thread(void *arg)
@@ -312,6 +393,7 @@ int main(void)
 		cmocka_unit_test(reuse_never_differs_from_a_walk),
 #if defined(__x86_64__)
 		cmocka_unit_test(the_saved_frame_pointer_counts),
+		cmocka_unit_test(the_frame_pointer_is_true_where_a_walk_goes_on),
 #endif
 		cmocka_unit_test(a_thread_s_stack_ends_at_its_start),
 		cmocka_unit_test(deeper_than_what_is_kept),

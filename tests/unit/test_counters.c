@@ -94,6 +94,55 @@ static void touch_keeps_the_epoch_start(void **state)
 	counters_done(&c);
 }
 
+static struct counter_detail *detail(struct counters *c, uint32_t stack)
+{
+	struct counter *row = at(c, stack);
+
+	return counter_detail_of(load_relaxed(&c->now), row);
+}
+
+/* Details go with their counters: through growth, into a sum, and lifetimes end with a fork. */
+static void details_stay_with_their_counters(void **state)
+{
+	struct counters c = { .now = NULL }, sum = { .now = NULL };
+
+	(void)state;
+	for (uint32_t stack = 0; stack < 1000; stack++) {
+		own_add(&at(&c, stack)->alloc_count, 1);
+		own_add(&detail(&c, stack)->slop_bytes, (int64_t)stack - 500);
+		own_add(&detail(&c, stack)->lifetime[stack % SNAP_LIFETIMES], stack + 1);
+		store_relaxed(&at(&c, stack)->largest, stack + 7);
+	}
+	store_relaxed(&at(&sum, 3)->largest, 5000);
+	for (unsigned round = 1; round <= 2; round++) {
+		assert_true(counters_merge(&sum, &c, 0));
+		for (uint32_t stack = 0; stack < 1000; stack++) {
+			struct counter_detail *d = detail(&sum, stack);
+
+			assert_true(load_relaxed(&d->slop_bytes) == (int64_t)round * ((int64_t)stack - 500));
+			for (unsigned k = 0; k < SNAP_LIFETIMES; k++)
+				assert_true(load_relaxed(&d->lifetime[k]) ==
+				            (k == stack % SNAP_LIFETIMES ? round * (stack + 1) : 0));
+			assert_true(load_relaxed(&at(&sum, stack)->largest) == (stack == 3 ? 5000 : stack + 7));
+		}
+	}
+	counters_done(&c);
+	counters_done(&sum);
+}
+
+static void lifetimes_fall_into_their_ranges(void **state)
+{
+	uint64_t end = SNAP_LIFETIME_NS;
+
+	(void)state;
+	assert_int_equal(counters_lifetime(0), 0);
+	for (unsigned i = 0; i + 1 < SNAP_LIFETIMES; i++, end *= 4) {
+		assert_int_equal(counters_lifetime(end - 1), i);
+		assert_int_equal(counters_lifetime(end), i + 1);
+	}
+	assert_int_equal(counters_lifetime(UINT64_MAX), SNAP_LIFETIMES - 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -101,6 +150,8 @@ int main(void)
 		cmocka_unit_test(merge_adds),
 		cmocka_unit_test(each_visits_all_and_forgotten_ones_are_gone),
 		cmocka_unit_test(touch_keeps_the_epoch_start),
+		cmocka_unit_test(details_stay_with_their_counters),
+		cmocka_unit_test(lifetimes_fall_into_their_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@
 #include "misuse.h"
 #include "recorder.h"
 
-#define FRAME() __builtin_frame_address(0)
+#define FRAME() ARCH_HOOK_FRAME()
 
 static struct config config = { .heap = HEAP_FULL };
 

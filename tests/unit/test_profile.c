@@ -173,9 +173,9 @@ static void counts_are_rounded_at_the_end(void **state)
 	struct model_node nodes[] = { { 0, 0x401000 }, { 1, 0x402000 }, { 0, 0x401000 },
 		                      { 3, 0x402000 }, { 0, 0x401000 }, { 5, 0x402000 } };
 	struct model_heap_row rows[] = {
-		{ 2, 1.0 / 3, 0, 0, 0, 10, 0, 0 },
-		{ 4, 1.0 / 3, 0, 0, 0, 10, 0, 0 },
-		{ 6, 1.0 / 3, 0, 0, 0, 10, 0, 0 },
+		{ 2, 1.0 / 3, 0, 0, 0, 10, 0, 0, NULL },
+		{ 4, 1.0 / 3, 0, 0, 0, 10, 0, 0, NULL },
+		{ 6, 1.0 / 3, 0, 0, 0, 10, 0, 0, NULL },
 	};
 	struct profile *p;
 
@@ -308,9 +308,9 @@ static void diff_ignores_addresses(void **state)
 	struct model_module modules[3];
 	struct model_node nodes[6];
 	struct model_heap_row heap[] = {
-		{ 2, 10, 9, 0, 0, 1000, 900, 0 }, /* 600 -> 100 */
-		{ 4, 50, 0, 0, 0, 50000, 0, 0 },  /* 5000 -> 50000 */
-		{ 6, 1, 0, 0, 0, 70, 0, 0 },      /* new */
+		{ 2, 10, 9, 0, 0, 1000, 900, 0, NULL }, /* 600 -> 100 */
+		{ 4, 50, 0, 0, 0, 50000, 0, 0, NULL },  /* 5000 -> 50000 */
+		{ 6, 1, 0, 0, 0, 70, 0, 0, NULL },      /* new */
 	};
 	struct profile *a = profile_of(build_example(), METRIC_LIVE), *b;
 	struct diff *d = NULL;

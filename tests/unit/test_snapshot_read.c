@@ -46,7 +46,7 @@ static void same_strings(const struct model *a, const struct model *b)
 static void same_models(const struct model *a, const struct model *b)
 {
 	same_strings(a, b);
-	for (unsigned id = 1; id <= SNAP_MISUSE; id++) {
+	for (unsigned id = 1; id <= BUILD_SECTIONS; id++) {
 		size_t na, nb;
 		uint8_t *ra = build_section(a, (enum snap_section_id)id, &na);
 		uint8_t *rb = build_section(b, (enum snap_section_id)id, &nb);
@@ -81,7 +81,9 @@ static void reads_what_was_written(void **state)
 static void sampled_counts_are_fractions(void **state)
 {
 	struct model example = *build_example(), *m = NULL;
-	struct model_heap_row rows[1] = { { 2, 1.5, 0.25, 0, 0, 100, 50, 0 } };
+	static const struct model_heap_detail detail = { 100, 7, { 0, 0.25 } };
+	struct model_heap_row rows[1] = { { 2, 1.5, 0.25, 0, 0, 100, 50, 0, &detail } };
+	struct model_heap_thread threads[1] = { { 1, 1.5, 1.25, 100, 50 } };
 	struct err err = { 0 };
 	size_t bytes;
 	uint8_t *file;
@@ -91,9 +93,13 @@ static void sampled_counts_are_fractions(void **state)
 	example.heap_interval_bytes = 524288;
 	example.heap = rows;
 	example.heap_count = 1;
+	example.heap_threads = threads;
+	example.heap_thread_count = 1;
 	file = build_snapshot(&example, true, &bytes);
 	assert_int_equal(snapshot_read(file, bytes, &m, &err), 0);
 	assert_true(m->heap[0].alloc_count == 1.5 && m->heap[0].free_count == 0.25);
+	assert_true(m->heap[0].detail->lifetime[1] == 0.25 && m->heap[0].detail->slop_bytes == 7);
+	assert_true(m->heap_threads[0].alloc_count == 1.5 && m->heap_threads[0].live_count == 1.25);
 	model_free(m);
 	free(file);
 }
@@ -269,7 +275,7 @@ struct hostile {
 	const char *words;
 };
 #define BYTES(s) s, sizeof(s) - 1
-/* Sections that follow an example's INFO, THREADS (2) and STACKS (6 nodes). */
+/* Sections that follow an example's INFO, THREADS (2), STACKS (6 nodes) and HEAP (stacks 0, 2 and 4). */
 static const struct hostile hostile[] = {
 	{ "options without end", SNAP_OPTIONS, BYTES("\x01\x03NAM"), "section options: " },
 	{ "option source", SNAP_OPTIONS, BYTES("\x01\x01N\x01V\x03"), "unknown source 3" },
@@ -309,6 +315,22 @@ static const struct hostile hostile[] = {
 	{ "misuse never", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x00\x01\x00\x01\x00\x00\x00\x00"),
 	  "counts nothing" },
 	{ "misuse cut", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x01\x01\x00\x01\x00\x00\x00"), "claimed in 11 bytes" },
+	{ "detail stack", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x07\x00\x00\x00"), "stack 7 of 6" },
+	{ "detail of nothing", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x01\x00\x00\x00"), "stack that allocated nothing" },
+	{ "detail twice", SNAP_HEAP_DETAIL, BYTES("\x01\x02\x02\x00\x00\x00\x00\x00\x00\x00"),
+	  "row 2 is of a stack that allocated nothing" },
+	{ "detail ranges", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x02\x00\x00\x15"), "21 ranges" },
+	{ "detail cut", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x02\x00\x00\x02\x01"), "out of bounds" },
+	{ "detail sums", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x02\x00\x00\x02\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+	  "larger than 63 bits" },
+	{ "heap thread", SNAP_HEAP_THREADS, BYTES("\x01\x02\x01\x01\x00\x00"), "thread 2 of 2" },
+	{ "heap thread order", SNAP_HEAP_THREADS, BYTES("\x02\x01\x01\x01\x00\x00\x00\x01\x01\x00\x00"),
+	  "row 2 is out of order" },
+	{ "heap thread overflow", SNAP_HEAP_THREADS,
+	  BYTES("\x02\x00\x01\x01\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01\x01\x00\x00"), "of 2" },
+	{ "heap thread sums", SNAP_HEAP_THREADS,
+	  BYTES("\x02\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x01\x01\x01\x00\x00"),
+	  "larger than 63 bits" },
 	{ "sample thread", SNAP_SAMPLES, BYTES("\x01\x01\x05\x01\x01"), "thread 5 of 2" },
 	{ "sample time", SNAP_SAMPLES,
 	  BYTES("\x02\x01\x00\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01\x01"), "out of bounds" },
@@ -323,17 +345,23 @@ static const struct hostile hostile_stacks[] = {
 
 static void check_hostile(const struct hostile *h, bool with_tables)
 {
-	size_t info_bytes, threads_bytes, stacks_bytes, bytes;
+	size_t info_bytes, threads_bytes, stacks_bytes, heap_bytes, bytes;
 	uint8_t *info = build_section(build_example(), SNAP_INFO, &info_bytes);
 	uint8_t *threads = build_section(build_example(), SNAP_THREADS, &threads_bytes);
 	uint8_t *stacks = build_section(build_example(), SNAP_STACKS, &stacks_bytes);
+	uint8_t *heap = build_section(build_example(), SNAP_HEAP, &heap_bytes);
 	struct raw_section sections[] = {
 		{ .id = h->id, .bytes = h->bytes, .count = h->count }, /* before what it needs: order is free */
 		{ .id = SNAP_INFO, .bytes = info, .count = info_bytes },
 		{ .id = SNAP_THREADS, .bytes = threads, .count = threads_bytes },
 		{ .id = SNAP_STACKS, .bytes = stacks, .count = stacks_bytes },
+		{ .id = SNAP_HEAP, .bytes = heap, .count = heap_bytes },
 	};
-	uint8_t *file = build_frame(sections, with_tables ? 4 : 2, SNAP_MAJOR, SNAP_MINOR, &bytes);
+	uint8_t *file = build_frame(sections,
+	                            !with_tables         ? 2
+	                            : h->id == SNAP_HEAP ? 4
+	                                                 : 5,
+	                            SNAP_MAJOR, SNAP_MINOR, &bytes);
 
 	print_message("case: %s\n", h->name);
 	refused(file, bytes, h->words);
@@ -341,6 +369,7 @@ static void check_hostile(const struct hostile *h, bool with_tables)
 	free(info);
 	free(threads);
 	free(stacks);
+	free(heap);
 }
 
 static void hostile_sections_are_refused(void **state)
@@ -484,7 +513,7 @@ static void files(void **state)
 /* One a minor version: what it did not have yet is empty. */
 static void golden_files_are_read(void **state)
 {
-	static const char *const files[] = { "/v1/example.snap", "/v1/example-1.1.snap" };
+	static const char *const files[] = { "/v1/example.snap", "/v1/example-1.1.snap", "/v1/example-1.2.snap" };
 
 	(void)state;
 	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {

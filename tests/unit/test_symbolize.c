@@ -253,8 +253,9 @@ static void separate_debug_files(void **state)
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/victim", work);
-	shell("objcopy --remove-section=.note.gnu.build-id '%s' '%s/full'", SYMBOLS_C, work);
-	shell("cd '%s' && objcopy --only-keep-debug full v.debug 2>objcopy.log && objcopy --strip-all full victim%s",
+	shell(OBJCOPY " --remove-section=.note.gnu.build-id '%s' '%s/full'", SYMBOLS_C, work);
+	shell("cd '%s' && " OBJCOPY " --only-keep-debug full v.debug 2>objcopy.log && " OBJCOPY
+	      " --strip-all full victim%s",
 	      work, "");
 	load(&l, path, NULL, 0);
 	(void)snprintf(want, sizeof(want), "victim+0x%" PRIx64, hidden);
@@ -265,7 +266,7 @@ static void separate_debug_files(void **state)
 	assert_non_null(strstr(state_of(&l).why, "stripped"));
 	symbolizer_free(l.s);
 
-	shell("cd '%s' && objcopy --add-gnu-debuglink=v.debug victim%s", work, "");
+	shell("cd '%s' && " OBJCOPY " --add-gnu-debuglink=v.debug victim%s", work, "");
 	load(&l, path, NULL, 0);
 	assert_string_equal(name_at(&l, hidden), "hidden");
 	assert_int_equal(state_of(&l).kind, SYMBOLS_DEBUG);
@@ -288,18 +289,18 @@ static void separate_debug_files(void **state)
 static void tables_without_debug(void **state)
 {
 	uint64_t start = address_of(SYMBOLS_C, "public_alias", NULL);
-	char path[PATH_MAX], line[4096], command[PATH_MAX + 64];
+	char path[PATH_MAX], line[4096], command[2 * PATH_MAX];
 	unsigned plt = 0;
 	struct loaded l;
 	FILE *dump;
 
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/nodebug", work);
-	shell("objcopy --strip-debug '%s' '%s'", SYMBOLS_C, path);
+	shell(OBJCOPY " --strip-debug '%s' '%s'", SYMBOLS_C, path);
 	load(&l, path, NULL, 0);
 	assert_string_equal(name_at(&l, start), "public_alias");
 	assert_int_equal(state_of(&l).kind, SYMBOLS_TABLE);
-	(void)snprintf(command, sizeof(command), "objdump -d --no-show-raw-insn '%s' | grep '@plt>:'", path);
+	(void)snprintf(command, sizeof(command), OBJDUMP " -d --no-show-raw-insn '%s' | grep '@plt>:'", path);
 	dump = popen(command, "r");
 	assert_non_null(dump);
 	while (fgets(line, sizeof(line), dump)) {

@@ -40,7 +40,7 @@ static int set_up(void **state)
 void test_hook(void);
 NOINLINE NO_SANITIZE void test_hook(void)
 {
-	struct unwind_start start = unwind_from_frame(__builtin_frame_address(0), stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
 
 	depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
 }
@@ -105,8 +105,6 @@ static void the_root_of_a_deep_stack_is_kept(void **state)
 	assert_int_equal(pcs[depth - 1], SNAP_PC_TRUNCATED);
 }
 
-#if defined(__x86_64__)
-
 #define TEST_FUNCTION(name, body)                                                                          \
 	void name(void);                                                                                   \
 	void name##_end(void);                                                                             \
@@ -115,15 +113,16 @@ static void the_root_of_a_deep_stack_is_kept(void **state)
 
 /* ---- registers other than the stack and frame pointer ------------------------------------------------------------- */
 
+#if defined(__x86_64__)
 /* ld.so's _dl_runtime_resolve in small: the CFA is found by rbx, across a call. */
-TEST_FUNCTION(by_rbx,
+TEST_FUNCTION(by_preserved,
               ".cfi_startproc\n push %rbx\n .cfi_adjust_cfa_offset 8\n .cfi_rel_offset %rbx, 0\n mov %rsp, %rbx\n"
               ".cfi_def_cfa_register %rbx\n and $-64, %rsp\n sub $128, %rsp\n call test_middle\n mov %rbx, %rsp\n"
               ".cfi_def_cfa_register %rsp\n pop %rbx\n .cfi_adjust_cfa_offset -8\n .cfi_restore %rbx\n ret\n"
               ".cfi_endproc\n");
 
 /* The same by rax, which nothing preserves: what is in it at the hook is not what was in it at the call. */
-TEST_FUNCTION(by_rax,
+TEST_FUNCTION(by_changed,
               ".cfi_startproc\n lea 0(%rsp), %rax\n .cfi_def_cfa %rax, 8\n push %rax\n call test_middle\n pop %rax\n"
               ".cfi_def_cfa %rsp, 8\n ret\n .cfi_endproc\n");
 
@@ -133,19 +132,40 @@ TEST_FUNCTION(test_middle,
               "sub $16, %rsp\n .cfi_adjust_cfa_offset 16\n call test_hook\n add $16, %rsp\n"
               ".cfi_adjust_cfa_offset -16\n pop %rbx\n .cfi_adjust_cfa_offset -8\n .cfi_restore %rbx\n ret\n"
               ".cfi_endproc\n");
+#elif defined(__aarch64__)
+TEST_FUNCTION(by_preserved,
+              ".cfi_startproc\n stp x19, x30, [sp, #-16]!\n .cfi_def_cfa_offset 16\n .cfi_offset x19, -16\n"
+              ".cfi_offset x30, -8\n mov x19, sp\n .cfi_def_cfa_register x19\n sub sp, sp, #128\n bl test_middle\n"
+              "mov sp, x19\n .cfi_def_cfa_register sp\n ldp x19, x30, [sp], #16\n .cfi_restore x19\n"
+              ".cfi_restore x30\n .cfi_def_cfa_offset 0\n ret\n .cfi_endproc\n");
+
+TEST_FUNCTION(by_changed,
+              ".cfi_startproc\n str x30, [sp, #-16]!\n .cfi_def_cfa_offset 16\n .cfi_offset x30, -16\n mov x9, sp\n"
+              ".cfi_def_cfa_register x9\n bl test_middle\n ldr x30, [sp], #16\n .cfi_restore x30\n"
+              ".cfi_def_cfa sp, 0\n ret\n .cfi_endproc\n");
+
+/* In its frame, which it makes larger than what a rule's 14 bits say, the record is at the bottom. */
+TEST_FUNCTION(test_middle,
+              ".cfi_startproc\n sub sp, sp, #0x20, lsl #12\n .cfi_def_cfa_offset 0x20000\n stp x29, x30, [sp]\n"
+              ".cfi_offset x29, -0x20000\n .cfi_offset x30, -0x1fff8\n mov x29, sp\n str x19, [sp, #16]\n"
+              ".cfi_offset x19, -0x1fff0\n mov x19, #1\n bl test_hook\n ldr x19, [sp, #16]\n ldp x29, x30, [sp]\n"
+              "add sp, sp, #0x20, lsl #12\n .cfi_restore x19\n .cfi_restore x29\n .cfi_restore x30\n"
+              ".cfi_def_cfa_offset 0\n ret\n .cfi_endproc\n");
+#endif
 
 static void a_frame_found_by_another_register(void **state)
 {
 	(void)state;
-	by_rbx();
-	assert_true(on_stack((uintptr_t)by_rbx, (uintptr_t)by_rbx_end));
+	by_preserved();
+	assert_true(on_stack((uintptr_t)by_preserved, (uintptr_t)by_preserved_end));
 	assert_true(complete());
-	by_rax();
-	assert_true(on_stack((uintptr_t)by_rax, (uintptr_t)by_rax_end));
+	by_changed();
+	assert_true(on_stack((uintptr_t)by_changed, (uintptr_t)by_changed_end));
 	assert_false(complete());
-	assert_true(pcs[depth - 2] >= (uintptr_t)by_rax && pcs[depth - 2] < (uintptr_t)by_rax_end);
+	assert_true(pcs[depth - 2] >= (uintptr_t)by_changed && pcs[depth - 2] < (uintptr_t)by_changed_end);
 }
 
+#if defined(__x86_64__)
 /* ---- at every instruction ----------------------------------------------------------------------------------------- */
 
 /* An epilogue as GCC writes it: after the pop the tables still say that the caller's rbp is in the frame. */
@@ -192,13 +212,28 @@ static void every_instruction_of_an_epilogue(void **state)
 	assert_true(steps >= 6);
 	assert_int_equal(steps_complete, steps);
 }
+#endif
 
 /* ---- code without tables ------------------------------------------------------------------------------------------ */
 
+#if defined(__x86_64__)
 TEST_FUNCTION(without_table, "push %rbp\n mov %rsp, %rbp\n call test_middle\n pop %rbp\n ret\n");
 /* rbp leads to words of its own: a saved frame pointer and a "return address" that is code, but not behind a call. */
 TEST_FUNCTION(with_false_frame, "push %rbp\n lea without_table(%rip), %rax\n push %rax\n mov %rsp, %rax\n push %rax\n"
                                 "mov %rsp, %rbp\n call test_middle\n add $16, %rsp\n pop %rbp\n ret\n");
+#elif defined(__aarch64__)
+TEST_FUNCTION(without_table,
+              "stp x29, x30, [sp, #-16]!\n mov x29, sp\n bl test_small\n ldp x29, x30, [sp], #16\n ret\n");
+TEST_FUNCTION(with_false_frame, "stp x29, x30, [sp, #-16]!\n adr x9, without_table\n stp x29, x9, [sp, #-16]!\n"
+                                "mov x29, sp\n bl test_small\n add sp, sp, #16\n ldp x29, x30, [sp], #16\n ret\n");
+#endif
+/* Without a record of its own, so that the walk comes to the frames above by their saved frame pointer. */
+void test_small(void);
+NOINLINE void test_small(void)
+{
+	test_hook();
+	__asm__ volatile("");
+}
 
 static void code_without_a_table(void **state)
 {
@@ -211,17 +246,16 @@ static void code_without_a_table(void **state)
 	assert_false(on_stack((uintptr_t)without_table - 1, (uintptr_t)without_table + 1));
 	assert_false(complete());
 }
-#endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_root_of_a_deep_stack_is_kept),
-#if defined(__x86_64__)
 		cmocka_unit_test(a_frame_found_by_another_register),
+#if defined(__x86_64__)
 		cmocka_unit_test(every_instruction_of_an_epilogue),
-		cmocka_unit_test(code_without_a_table),
 #endif
+		cmocka_unit_test(code_without_a_table),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

@@ -1,0 +1,24 @@
+/* One metric by thread: who used the CPU, who allocated, whose blocks are alive. Pure.
+ * Ended threads of one name are one row, so that a program of many short threads has a short list. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "compiler.h"
+#include "err.h"
+#include "profile.h"
+
+struct by_thread_row {
+	const char *name; /* the model's */
+	uint64_t tid;     /* 0: several, or one that had no record of its own */
+	size_t threads;   /* how many; 1 for a shared record, whose number is not known */
+	bool ended;       /* or in a record that threads share */
+	uint64_t value;   /* in the metric's unit */
+	uint64_t cpu_samples, alloc_bytes, live_bytes;
+	double alloc_count, live_count;
+};
+
+/* Largest value first, then by name and tid; rows without any figure are left out. The caller free()s *ret_rows.
+ * -EINVAL: not a metric that is known by thread; -ENODATA: not recorded. */
+int by_thread(const struct model *m, enum profile_metric metric, struct by_thread_row **ret_rows, size_t *ret_count,
+              struct err *err) MUST_USE;
