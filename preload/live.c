@@ -190,6 +190,7 @@ static void finish_header(struct live_header *h)
 	h->sample_bytes = sizeof(struct live_sample);
 	h->minor = LIVE_MINOR;
 	h->misuse_bytes = sizeof(struct live_misuse);
+	h->detail_bytes = sizeof(struct live_detail);
 	memcpy(&magic, LIVE_MAGIC, sizeof(magic));
 	publish_plain((uint64_t *)(void *)h->magic, magic); /* an outside reader that sees the magic sees the rest */
 }
