@@ -103,8 +103,8 @@ static void note_used(uint64_t address)
 	(void)or_relaxed(&r->used[part / 64], UINT64_C(1) << part % 64);
 }
 
-/* Another record for the address's page, behind those it has. NULL: no memory, or there is room for every address already. */
-static NOINLINE struct allocs_record *record_add(uint64_t address, uint64_t seen, uint64_t bytes)
+/* Another record for the address's page, behind `seen`, the last it had. NULL: no memory, or there is room for every address already. */
+static NOINLINE struct allocs_record *record_add(uint64_t address, const struct allocs_record *seen, uint64_t bytes)
 {
 	_Atomic uint64_t *page = allocs_page(address);
 	struct allocs_record *r = NULL, *last;
@@ -122,7 +122,7 @@ static NOINLINE struct allocs_record *record_add(uint64_t address, uint64_t seen
 			/* release, pairs with the acquire in take and put */
 			store_release(page, (uint64_t)r | r->cap << ALLOCS_CAP_SHIFT);
 		}
-	} else if (word != seen && !(seen & ALLOCS_MORE)) {
+	} else if (last != seen) {
 		r = last; /* another thread was first */
 	} else if (last->cap < CAP_MAX) {
 		r = record_new(cap_after(last->cap, bytes));
@@ -218,6 +218,7 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 	for (;;) {
 		_Atomic uint64_t *page = allocs_page(address);
 		uint64_t word = load_acquire(page); /* pairs with the release in record_add */
+		struct allocs_record *tail = NULL;
 		struct allocs_entry *room = NULL;
 
 		for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
@@ -231,10 +232,11 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 				return true;
 			}
 			room = room ? room : find_free(window);
+			tail = r;
 		}
 		if (room && allocs_claim(room, off, block))
 			return true;
-		if (!room && !record_add(address, word, block->bytes))
+		if (!room && !record_add(address, tail, block->bytes))
 			return false;
 	}
 }

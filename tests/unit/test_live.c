@@ -9,9 +9,10 @@
 #include <sys/wait.h>
 
 #include "atomic.h"
+#include "arch.h"
 #include "live.h"
 
-enum { SMALL = 8192, LARGE = 1 << 20, PAGE_BYTES = 4096 };
+enum { SMALL = ARCH_PAGE_MAX > 8192 ? ARCH_PAGE_MAX : 8192, LARGE = 1 << 20, PAGE_BYTES = 4096 };
 
 static char directory[] = "/tmp/test_live.XXXXXX";
 
