@@ -25,6 +25,17 @@ static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
 	return recorder_mode == HEAP_FULL;
 }
 
+/* The same before the block is made: true if it is charged already, and no more is to do, as for nearly every block in
+ * sampled mode. Outside of it the countdown is 0. A block that then cannot be made is charged too: it was small. */
+static ALWAYS_INLINE bool recorder_passes(struct tls *t, size_t size)
+{
+	if (t->countdown <= 0 || size >= (uint64_t)t->countdown - 1)
+		return false;
+	t->allocs++;
+	t->countdown -= (int64_t)size + 1;
+	return true;
+}
+
 /* `address` is a new block of `size` bytes, and wanted. `frame`: ARCH_HOOK_FRAME() of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
 /* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
