@@ -442,6 +442,61 @@ static int read_samples(struct live *l, struct err *err)
 	return 0;
 }
 
+/* ---- misuse ------------------------------------------------------------------------------------------------------- */
+
+static uint32_t known_stack(const struct live *l, uint32_t stack)
+{
+	return stack <= l->m->node_count ? stack : 0;
+}
+
+/* Its count is written last, so only damage makes a row that is counted and of no kind. */
+static bool is_row(const struct live_misuse *r, uint64_t room)
+{
+	return r->kind < SNAP_MISUSE_COUNT && r->allocated_by < SNAP_FAMILY_COUNT && r->freed_by < SNAP_FAMILY_COUNT &&
+	       r->no_block < SNAP_NO_BLOCK_COUNT && r->count <= room;
+}
+
+static int read_misuse(struct live *l, struct err *err)
+{
+	uint32_t i = newest(l, LIVE_MISUSE, 0), step = l->header->misuse_bytes;
+	const uint8_t *at = NULL;
+	uint64_t room = INT64_MAX;
+	size_t bytes = 0;
+
+	if (i < LIVE_CHUNKS && step >= sizeof(struct live_misuse) && step <= 4096 && l->m->thread_count)
+		at = chunk_data(l, i, LIVE_MISUSE, &bytes);
+	if (!at)
+		return 0;
+	l->m->misuse = arena_array(model_arena(l->m), bytes / step, sizeof(*l->m->misuse));
+	if (!l->m->misuse)
+		return no_memory(err);
+	for (size_t k = 0; k < bytes / step; k++) {
+		struct live_misuse r;
+
+		memcpy(&r, at + k * step, sizeof(r));
+		if (r.count == 0)
+			break;
+		if (!is_row(&r, room))
+			continue;
+		room -= r.count;
+		l->m->misuse[l->m->misuse_count++] = (struct model_misuse){
+			.kind = (enum snap_misuse)r.kind,
+			.allocated_by = (enum snap_family)r.allocated_by,
+			.freed_by = (enum snap_family)r.freed_by,
+			.no_block = (enum snap_no_block)r.no_block,
+			.thread = r.thread < l->m->thread_count ? r.thread : 0,
+			.allocated = known_stack(l, r.allocated),
+			.first_freed = known_stack(l, r.first_freed),
+			.freed = known_stack(l, r.freed),
+			.count = r.count,
+			.address = r.address,
+			.bytes = r.bytes,
+			.time_ns = r.time_ns,
+		};
+	}
+	return 0;
+}
+
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
 static int add_missing(struct live *l, struct err *err)
@@ -492,6 +547,8 @@ int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struc
 		rc = read_counters(&l, err);
 	if (rc == 0)
 		rc = read_samples(&l, err);
+	if (rc == 0)
+		rc = read_misuse(&l, err);
 	if (rc == 0)
 		rc = add_missing(&l, err);
 	if (rc < 0) {

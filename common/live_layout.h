@@ -10,7 +10,7 @@
 #include "snapshot_layout.h"
 
 #define LIVE_MAGIC "\x89PPLIVE\n"
-enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_CHUNKS = 8192 };
+enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_MINOR = 1, LIVE_CHUNKS = 8192 };
 
 /* What a chunk holds. Never renumber. */
 enum live_kind {
@@ -19,6 +19,7 @@ enum live_kind {
 	LIVE_NODES = 2,    /* struct live_node[]; `owner` is the number of the segment */
 	LIVE_COUNTERS = 3, /* struct live_counters; `owner` is the thread's index in THREADS, or LIVE_ENDED */
 	LIVE_RING = 4,     /* struct live_sample[], in no order; time 0 = never written */
+	LIVE_MISUSE = 5,   /* struct live_misuse[], in the order of their first times; since 1.1 */
 	LIVE_THREADS = 6,  /* struct live_thread[], by the thread's index in THREADS */
 };
 #define LIVE_ENDED UINT32_MAX /* counters of threads that have ended */
@@ -49,7 +50,8 @@ struct live_header {
 	uint64_t end_ns, end_wall_ns, cpu_ns;
 	uint64_t peak_bytes, peak_ns;
 	uint32_t epoch; /* newest of counters */
-	uint32_t unused[2];
+	uint32_t minor; /* LIVE_MINOR: a reader reads any */
+	uint32_t misuse_bytes;
 	uint32_t heap_detail;  /* docs/snapshot-format.md, HEAP_DETAIL: one_in */
 	uint32_t detail_bytes; /* sizeof(struct live_detail); 0: there are none */
 	uint32_t reserved[11];
@@ -101,3 +103,13 @@ struct live_sample {
 	uint16_t thread, weight;
 };
 static_assert(sizeof(struct live_sample) == 16, "on-disk layout");
+
+/* As in the section MISUSE (snapshot_layout.h); the first row whose count is 0 ends the table. */
+struct live_misuse {
+	uint64_t count; /* written last */
+	uint32_t kind, allocated_by, freed_by, no_block;
+	uint32_t allocated, first_freed, freed; /* stacks */
+	uint32_t thread;
+	uint64_t address, bytes, time_ns;
+};
+static_assert(sizeof(struct live_misuse) == 64, "on-disk layout");

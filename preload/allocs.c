@@ -47,6 +47,7 @@ static struct lock pool_lock;
 static uint8_t *chunk;
 static size_t chunk_left;
 static uint64_t chunk_total;
+static struct allocs_region *all_regions;
 
 static unsigned entries_of(uint64_t cap)
 {
@@ -92,9 +93,20 @@ static unsigned cap_after(uint64_t last, uint64_t bytes)
 	return cap < CAP_MAX ? cap : CAP_MAX;
 }
 
-/* Another record for the page, behind those it has. NULL: no memory, or there is room for every address already. */
-static NOINLINE struct allocs_record *record_add(_Atomic uint64_t *page, uint64_t seen, uint64_t bytes)
+/* Lock held. */
+static void note_used(uint64_t address)
 {
+	struct allocs_region *r = load_relaxed(&allocs_regions[address >> ALLOCS_REGION_BITS]);
+	unsigned part = (address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)) >> ALLOCS_PART_BITS;
+
+	/* relaxed: read by a forked child, in which nobody writes */
+	(void)or_relaxed(&r->used[part / 64], UINT64_C(1) << part % 64);
+}
+
+/* Another record for the address's page, behind `seen`, the last it had. NULL: no memory, or there is room for every address already. */
+static NOINLINE struct allocs_record *record_add(uint64_t address, const struct allocs_record *seen, uint64_t bytes)
+{
+	_Atomic uint64_t *page = allocs_page(address);
 	struct allocs_record *r = NULL, *last;
 	uint64_t word;
 
@@ -105,9 +117,12 @@ static NOINLINE struct allocs_record *record_add(_Atomic uint64_t *page, uint64_
 		last = load_relaxed(&last->next);
 	if (!last) {
 		r = record_new(cap_for(bytes));
-		if (r) /* release, pairs with the acquire in take and put */
+		if (r) {
+			note_used(address);
+			/* release, pairs with the acquire in take and put */
 			store_release(page, (uint64_t)r | r->cap << ALLOCS_CAP_SHIFT);
-	} else if (word != seen && !(seen & ALLOCS_MORE)) {
+		}
+	} else if (last != seen) {
 		r = last; /* another thread was first */
 	} else if (last->cap < CAP_MAX) {
 		r = record_new(cap_after(last->cap, bytes));
@@ -153,16 +168,18 @@ static bool is_impossible(uint64_t a)
 static NOINLINE struct allocs_region *region_new(uint64_t address)
 {
 	_Atomic(struct allocs_region *) *at = &allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)];
-	struct allocs_region *r = load_acquire(at), *fresh; /* pairs with the CAS below */
+	struct allocs_region *r = load_acquire(at); /* pairs with the release below */
 
 	if (r)
 		return r;
-	fresh = os_map(sizeof(*fresh)); /* 2 MiB of addresses, touched page by page */
-	if (!fresh)
-		return NULL;
-	if (cas_acq_rel(at, &r, fresh))
-		return fresh;
-	os_unmap(fresh, sizeof(*fresh)); /* another thread was first; r is its region */
+	lock_enter(&pool_lock); /* a fork waits for it: in the child every region is in the list */
+	r = load_relaxed(at);
+	if (!r && (r = os_map(sizeof(*r)))) { /* 2 MiB of words, touched page by page */
+		r->next = all_regions;
+		all_regions = r;
+		store_release(at, r); /* pairs with the acquire in allocs_page */
+	}
+	lock_leave(&pool_lock);
 	return r;
 }
 
@@ -201,6 +218,7 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 	for (;;) {
 		_Atomic uint64_t *page = allocs_page(address);
 		uint64_t word = load_acquire(page); /* pairs with the release in record_add */
+		struct allocs_record *tail = NULL;
 		struct allocs_entry *room = NULL;
 
 		for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
@@ -214,10 +232,11 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 				return true;
 			}
 			room = room ? room : find_free(window);
+			tail = r;
 		}
 		if (room && allocs_claim(room, off, block))
 			return true;
-		if (!room && !record_add(page, word, block->bytes))
+		if (!room && !record_add(address, tail, block->bytes))
 			return false;
 	}
 }
@@ -288,6 +307,35 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 		return a - *ret_start < ret_block->bytes;
 	}
 	return false;
+}
+
+static void visit_page(uint64_t word, void (*visit)(void *context, const struct block *block), void *context)
+{
+	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
+		for (unsigned i = 0; i < entries_of(r->cap); i++) {
+			uint64_t head = load_relaxed(&r->entry[i].head);
+			struct block b = allocs_unpack(head, load_relaxed(&r->entry[i].size));
+
+			if (head)
+				visit(context, &b);
+		}
+	}
+}
+
+void allocs_each(void (*visit)(void *context, const struct block *block), void *context)
+{
+	if (allocs_sparse) {
+		sparse_each(visit, context);
+		return;
+	}
+	for (struct allocs_region *r = all_regions; r; r = r->next) {
+		for (unsigned part = 0; part < ALLOCS_PARTS; part++) {
+			if (!(load_relaxed(&r->used[part / 64]) >> part % 64 & 1))
+				continue;
+			for (unsigned i = 0; i < 1u << ALLOCS_PART_BITS; i++) /* relaxed: nobody else runs */
+				visit_page(load_relaxed(&r->page[part << ALLOCS_PART_BITS | i]), visit, context);
+		}
+	}
 }
 
 void allocs_share(void)

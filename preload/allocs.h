@@ -33,6 +33,9 @@ static ALWAYS_INLINE bool allocs_maybe(const void *address);
  * walks pages. Not for a sparse table. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
+/* Calls `visit` with every block, in no order. Only one thread may run. */
+void allocs_each(void (*visit)(void *context, const struct block *block), void *context);
+
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
 
@@ -52,6 +55,8 @@ enum {
 	ALLOCS_PAGE_BITS = 12,
 	ALLOCS_REGION_PAGES = 1 << (ALLOCS_REGION_BITS - ALLOCS_PAGE_BITS),
 	ALLOCS_REGIONS = 1 << (ALLOCS_ADDRESS_BITS - ALLOCS_REGION_BITS),
+	ALLOCS_PART_BITS = 9, /* words of a region in a page of memory */
+	ALLOCS_PARTS = ALLOCS_REGION_PAGES >> ALLOCS_PART_BITS,
 	ALLOCS_UNIT_BITS = 3, /* blocks begin at multiples of 8 */
 	ALLOCS_OFF_BITS = ALLOCS_PAGE_BITS - ALLOCS_UNIT_BITS,
 	ALLOCS_WINDOW = 4,
@@ -79,6 +84,8 @@ struct allocs_record {
 
 struct allocs_region {
 	_Atomic uint64_t page[ALLOCS_REGION_PAGES];
+	struct allocs_region *next;               /* of all regions */
+	_Atomic uint64_t used[ALLOCS_PARTS / 64]; /* a bit for each part of `page` that ever had a record */
 };
 extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
 extern bool allocs_sparse HIDDEN;
@@ -90,7 +97,7 @@ bool allocs_take_slowly(uint64_t address, struct block *ret_block);
 /* The word of the address's page; NULL if there is none. */
 static ALWAYS_INLINE _Atomic uint64_t *allocs_page(uint64_t address)
 {
-	/* acquire, pairs with the CAS in region_new */
+	/* acquire, pairs with the release in region_new */
 	struct allocs_region *r = load_acquire(&allocs_regions[address >> ALLOCS_REGION_BITS & (ALLOCS_REGIONS - 1)]);
 
 	return LIKELY(r != NULL) ? &r->page[address >> ALLOCS_PAGE_BITS & (ALLOCS_REGION_PAGES - 1)] : NULL;

@@ -177,25 +177,13 @@ void counters_total(const struct counters *c, uint64_t *add_count, uint64_t *add
 	}
 }
 
-void counters_restart(struct counters *c)
+void counters_each(const struct counters *c, void (*visit)(void *context, const struct counter *counter), void *context)
 {
-	struct counter_table *t = load_relaxed(&c->now);
+	struct counter_table *t = load_relaxed(&c->now); /* relaxed: nobody changes them */
 
-	for (uint32_t i = 0; t && i <= t->mask; i++) {
-		struct counter *at = &t->slot[i];
-
-		if (!load_relaxed(&at->key))
-			continue;
-		store_relaxed(&at->alloc_count, load_relaxed(&at->alloc_count) - load_relaxed(&at->free_count));
-		store_relaxed(&at->alloc_bytes, load_relaxed(&at->alloc_bytes) - load_relaxed(&at->free_bytes));
-		store_relaxed(&at->free_count, 0);
-		store_relaxed(&at->free_bytes, 0);
-		store_relaxed(&at->temporary_count, 0);
-		store_relaxed(&at->cpu_samples, 0);
-		store_relaxed(&at->largest, 0); /* of what lives it is not known */
-		for (unsigned k = 0; k < SNAP_LIFETIMES; k++)
-			store_relaxed(&counter_detail_of(t, at)->lifetime[k], 0);
-	}
+	for (uint32_t i = 0; t && i <= t->mask; i++)
+		if (load_relaxed(&t->slot[i].key))
+			visit(context, &t->slot[i]);
 }
 
 void counters_set_owner(struct counters *c, uint32_t owner)
@@ -227,4 +215,9 @@ void counters_done(struct counters *c)
 	store_relaxed(&c->now, NULL);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));
+}
+
+void counters_forget(struct counters *c)
+{
+	store_relaxed(&c->now, NULL);
 }

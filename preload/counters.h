@@ -97,10 +97,13 @@ static inline void counter_touch(struct counter *c)
 /* Adds `from` to `to` (owner of `to`; nobody changes `from`), CPU samples only under `cpu_thread` if it is not 0:
  * then they go to the row of that thread. False without memory: something was not added. */
 bool counters_merge(struct counters *to, const struct counters *from, uint32_t cpu_thread);
+/* Calls `visit` with every counter. Nobody changes them. */
+void counters_each(const struct counters *c, void (*visit)(void *context, const struct counter *counter),
+                   void *context);
 /* Adds up what all its stacks allocated. Reader. */
 void counters_total(const struct counters *c, uint64_t *add_count, uint64_t *add_bytes);
-/* In a forked child: what is live stays, what happened before is forgotten. */
-void counters_restart(struct counters *c);
 /* Unmaps replaced tables (no reader, owner not in a hook or the reader itself), or all of them. */
 void counters_free_old(struct counters *c);
 void counters_done(struct counters *c);
+/* In a forked child, whose parent's they were: as new, and nothing is unmapped. */
+void counters_forget(struct counters *c);

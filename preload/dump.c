@@ -17,6 +17,7 @@
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "recorder.h"
 #include "sampler.h"
 #include "say.h"
 #include "units.h"
@@ -208,6 +209,7 @@ int dump_write(const char *reason, uint64_t patience_ns)
 
 	if (!lock_within(&dump_lock, patience_ns))
 		return -EBUSY;
+	recorder_settle(); /* a forked child that did nothing yet; one that has other threads settled before */
 	rc = write_numbered(reason, path, sizeof(path));
 	if (rc < 0) {
 		loss_add(LOSS_SNAPSHOT_FAILED, 1);

@@ -9,6 +9,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "dump.h"
+#include "live.h"
 #include "live_keep.h"
 #include "modules.h"
 #include "os_linux.h"
@@ -17,6 +18,7 @@
 #include "units.h"
 #include "unwind.h"
 
+#define BEGIN_NS         (10 * NS_PER_MS)
 #define TICK_NS          (100 * NS_PER_MS)
 #define CHECK_NS         NS_PER_S
 #define SAMPLER_CHECK_NS (NS_PER_S / 4)
@@ -138,14 +140,26 @@ static bool check_now_and_then(uint64_t now, uint64_t *next_check)
 	return true;
 }
 
+/* Most processes end within milliseconds: what would be done for each is not done for them. */
+static void let_it_begin(void)
+{
+	uint32_t seen = load_acquire(&bell);
+
+	if (!live_is_open() && !load_relaxed(&pausing) && !load_relaxed(&send_soon) &&
+	    load_acquire(&asked) == load_relaxed(&done))
+		os_futex_wait(&bell, seen, BEGIN_NS);
+}
+
 static void loop(void *unused)
 {
 	static uint64_t next_check; /* goes on when the helper is made anew */
 
 	(void)unused;
 	if (!next_check)
-		next_check = os_now_ns() + CHECK_NS; /* modules were looked at when the program began */
-	(void)os_own_descriptors();                  /* else they are shared */
+		next_check = os_now_ns() + CHECK_NS;
+	(void)os_own_descriptors(); /* else they are shared */
+	let_it_begin();
+	(void)modules_scan();
 	while (!load_relaxed(&pausing)) {
 		uint32_t seen = load_acquire(&bell);
 		uint64_t now = os_now_ns(), wait = TICK_NS;

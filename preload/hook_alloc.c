@@ -46,6 +46,8 @@ EXPORT void *malloc(size_t size)
 	struct tls *t = &tls_self;
 	bool outer;
 
+	if (t->guard == 0 && t->origin.family == 0 && recorder_passes(t, size))
+		return real.malloc(size); /* known, since the recorder has drawn a countdown */
 	if (UNLIKELY(!real_ready()))
 		return bootstrap_alloc(0, size);
 	outer = hook_enter(t);

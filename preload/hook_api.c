@@ -80,6 +80,7 @@ EXPORT int perfprobe_1_snapshot(const char *name)
 		return -ENOSYS;
 	if (name)
 		perfprobe_1_mark(name);
+	recorder_settle(); /* while there may be one thread */
 	if (!helper_start(start_config()))
 		return -EAGAIN;
 	return helper_dump("request", 30 * NS_PER_S);

@@ -145,6 +145,7 @@ static void stay(void)
 {
 	struct tls *t = &tls_self;
 
+	recorder_settle();
 	if (!guard_enter(t, GUARD_TABLE))
 		return;
 	live_keep_stay();

@@ -64,6 +64,7 @@ static void say_start(const struct config *config, const char *unwind, const cha
 
 static void on_first_sample(void)
 {
+	recorder_settle();
 	live_keep_stay();
 	(void)helper_start(start_config()); /* in forked children that live long enough to be sampled */
 }
@@ -88,7 +89,7 @@ static CONSTRUCTOR(101) void start(void)
 	if (config->unwind != UNWIND_AUTO && *why)
 		say("PERFPROBE_UNWIND=", config->text[CONFIG_UNWIND], ": ", why, "; using ", unwind, NULL);
 	dump_set_unwind_engine(unwind);
-	(void)modules_scan();
+	modules_init();
 	if (!t->thread)
 		(void)threads_attach(t, 0, 0); /* a failure is counted there */
 	hook_other_init(config);
@@ -128,25 +129,21 @@ static __attribute__((destructor(101))) void end(void)
 static void fork_prepare(void)
 {
 	struct tls *t = &tls_self;
-	bool quiet;
 
 	sampler_fork_prepare(t);
 	t->fork_guard = guard_enter(t, GUARD_TABLE);
-	quiet = threads_fork_prepare();
+	threads_fork_prepare();
 	mappings_fork_prepare();
 	pools_fork_prepare();
 	allocs_fork_prepare();
 	probes_fork_prepare();
 	stacks_fork_prepare();
-	if (quiet && start_config()->follow & FOLLOW_FORK && state_get() > STATE_OFF)
-		live_fork_prepare();
 }
 
 static void fork_parent(void)
 {
 	struct tls *t = &tls_self;
 
-	live_fork_parent();
 	stacks_fork_done();
 	probes_fork_done();
 	allocs_fork_done();
@@ -162,21 +159,18 @@ static void fork_child(void)
 {
 	struct tls *t = &tls_self;
 	const struct config *config = start_config();
-	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF;
+	bool follow = config->follow & FOLLOW_FORK && state_get() > STATE_OFF, forget;
 
-	stacks_fork_done();
 	probes_fork_done();
 	allocs_fork_done();
 	pools_fork_done();
 	mappings_fork_done();
-	if (t->fork_guard)
-		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child();
-	if (follow)
-		live_keep_fork_child(); /* before anything is counted: the tables are still the parent's file */
-	threads_fork_child(t);
+	forget = live_keep_fork_child(); /* before anything is counted: the tables are the parent's file */
+	threads_fork_child(t, forget);
+	stacks_fork_child();
 	losses_reset();
-	recorder_fork_child();
+	recorder_fork_child(forget);
 	modules_fork_child();
 	marks_fork_child();
 	dump_fork_child();
@@ -184,7 +178,11 @@ static void fork_child(void)
 	finish_fork_child(follow);
 	if (!follow)
 		store_release(&state_now, STATE_OFF); /* relaxed readers: only this thread lives */
+	if (t->fork_guard)
+		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child_resume(t, follow);
-	if (follow && config->every)
+	if (follow && config->every) {
+		recorder_settle(); /* while there is one thread */
 		(void)helper_start(config);
+	}
 }

@@ -19,14 +19,14 @@
 #include "os_linux.h"
 #include "recorder.h"
 #include "say.h"
+#include "snapshot_name.h"
 #include "snapshot_write.h"
 #include "stacks.h"
 #include "threads.h"
 #include "units.h"
 
-enum { NAME_BYTES = 96, MAX_NAMES = 9 };
+enum { NAME_BYTES = 96, MAX_NAMES = 9, FRAME_MAX = 64 << 20 };
 
-static bool wanted;
 static uint64_t frame_ns;    /* when the last frame was written */
 static uint64_t frame_state; /* what it was made of */
 
@@ -61,29 +61,38 @@ static void fill_header(const struct config *config)
 	h->count_scale = config->heap == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1;
 }
 
-void live_keep_open(const struct config *config)
+/* 0, or why there is no file: `path` is where it was to be. */
+static int make_file(char *path, size_t size, int (*open)(int dir_fd, const char *dir, const char *name))
 {
-	char path[PATH_MAX], name[NAME_BYTES];
-	int fd, rc;
+	static char name[NAME_BYTES]; /* perhaps in a handler on a small stack, but one thread at a time */
+	int fd = dump_open_dir(path, size), rc = fd;
 
-	wanted = config->live && (config->heap != HEAP_OFF || config->cpu_hz);
-	if (!wanted)
-		return;
-	rc = fd = dump_open_dir(path, sizeof(path));
 	for (unsigned n = 1; fd >= 0 && n <= MAX_NAMES; n++) {
 		make_name(name, n);
-		rc = live_open(fd, path, name);
+		rc = open(fd, path, name);
 		if (rc != -EEXIST)
 			break;
 	}
-	if (fd >= 0)
-		os_close(fd);
-	if (rc < 0) {
+	os_close(fd);
+	return rc < 0 ? rc : 0;
+}
+
+static bool make(void)
+{
+	static char path[PATH_MAX];
+	int rc = make_file(path, sizeof(path), live_open);
+
+	if (rc < 0)
 		say("no live file in ", path, " (", say_errno(rc), "): a recording that is killed is lost", NULL);
-		wanted = false;
+	return rc == 0;
+}
+
+void live_keep_init(const struct config *config)
+{
+	if (!config->live || (config->heap == HEAP_OFF && !config->cpu_hz))
 		return;
-	}
 	fill_header(config);
+	live_want(make);
 }
 
 static uint64_t state_now_of_frame(void)
@@ -97,16 +106,22 @@ static uint64_t state_now_of_frame(void)
 
 static void write_frame(void)
 {
+	static size_t room = LIVE_FRAME_BYTES; /* grows with the numbers of threads and modules */
 	struct snapshot_about about = dump_about("live");
-	size_t room = snapshot_frame_room();
-	uint64_t offset;
-	int fd = live_frame_begin(room, &offset), rc;
+	int rc = -ENOSPC;
 
-	if (fd < 0)
-		return; /* the old frame stays */
-	rc = snapshot_write_frame(&about, fd, offset, room);
-	os_close(fd);
-	live_frame_done(rc == 0);
+	for (; rc == -ENOSPC && room <= FRAME_MAX; room *= 2) {
+		uint64_t offset;
+		int fd = live_frame_begin(room, &offset);
+
+		if (fd < 0)
+			return; /* the old frame stays */
+		rc = snapshot_write_frame(&about, fd, offset, room);
+		os_close(fd);
+		live_frame_done(rc == 0);
+		if (rc == 0)
+			return;
+	}
 }
 
 void live_keep_tick(uint64_t now_ns)
@@ -115,6 +130,7 @@ void live_keep_tick(uint64_t now_ns)
 	struct recorder_totals totals;
 	uint64_t state;
 
+	live_make();
 	if (!live_is_open())
 		return;
 	totals = recorder_totals();
@@ -132,23 +148,16 @@ void live_keep_tick(uint64_t now_ns)
 	frame_ns = now_ns;
 }
 
-void live_keep_fork_child(void)
+bool live_keep_fork_child(void)
 {
 	frame_ns = frame_state = 0;
-	live_fork_child();
+	return live_fork_child();
 }
 
 void live_keep_stay(void)
 {
-	static char path[PATH_MAX], name[NAME_BYTES]; /* one thread, perhaps in a handler on a small stack */
-	int fd;
+	static char path[PATH_MAX];
 
-	if (!live_is_pending())
-		return;
-	fd = dump_open_dir(path, sizeof(path));
-	if (fd < 0)
-		return; /* said when a profile is written */
-	make_name(name, 1);
-	(void)live_open_late(fd, path, name); /* without the file the recording goes on */
-	os_close(fd);
+	if (live_is_pending() && stacks_own())
+		(void)make_file(path, sizeof(path), live_open_late); /* without the file the recording goes on */
 }

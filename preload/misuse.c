@@ -11,10 +11,12 @@
  */
 #include "misuse.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 
 #include "capture.h"
 #include "compiler.h"
+#include "live.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -24,12 +26,13 @@
 
 #pragma weak _dl_find_object
 
+enum { ROWS_BYTES = MISUSE_MAX_ROWS * sizeof(struct misuse) };
 enum { WATCHED = 16, STRANGERS = 2048, STRANGER_PROBES = 32 };
 
 _Atomic bool misuse_watching;
 
-static struct misuse rows[MISUSE_MAX_ROWS];
-static struct lock rows_lock; /* over rows but their counts, and what follows; rank: inside the threads' */
+static _Atomic(struct misuse *) rows; /* MISUSE_MAX_ROWS of them, in the live file; NULL: none yet */
+static struct lock rows_lock;         /* over rows but their counts, and what follows; rank: inside the threads' */
 static uint32_t watched[WATCHED];
 static uint32_t watched_count;
 static bool watch_all, verbose;
@@ -37,6 +40,13 @@ static bool watch_all, verbose;
 /* Blocks that were not recorded; an address or 0. More than fit: from then on an unknown address says nothing. */
 static _Atomic uint64_t strangers[STRANGERS];
 static _Atomic bool missed_some;
+
+/* The live file's readers know a row by live_layout.h. */
+static_assert(sizeof(struct misuse) == sizeof(struct live_misuse), "layout");
+static_assert(offsetof(struct misuse, kind) == offsetof(struct live_misuse, kind), "layout");
+static_assert(offsetof(struct misuse, allocated) == offsetof(struct live_misuse, allocated), "layout");
+static_assert(offsetof(struct misuse, thread) == offsetof(struct live_misuse, thread), "layout");
+static_assert(offsetof(struct misuse, time_ns) == offsetof(struct live_misuse, time_ns), "layout");
 
 static const char *const allocated_by[] = {
 #define NAME(value, name, alloc, freed) alloc,
@@ -56,11 +66,13 @@ void misuse_init(const struct config *config)
 	store_relaxed(&misuse_watching, watch_all);
 }
 
-void misuse_fork_child(void)
+void misuse_fork_child(bool forget)
 {
+	struct misuse *was = exchange_acq_rel(&rows, NULL); /* one thread: orders nothing */
+
 	store_release(&rows_lock.word, 0); /* its holder does not exist here */
-	for (unsigned i = 0; i < MISUSE_MAX_ROWS; i++)
-		store_relaxed(&rows[i].count, 0);
+	if (was && !forget)
+		live_unmap(was, ROWS_BYTES);
 }
 
 /* ---- blocks that were not recorded --------------------------------------------------------------------------------- */
@@ -164,24 +176,31 @@ static void say_row(const struct misuse *m)
 		    NULL);
 }
 
+/* The row for `m`: the one that is there, or the first free one; NULL: there is none. Lock held. */
+static struct misuse *row_for(const struct misuse *m)
+{
+	struct misuse *table = load_relaxed(&rows); /* relaxed: only lock holders write */
+
+	if (!table) {
+		table = live_map(LIVE_MISUSE, 0, ROWS_BYTES);
+		if (!table)
+			return NULL;
+		live_activate(table);
+		store_release(&rows, table); /* pairs with the acquire in misuse_count */
+	}
+	for (unsigned i = 0; i < MISUSE_MAX_ROWS; i++) /* filled in order, never taken out */
+		if (!load_relaxed(&table[i].count) || same_row(&table[i], m))
+			return &table[i];
+	return NULL;
+}
+
 static void add(const struct misuse *m)
 {
-	struct misuse *row = NULL;
+	struct misuse *row;
 	bool fresh = false;
 
 	lock_enter(&rows_lock);
-	for (unsigned i = 0; i < MISUSE_MAX_ROWS; i++) {
-		uint64_t count = load_relaxed(&rows[i].count);
-
-		if (!count && !row)
-			row = &rows[i];
-		if (count && same_row(&rows[i], m)) {
-			row = &rows[i];
-			break;
-		}
-		if (!count)
-			break; /* rows are filled in order and never taken out */
-	}
+	row = row_for(m);
 	if (row && load_relaxed(&row->count)) {
 		if (is_caller_only(row->first_freed))
 			row->first_freed = m->first_freed;
@@ -200,16 +219,17 @@ static void add(const struct misuse *m)
 
 uint32_t misuse_count(void)
 {
+	struct misuse *table = load_acquire(&rows); /* pairs with the release in row_for */
 	uint32_t n = 0;
 
-	while (n < MISUSE_MAX_ROWS && load_acquire(&rows[n].count)) /* pairs with the release in add() */
+	while (table && n < MISUSE_MAX_ROWS && load_acquire(&table[n].count)) /* pairs with the release in add() */
 		n++;
 	return n;
 }
 
 const struct misuse *misuse_at(uint32_t i)
 {
-	return &rows[i];
+	return &load_acquire(&rows)[i];
 }
 
 /* ---- frees -------------------------------------------------------------------------------------------------------- */

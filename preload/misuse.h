@@ -71,7 +71,7 @@ static ALWAYS_INLINE void misuse_freed(struct thread *th, const void *address, u
 
 /* Rows are stable once their count is not 0; a row may get a better first_freed. [snapshot] */
 uint32_t misuse_count(void);
-const struct misuse *misuse_at(uint32_t i); /* below MISUSE_MAX_ROWS; count 0: not there */
+const struct misuse *misuse_at(uint32_t i); /* below misuse_count() */
 
-/* In a forked child: rows are the parent's. */
-void misuse_fork_child(void);
+/* In a forked child: rows are the parent's; `forget`: in its memory, too. */
+void misuse_fork_child(bool forget);

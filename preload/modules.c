@@ -1,8 +1,9 @@
 /*
  * modules.c - which code was where, and when.
  *
- * /proc/self/maps is read in one go into pages of our own; consecutive lines of one file are one object; its program
- * headers are copied out of memory with a call that cannot fault, because another thread may unmap it meanwhile.
+ * /proc/thread-self/maps is read in one go into pages of our own (/proc/self is empty when the first thread has ended);
+ * consecutive lines of one file are one object; its program headers are copied out of memory with a call that cannot fault,
+ * because another thread may unmap it meanwhile.
  *
  * Plugins come and go, and two may have the same addresses one after the other. A stack has no time, but ids of stacks grow
  * with it: a module knows the newest id from before it came. The earlier one is told of at addresses of its own.
@@ -25,6 +26,7 @@ enum { MAX_MODULES = 4096, MAPS_BYTES = 4 << 20, MAX_PHDRS = 64, NOTE_BYTES = 40
 static struct module *table; /* MAX_MODULES, touched as they are used */
 static _Atomic uint32_t count;
 static struct lock scan_lock;
+static uint64_t first_ns;
 
 static char *arena;
 static size_t arena_used;
@@ -240,7 +242,7 @@ static void scan_text(const char *s, uint64_t now_ns)
 
 static ssize_t read_maps(char *text)
 {
-	int fd = os_open("/proc/self/maps", O_RDONLY, 0);
+	int fd = os_open("/proc/thread-self/maps", O_RDONLY, 0);
 	size_t used = 0;
 	ssize_t n = 0;
 
@@ -251,6 +253,11 @@ static ssize_t read_maps(char *text)
 	os_close(fd);
 	text[used] = '\0';
 	return n < 0 ? n : (ssize_t)used;
+}
+
+void modules_init(void)
+{
+	first_ns = os_now_ns();
 }
 
 /* Those that are gone, and whose addresses module `i` has now. */
@@ -280,7 +287,7 @@ bool modules_scan(void)
 
 		for (uint32_t i = 0; i < load_relaxed(&count); i++)
 			table[i].seen = false;
-		scan_text(text, now_ns);
+		scan_text(text, load_relaxed(&count) ? now_ns : first_ns);
 		for (uint32_t i = 0; i < load_relaxed(&count); i++) {
 			if (!table[i].seen && !table[i].unload_ns) {
 				table[i].unload_ns = now_ns;

@@ -23,6 +23,8 @@ struct module {
 	uintptr_t moved;
 };
 
+/* What the first scan finds was there from now on. [init] */
+void modules_init(void);
 /* Brings the table up to date. Returns true if a module was unloaded since the last scan. */
 bool modules_scan(void);
 /* dlclose() has returned: stacks taken from now on may be of code that comes to the same addresses. */

@@ -185,10 +185,11 @@ bool os_read_memory(const void *from, void *to, size_t bytes)
 {
 	struct iovec local = { to, bytes };
 	struct iovec remote = { (void *)(uintptr_t)from, bytes };
-	long n = os_call(SYS_process_vm_readv, os_pid(), (long)&local, 1, (long)&remote, 1, 0);
+	/* By the thread's number: the process's is its first thread's, which may have ended and has no memory then. */
+	long n = os_call(SYS_process_vm_readv, os_tid(), (long)&local, 1, (long)&remote, 1, 0);
 
 	if (n == -ENOSYS || n == -EPERM) { /* kernels built without it, filters, emulators */
-		int fd = os_open("/proc/self/mem", O_RDONLY, 0);
+		int fd = os_open("/proc/thread-self/mem", O_RDONLY, 0);
 
 		if (fd < 0)
 			return false;

@@ -45,6 +45,8 @@ static uint64_t detail; /* PERFPROBE_DETAIL */
 static uint64_t probe_first, probe_from_bytes = UINT64_MAX;
 static unsigned generation; /* forks since the first process, modulo 2^15 */
 static _Atomic uint64_t threads_seeded;
+static int64_t total_at_fork;
+static bool inherits; /* a forked child that has not counted yet what it inherited */
 
 static _Atomic int64_t live_total;
 static _Atomic int64_t peak_high; /* highest total seen */
@@ -140,18 +142,6 @@ struct recorder_totals recorder_totals(void)
 	totals.peak_bytes = high > 0 ? (uint64_t)high : 0;
 	totals.peak_ns = load_relaxed(&peak_ns);
 	return totals;
-}
-
-void recorder_fork_child(void)
-{
-	if (!seed_given)
-		seed ^= (uint64_t)os_pid() << 32;
-	store_relaxed(&peak_high, load_relaxed(&live_total));
-	store_relaxed(&peak_mark, load_relaxed(&live_total));
-	store_relaxed(&peak_ns, os_now_ns());
-	add_relaxed(&counters_epoch_now, 1);
-	generation = (generation + 1) & 0x7fffu;
-	misuse_fork_child();
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------- */
@@ -340,6 +330,110 @@ static ALWAYS_INLINE void count_free(struct thread *th, const struct block *b, b
 	if (UNLIKELY(is_probe(b)))
 		probe_died(th, c, b, share);
 	live_changed(th, -(int64_t)share.bytes);
+}
+
+/* ---- a forked child ------------------------------------------------------------------------------------------------ */
+
+/* The child's table of live blocks is as it was at the instant of the fork, whatever other threads did meanwhile: counters
+ * in shared memory are not, and a copy of them made before would be older. So the child begins without counters; what was
+ * live at the fork is what is live now, less what it allocated and plus what it freed since. */
+void recorder_fork_child(bool forget)
+{
+	if (!seed_given)
+		seed ^= (uint64_t)os_pid() << 32;
+	inherits = recorder_mode != HEAP_OFF;
+	total_at_fork = load_relaxed(&live_total);
+	if (tls_self.thread) { /* the only one left; what the others held back is counted when the child settles */
+		total_at_fork += tls_self.thread->pending;
+		store_relaxed(&live_total, total_at_fork);
+		tls_self.thread->pending = tls_self.thread->pending_high = 0;
+	}
+	store_relaxed(&peak_high, load_relaxed(&live_total));
+	store_relaxed(&peak_mark, load_relaxed(&live_total));
+	store_relaxed(&peak_ns, os_now_ns());
+	add_relaxed(&counters_epoch_now, 1);
+	generation = (generation + 1) & 0x7fffu;
+	misuse_fork_child(forget);
+}
+
+struct settling {
+	struct counters *to;
+	int64_t live;           /* bytes at the fork */
+	struct share of_probes; /* what the probes from before the fork stand for */
+};
+
+static void settle_probe(struct settling *s, const struct block *b, struct counter *c)
+{
+	const struct probe *p = probes_at((uint32_t)(b->born >> 1));
+	struct share of = probe_share(p, share_of(b));
+
+	own_add(&counter_detail_of(load_relaxed(&s->to->now), c)->slop_bytes, (int64_t)probe_slop(p, of));
+	if (p->generation != generation) {
+		s->of_probes.count += of.count;
+		s->of_probes.bytes += of.bytes;
+	}
+}
+
+static void settle_block(void *context, const struct block *b)
+{
+	struct settling *s = context;
+	struct counter *c = counters_at(s->to, counters_key(b->stack));
+	struct share share = share_of(b);
+
+	if (!c) {
+		loss_add(LOSS_HEAP_UNTRACKED, 1);
+		return;
+	}
+	own_add(&c->alloc_count, share.count);
+	own_add(&c->alloc_bytes, share.bytes);
+	if (is_probe(b))
+		settle_probe(s, b, c);
+	s->live += (int64_t)share.bytes;
+}
+
+struct since {
+	struct settling *s;
+	struct counter_table *in;
+};
+
+static void settle_since(void *context, const struct counter *c)
+{
+	struct since *since = context;
+	struct settling *s = since->s;
+	uint64_t count = load_relaxed(&c->alloc_count) - load_relaxed(&c->free_count);
+	uint64_t bytes = load_relaxed(&c->alloc_bytes) - load_relaxed(&c->free_bytes);
+	int64_t slop = load_relaxed(&counter_detail_of(since->in, c)->slop_bytes);
+	struct counter *to = count || bytes || slop ? counters_at(s->to, load_relaxed(&c->key)) : NULL;
+
+	if (!to)
+		return; /* nothing changed, or settle_block counted the loss */
+	own_add(&to->alloc_count, -count);
+	own_add(&to->alloc_bytes, -bytes);
+	own_add(&counter_detail_of(load_relaxed(&s->to->now), to)->slop_bytes, -slop);
+	s->live -= (int64_t)bytes;
+}
+
+void recorder_settle(void)
+{
+	struct tls *t = &tls_self;
+	struct settling s = { .to = threads_ended_counters() };
+
+	if (!inherits || t->guard & GUARD_ALLOC || !guard_enter(t, GUARD_TABLE))
+		return;
+	inherits = false;
+	allocs_each(settle_block, &s);
+	pools_each(settle_block, &s);
+	for (struct thread *th = threads_first(); th; th = th->next) {
+		struct since since = { &s, load_relaxed(&th->counters.now) };
+
+		if (load_relaxed(&th->use) != THREAD_FREE)
+			counters_each(&th->counters, settle_since, &since);
+	}
+	threads_settled((int64_t)s.of_probes.count, (int64_t)s.of_probes.bytes);
+	/* The total was without what other threads held back. */
+	add_relaxed(&live_total, s.live - total_at_fork);
+	add_relaxed(&peak_high, s.live - total_at_fork);
+	guard_leave(t, GUARD_TABLE);
 }
 
 /* Guarded part of an event: tables may change. */

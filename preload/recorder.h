@@ -28,6 +28,17 @@ static ALWAYS_INLINE bool recorder_wants(struct tls *t, size_t size)
 	return recorder_mode == HEAP_FULL;
 }
 
+/* The same before the block is made: true if it is charged already, and no more is to do, as for nearly every block in
+ * sampled mode. Outside of it the countdown is 0. A block that then cannot be made is charged too: it was small. */
+static ALWAYS_INLINE bool recorder_passes(struct tls *t, size_t size)
+{
+	if (t->countdown <= 0 || size >= (uint64_t)t->countdown - 1)
+		return false;
+	t->allocs++;
+	t->countdown -= (int64_t)size + 1;
+	return true;
+}
+
 /* `address` is a new block of `size` bytes, and wanted. `frame`: ARCH_HOOK_FRAME() of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
 /* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
@@ -69,5 +80,8 @@ struct recorder_totals {
 	uint64_t peak_bytes, peak_ns;
 };
 struct recorder_totals recorder_totals(void);
-/* In a forked child: the peak starts from what is live. */
-void recorder_fork_child(void);
+/* In a forked child, which has no counters: the peak starts from what is live. `forget`: as threads_fork_child() has it. */
+void recorder_fork_child(bool forget);
+/* In a forked child, once, before anything reads counters and while one thread runs: what was live at the fork is counted,
+ * from the table of live blocks. Not inside a hook or the tables; elsewhere it does nothing. [handler, hook, dump] */
+void recorder_settle(void);

@@ -399,8 +399,9 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 			look_after_event(th);
 		else if (state_get() == STATE_RUNNING)
 			take_sample(t, th, ucontext);
-		if (on_first && !(t->guard & GUARD_TABLE) && !exchange_acq_rel(&first_seen, true))
-			on_first(); /* not inside the recorder's tables: they may move */
+		/* Not inside the recorder's tables, which may move, nor inside a hook, which may have a block in its hands. */
+		if (on_first && !(t->guard & (GUARD_TABLE | GUARD_ALLOC)) && !exchange_acq_rel(&first_seen, true))
+			on_first();
 		if (!is_kick(info, th))
 			rearm(th);
 		restart_call(ucontext);

@@ -2,27 +2,92 @@
 
 #include <string.h>
 
+#include "compiler.h"
+#include "live.h"
 #include "losses.h"
 #include "threads.h"
+
+static unsigned ring_bits_max; /* 0: no samples are kept */
+static uint64_t window;
+
+void samples_init(uint64_t ring_entries, uint64_t window_ns)
+{
+	window = window_ns;
+	ring_bits_max = THREAD_FIRST_RING_BITS;
+	while (UINT64_C(1) << ring_bits_max < ring_entries && ring_bits_max < THREAD_MAX_RING_BITS)
+		ring_bits_max++;
+}
+
+static _Atomic uintptr_t *place_for_old(struct thread *th)
+{
+	for (unsigned i = 0; i < THREAD_OLD_RINGS; i++)
+		if (!load_acquire(&th->ring_old[i])) /* pairs with the exchange in threads.c */
+			return &th->ring_old[i];
+	return NULL;
+}
+
+/* The ring is full, or not there yet: 0, or the one to write to. */
+static uintptr_t ring_next(struct thread *th, uintptr_t old, uint64_t head)
+{
+	unsigned bits = old ? (unsigned)(old & 4095) + 1 : THREAD_FIRST_RING_BITS;
+	_Atomic uintptr_t *keep = place_for_old(th);
+	struct ring from = ring_of(old), to;
+	uintptr_t fresh;
+
+	if (bits > ring_bits_max || !keep)
+		return old;
+	to.sample = live_map(LIVE_RING, th->record, sizeof(struct sample) << bits);
+	if (!to.sample)
+		return old;
+	fresh = (uintptr_t)to.sample | bits;
+	to = ring_of(fresh);
+	for (uint64_t i = old ? head - from.mask - 1 : head; i < head; i++)
+		to.sample[i & to.mask] = from.sample[i & from.mask];
+	live_activate(to.sample);
+	if (old) {
+		live_retire(from.sample);
+		store_release(keep, old); /* pairs with the exchange in threads.c */
+	}
+	store_release(&th->ring, fresh); /* pairs with the acquire of the snapshot: it is complete */
+	return fresh;
+}
+
+static struct sample *slot(uintptr_t word, uint64_t head)
+{
+	struct ring r = ring_of(word);
+
+	return r.sample ? &r.sample[head & r.mask] : NULL;
+}
+
+static void keep(struct thread *th, const struct sample *s)
+{
+	uint64_t head = load_relaxed(&th->ring_head); /* relaxed: only the owner writes */
+	uintptr_t word = load_relaxed(&th->ring);
+	struct sample *at = slot(word, head);
+
+	if (UNLIKELY(!at || (at->time_ns && at->time_ns + window > s->time_ns)))
+		at = slot(ring_next(th, word, head), head);
+	if (!at)
+		return; /* samples are counted by stack all the same */
+	if (at->time_ns && at->time_ns + window > s->time_ns)
+		loss_add(LOSS_CPU_RING, at->weight);
+	*at = *s;
+	store_release(&th->ring_head, head + 1); /* pairs with the acquire of the snapshot: the sample is complete */
+}
 
 void samples_record(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight,
                     bool in_handler)
 {
 	uint32_t stack = stacks_intern(&th->cpu_memo, pcs, depth, in_handler);
 	struct counter *c = counters_at(&th->counters, counters_key(stack));
-	uint64_t head = load_relaxed(&th->ring_head); /* relaxed: only the owner writes */
 
 	if (!c) {
 		loss_add(LOSS_CPU_DROPPED, weight);
 		return;
 	}
 	own_add(&c->cpu_samples, weight);
-	if (!th->ring)
-		return;
-	if (head > th->ring_mask)
-		loss_add(LOSS_CPU_RING, th->ring[head & th->ring_mask].weight);
-	th->ring[head & th->ring_mask] = (struct sample){ time_ns, stack, (uint16_t)th->record, weight };
-	store_release(&th->ring_head, head + 1); /* pairs with the acquire of the snapshot: the sample is complete */
+	if (ring_bits_max)
+		keep(th, &(struct sample){ time_ns, stack, (uint16_t)th->record, weight });
 }
 
 void samples_defer(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight)

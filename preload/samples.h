@@ -9,6 +9,10 @@
 struct thread;
 struct tls;
 
+/* Samples that the window can hold for one thread that never sleeps, and the window. Before the first sample; without it only
+ * counts are kept. [init] */
+void samples_init(uint64_t ring_entries, uint64_t window_ns);
+
 /* Counts pcs[0..depth) for the thread. The caller holds GUARD_TABLE. */
 void samples_record(struct thread *th, const uintptr_t *pcs, size_t depth, uint64_t time_ns, uint16_t weight,
                     bool in_handler);

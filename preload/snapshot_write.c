@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <sys/syscall.h>
 #define ZSTD_STATIC_LINKING_ONLY
@@ -27,6 +28,7 @@
 #include "recorder.h"
 #include "say.h"
 #include "snapshot_codec.h"
+#include "snapshot_name.h"
 #include "sort.h"
 #include "threads.h"
 
@@ -34,6 +36,7 @@ enum {
 	LEVEL = 3,
 	RAW_BYTES = 16 << 10,
 	OUT_BYTES = 64 << 10,
+	PLAIN_BYTES = 4096, /* a section up to this size is not compressed */
 	CMDLINE_BYTES = 4096,
 	SECTIONS = 14,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
@@ -73,7 +76,9 @@ struct writer {
 	uint32_t sections;
 	uint64_t raw_bytes; /* of the section under way */
 	uint32_t crc;
-	ZSTD_CCtx *zstd;
+	ZSTD_CCtx *zstd; /* NULL: not needed yet */
+	uint8_t *state;  /* its memory */
+	size_t state_bytes;
 	uint8_t *raw, *out; /* RAW_BYTES, OUT_BYTES */
 	struct put put;     /* into raw */
 	/* gathered */
@@ -102,11 +107,23 @@ static void write_out(struct writer *w, const void *data, size_t bytes)
 	w->offset += bytes;
 }
 
+/* The compressor is made for the first section that is large. */
+static bool have_zstd(struct writer *w)
+{
+	if (!w->zstd)
+		w->zstd = ZSTD_initStaticCStream(w->state, w->state_bytes);
+	return w->zstd && !ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL));
+}
+
 static void compress(struct writer *w, ZSTD_EndDirective end)
 {
 	ZSTD_inBuffer in = { w->raw, (size_t)(w->put.at - w->raw), 0 };
 	size_t left;
 
+	if (w->raw_bytes == 0 && (!have_zstd(w) || ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))) {
+		w->rc = w->rc < 0 ? w->rc : -ENOMEM;
+		return;
+	}
 	w->raw_bytes += in.size;
 	do {
 		ZSTD_outBuffer out = { w->out, OUT_BYTES, 0 };
@@ -157,15 +174,20 @@ static void section_begin(struct writer *w, enum snap_section_id id)
 	w->raw_bytes = 0;
 	w->crc = 0;
 	w->put = (struct put){ w->raw, w->raw + RAW_BYTES, false };
-	if (ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))
-		w->rc = -EIO;
 }
 
 static void section_end(struct writer *w)
 {
 	struct snap_section *s = &w->index[w->sections++];
+	size_t bytes = (size_t)(w->put.at - w->raw);
 
-	compress(w, ZSTD_e_end);
+	if (w->raw_bytes == 0 && bytes <= PLAIN_BYTES) {
+		s->codec = SNAP_CODEC_RAW;
+		w->raw_bytes = bytes;
+		write_out(w, w->raw, bytes);
+	} else {
+		compress(w, ZSTD_e_end);
+	}
 	s->stored_bytes = w->offset - s->offset;
 	s->raw_bytes = w->raw_bytes;
 	s->crc = w->crc;
@@ -245,14 +267,19 @@ static void add_counters(struct writer *w, const struct counters *c, uint32_t re
 		add_counter(w, &t->slot[i], record, sum, t);
 }
 
-static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns)
+/* Copies what the ring has when `room` is enough for it. */
+static void add_ring(struct writer *w, const struct thread *th, uint64_t oldest_ns, size_t room)
 {
-	uint64_t head = load_acquire(&th->ring_head); /* pairs with the release in samples_record */
-	uint64_t size = (uint64_t)th->ring_mask + 1;
+	/* The head first: a ring made later has what was before it. Both pair with the releases in samples.c. */
+	uint64_t head = load_acquire(&th->ring_head);
+	struct ring r = ring_of(load_acquire(&th->ring));
+	uint64_t size = r.mask + 1;
 
+	if (!r.sample || size > room)
+		return;
 	/* The owner may overwrite the oldest entry while it is read: leave it out. */
 	for (uint64_t i = head >= size ? head - size + 1 : 0; i < head; i++) {
-		struct sample s = th->ring[i & th->ring_mask];
+		struct sample s = r.sample[i & r.mask];
 
 		if (s.time_ns >= oldest_ns && s.stack <= w->stacks)
 			w->samples[w->sample_count++] = s;
@@ -318,9 +345,9 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
+		if (load_acquire(&th->ring))               /* as in add_ring */
+			sample_room += 2 * (ring_bytes(load_acquire(&th->ring)) / sizeof(struct sample));
 		w->detail_room += table_used(&th->counters);
-		if (th->ring)
-			sample_room += (size_t)th->ring_mask + 1;
 	}
 	w->stacks = stacks_count();
 	w->heap = os_map(heap_bytes(w));
@@ -336,8 +363,7 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 		for (struct thread *th = threads_first(); th; th = th->next) {
 			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
 				add_counters(w, &th->counters, th->record, &w->threads[th->record]);
-			if (th->ring)
-				add_ring(w, th, now > window ? now - window : 0);
+			add_ring(w, th, now > window ? now - window : 0, sample_room - w->sample_count);
 		}
 	}
 	threads_unlock_counters();
@@ -350,16 +376,6 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 }
 
 /* ---- sections ----------------------------------------------------------------------------------------------------- */
-
-static void comm_of(char *ret_comm, size_t size)
-{
-	ssize_t n = os_read_file("/proc/self/comm", ret_comm, size);
-
-	if (n <= 0)
-		memcpy(ret_comm, "unknown", 8);
-	else if (ret_comm[n - 1] == '\n')
-		ret_comm[n - 1] = '\0';
-}
 
 /* CPUs that this process may run on; 0 if the kernel does not say. */
 static uint64_t cpus_allowed(void)
@@ -380,15 +396,15 @@ static void write_info(struct writer *w)
 	struct utsname uts;
 	ssize_t n;
 
-	comm_of(comm, sizeof(comm));
+	snapshot_name_comm(comm, sizeof(comm));
 	section_begin(w, SNAP_INFO);
 	number(w, (uint64_t)os_pid());
 	number(w, (uint64_t)os_call(SYS_getppid, 0, 0, 0, 0, 0, 0));
 	number(w, a->sequence);
 	string(w, comm);
-	n = os_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/self/exe", (long)text, sizeof(text), 0, 0);
+	n = os_call(SYS_readlinkat, AT_FDCWD, (long)"/proc/thread-self/exe", (long)text, sizeof(text), 0, 0);
 	bytes_string(w, text, n > 0 ? (size_t)n : 0);
-	n = os_read_file("/proc/self/cmdline", text, sizeof(text));
+	n = os_read_file("/proc/thread-self/cmdline", text, sizeof(text));
 	bytes_string(w, text, n > 0 ? (size_t)n : 0);
 	string(w, a->reason);
 	number(w, a->start_ns);
@@ -816,51 +832,17 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 	w->limit = limit;
 	w->raw = memory + state;
 	w->out = w->raw + RAW_BYTES;
-	w->zstd = ZSTD_initStaticCStream(memory, state);
-	if (!w->zstd || ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL)))
-		w->rc = -ENOMEM;
-	if (w->rc == 0 && frame) {
+	w->state = memory;
+	w->state_bytes = state;
+	if (frame) {
 		write_sections(w, FRAME_SECTIONS);
-	} else if (w->rc == 0) {
+	} else {
 		(void)modules_scan();
 		write_whole(w);
 	}
 	rc = w->rc;
 	os_unmap(memory, bytes);
 	return rc;
-}
-
-/* ---- names -------------------------------------------------------------------------------------------------------- */
-
-void snapshot_name_start(char *name, size_t size)
-{
-	char digits[24];
-
-	comm_of(name, 20);
-	for (char *c = name; *c; c++)
-		if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-		      strchr("_-+:@", *c)))
-			*c = '_';
-	say_append(name, size, ".");
-	say_append(name, size, say_number(digits, (uint64_t)os_pid()));
-}
-
-/* COMM.PID.SEQ.REASON */
-static void make_name(char *name, size_t size, const struct snapshot_about *a)
-{
-	char digits[24];
-
-	snapshot_name_start(name, size);
-	say_append(name, size, a->sequence < 10 ? ".000" : a->sequence < 100 ? ".00" : a->sequence < 1000 ? ".0" : ".");
-	say_append(name, size, say_number(digits, a->sequence));
-	say_append(name, size, ".");
-	say_append(name, size, a->reason);
-}
-
-size_t snapshot_frame_room(void)
-{
-	/* Names are bounded: a thread's by 16 bytes, a module's by PATH_MAX, of which few have much. */
-	return (64 << 10) + (size_t)threads_record_count() * 64 + (size_t)modules_count() * 512;
 }
 
 int snapshot_write_frame(const struct snapshot_about *about, int fd, uint64_t offset, size_t room)
@@ -874,7 +856,7 @@ int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *d
 	char name[128], tmp[136] = ".";
 	int fd, rc;
 
-	make_name(name, sizeof(name), about);
+	snapshot_name(name, sizeof(name), about->sequence, about->reason);
 	say_append(tmp, sizeof(tmp), name);
 	say_append(tmp, sizeof(tmp), ".tmp");
 	say_append(name, sizeof(name), ".snap");

@@ -23,7 +23,3 @@ int snapshot_write(const struct snapshot_about *about, int dir_fd, const char *d
 
 /* The sections up to THREADS, as a snapshot in `room` bytes at `offset` of `fd`. -ENOSPC: it needs more. [helper] */
 int snapshot_write_frame(const struct snapshot_about *about, int fd, uint64_t offset, size_t room);
-/* Enough for the next frame, nearly always. */
-size_t snapshot_frame_room(void);
-/* COMM.PID; characters that shells and file systems trip over become '_'. `size` is at least 64. */
-void snapshot_name_start(char *name, size_t size);

@@ -30,7 +30,7 @@ enum { SEGMENT_BITS = 16, FIRST_TABLE = 4096 };
 #else
 enum { SEGMENT_BITS = 8, FIRST_TABLE = 16 }; /* small, so that growth and full paths run in every test */
 #endif
-enum { SEGMENT_NODES = 1 << SEGMENT_BITS, SEGMENTS = 4096, HANDLER_SPINS = 2000 };
+enum { SEGMENT_NODES = 1 << SEGMENT_BITS, SEGMENTS = 4096, HANDLER_SPINS = 2000, NONE = SEGMENTS };
 
 struct table {
 	uint32_t mask;
@@ -41,6 +41,7 @@ static _Atomic(struct live_node *) segments[SEGMENTS];
 static _Atomic(struct table *) table_now;
 static _Atomic uint32_t count;
 static struct lock insert_lock;
+static uint32_t borrowed = NONE; /* in a forked child: the number of the parent's segment that gets the next node */
 
 static const struct live_node *node_at(uint32_t id)
 {
@@ -104,6 +105,19 @@ static struct table *table_with_room(uint32_t used)
 	return t;
 }
 
+bool stacks_own(void)
+{
+	uint32_t next = load_relaxed(&count) + 1; /* relaxed: the lock is held, or nobody else runs */
+	struct live_node *segment = load_relaxed(&segments[next >> SEGMENT_BITS]);
+
+	if (borrowed == NONE)
+		return true;
+	if (segment && !live_own(segment, (next & (SEGMENT_NODES - 1)) * sizeof(*segment)))
+		return false;
+	borrowed = NONE;
+	return true;
+}
+
 /* Lock held. */
 static uint32_t node_new(uint32_t parent, uintptr_t pc)
 {
@@ -118,6 +132,8 @@ static uint32_t node_new(uint32_t parent, uintptr_t pc)
 	if (!t)
 		return 0;
 	segment = load_relaxed(&segments[id >> SEGMENT_BITS]);
+	if (UNLIKELY(id >> SEGMENT_BITS == borrowed) && !stacks_own())
+		return 0;
 	if (!segment) {
 		segment = live_map(LIVE_NODES, id >> SEGMENT_BITS, SEGMENT_NODES * sizeof(*segment));
 		if (!segment)
@@ -211,6 +227,12 @@ void stacks_fork_prepare(void)
 
 void stacks_fork_done(void)
 {
+	lock_leave(&insert_lock);
+}
+
+void stacks_fork_child(void)
+{
+	borrowed = (load_relaxed(&count) + 1) >> SEGMENT_BITS;
 	lock_leave(&insert_lock);
 }
 

@@ -32,7 +32,10 @@ uint32_t stacks_parent(uint32_t id);
 uintptr_t stacks_pc(uint32_t id);
 
 void stacks_fork_prepare(void);
-void stacks_fork_done(void); /* parent and child */
+void stacks_fork_done(void);  /* parent */
+void stacks_fork_child(void); /* after live_fork_child() */
+/* In a forked child: the segment that gets the next node is the child's own from now on. False without memory. */
+bool stacks_own(void);
 
 /* Asserts the invariants; for tests. Returns the number of nodes checked. */
 uint32_t stacks_check(void);

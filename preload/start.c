@@ -11,9 +11,9 @@
 #include "program.h"
 #include "real.h"
 #include "recorder.h"
+#include "samples.h"
 #include "say.h"
 #include "state.h"
-#include "threads.h"
 #include "units.h"
 
 _Atomic int state_now = STATE_NEW;
@@ -62,8 +62,9 @@ bool start_recorder(void)
 	passive_reason = find_passive_reason();
 	dump_init(&config);
 	if (!passive_reason)
-		live_keep_open(&config);
-	threads_init(config.cpu_hz ? ring_entries() : 0);
+		live_keep_init(&config);
+	if (config.cpu_hz)
+		samples_init(ring_entries(), config.window);
 	recorder_init(&config);
 	/* release: hooks of threads made later see the tables by their creation */
 	store_release(&state_now, passive_reason ? STATE_OFF : STATE_RUNNING);

@@ -13,9 +13,6 @@
 #include "say.h"
 #include "units.h"
 
-/* Longer than this no fork waits for a snapshot; the child's tables are then copied in the child. */
-#define FORK_PATIENCE_NS (100 * NS_PER_MS)
-
 _Thread_local struct tls tls_self;
 
 static _Atomic(struct thread *) all;
@@ -23,22 +20,16 @@ static _Atomic uint32_t record_count;
 static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, touched as they are used */
 static struct thread_heap *_Atomic heaps;     /* likewise, in the live file */
 static struct lock groups_lock;               /* the making of groups; rank: inside counters_lock */
-static uint64_t ring_entries_wanted;
-static _Atomic bool adopted; /* threads_adopt() was called */
+static _Atomic bool adopted;                  /* threads_adopt() was called */
+static _Atomic bool adopted;                  /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
-static bool fork_has_counters; /* late_lock guards it */
 static struct counters ended = { .owner = LIVE_ENDED };
 
 /* For events of threads past their end: one struct, one lock. */
 static struct lock late_lock;
 static struct thread *late;
-
-void threads_init(uint64_t ring_entries)
-{
-	ring_entries_wanted = ring_entries;
-}
 
 static struct thread_record *record_table(void)
 {
@@ -130,21 +121,6 @@ static uint32_t record_new(pid_t tid)
 	return i;
 }
 
-static void ring_make(struct thread *th)
-{
-	uint64_t entries = 256;
-
-	if (!ring_entries_wanted || th->ring)
-		return;
-	while (entries < ring_entries_wanted && entries < 1 << 20)
-		entries *= 2;
-	th->ring = live_map(LIVE_RING, th->record,
-	                    entries * sizeof(*th->ring)); /* none: samples are counted by stack all the same */
-	th->ring_mask = (uint32_t)entries - 1;
-	if (th->ring)
-		live_activate(th->ring);
-}
-
 static struct thread *thread_new(void)
 {
 	struct thread *th = load_acquire(&all), *head;
@@ -189,7 +165,6 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->cpu_memo.depth = 0;
 	th->deferred_depth = 0;
 	th->sampled = false;
-	ring_make(th);
 	return th;
 }
 
@@ -244,8 +219,8 @@ static void record_end(struct thread *th)
 	r->end_ns = os_now_ns();
 }
 
-/* Adds what `c` has allocated to record `i`, or takes it off, so that a sum over both comes out right. */
-static void heap_add(uint32_t i, const struct counters *c, bool take_off)
+/* Adds what `c` has allocated to record `i`. */
+static void heap_add(uint32_t i, const struct counters *c)
 {
 	struct thread_heap *heap = threads_heap(i);
 	uint64_t count = 0, bytes = 0;
@@ -253,14 +228,14 @@ static void heap_add(uint32_t i, const struct counters *c, bool take_off)
 	counters_total(c, &count, &bytes);
 	if (!heap)
 		return;
-	own_add(&heap->ended_count, take_off ? 0 - count : count);
-	own_add(&heap->ended_bytes, take_off ? 0 - bytes : bytes);
+	own_add(&heap->ended_count, count);
+	own_add(&heap->ended_bytes, bytes);
 }
 
 /* counters_lock held; the owner is gone, or calls this. */
 static void merge_ended(struct thread *th)
 {
-	heap_add(th->record, &th->counters, false);
+	heap_add(th->record, &th->counters);
 	if (!counters_merge(&ended, &th->counters, th->record))
 		loss_add(LOSS_THREADS_FAILED, 1);
 	counters_done(&th->counters);
@@ -370,6 +345,22 @@ const struct counters *threads_lock_counters(void)
 	return &ended;
 }
 
+struct counters *threads_ended_counters(void)
+{
+	return &ended;
+}
+
+static void free_old_rings(struct thread *th)
+{
+	for (unsigned i = 0; i < THREAD_OLD_RINGS; i++) {
+		/* acquire, pairs with the release in samples.c: the owner is out of it */
+		uintptr_t old = load_relaxed(&th->ring_old[i]) ? exchange_acquire(&th->ring_old[i], 0) : 0;
+
+		if (old)
+			live_unmap(ring_of(old).sample, ring_bytes(old));
+	}
+}
+
 void threads_unlock_counters(void)
 {
 	for (struct thread *th = threads_first(); th; th = th->next) {
@@ -377,53 +368,69 @@ void threads_unlock_counters(void)
 			merge_ended(th);
 		else
 			counters_free_old(&th->counters);
+		free_old_rings(th);
 	}
 	lock_leave(&counters_lock);
 }
 
-bool threads_fork_prepare(void)
+void threads_fork_prepare(void)
 {
-	uint64_t deadline = os_now_ns() + FORK_PATIENCE_NS;
-
 	lock_enter(&late_lock);
-	fork_has_counters = lock_try(&counters_lock);
-	while (!fork_has_counters && os_now_ns() < deadline) {
-		os_yield(); /* a snapshot adds up the counters: milliseconds */
-		fork_has_counters = lock_try(&counters_lock);
-	}
-	return fork_has_counters;
 }
 
 void threads_fork_parent(void)
 {
-	if (fork_has_counters)
-		lock_leave(&counters_lock); /* who ended meanwhile is merged by the next snapshot */
 	lock_leave(&late_lock);
 }
 
-/* What lives belongs to nobody that is left: to record 0. */
-static void heaps_fork_child(uint32_t records_were)
+static void heaps_fork_child(uint32_t records_were, bool forget)
 {
 	struct thread_heap *table = load_acquire(&heaps);
 
-	for (uint32_t i = 1; table && i < records_were; i++) {
-		own_add(&table[0].live_count, load_relaxed(&table[i].live_count));
-		own_add(&table[0].live_bytes, load_relaxed(&table[i].live_bytes));
-		memset(&table[i], 0, sizeof(table[i]));
-	}
-	if (table) {
-		store_relaxed(&table[0].ended_count, 0);
-		store_relaxed(&table[0].ended_bytes, 0);
-	}
+	if (forget)
+		store_release(&heaps, NULL);
+	else if (table)
+		memset(table, 0, records_were * sizeof(*table));
 }
 
-void threads_fork_child(struct tls *t)
+void threads_settled(int64_t live_count, int64_t live_bytes)
+{
+	struct thread_heap *heap = threads_heap(0);
+
+	if (!heap)
+		return;
+	store_relaxed(&heap->live_count, live_count);
+	store_relaxed(&heap->live_bytes, live_bytes);
+	heap_add(0, &ended);
+}
+
+static void begin_anew(struct thread *th, bool forget)
+{
+	uintptr_t ring = exchange_acq_rel(&th->ring, 0); /* one thread: orders nothing */
+
+	if (forget) {
+		counters_forget(&th->counters);
+		for (unsigned i = 0; i < THREAD_OLD_RINGS; i++)
+			store_relaxed(&th->ring_old[i], 0);
+	} else {
+		counters_done(&th->counters);
+		free_old_rings(th);
+		if (ring)
+			live_unmap(ring_of(ring).sample, ring_bytes(ring));
+	}
+	store_relaxed(&th->ring_head, 0);
+	th->record = 0;
+	counters_set_owner(&th->counters, 0);
+	th->sampled = false;
+}
+
+void threads_fork_child(struct tls *t, bool forget)
 {
 	struct thread_record *table = load_acquire(&records);
 	uint32_t n;
 
 	lock_leave(&late_lock);
-	/* The lock may have been held by a snapshot in a thread that does not exist here. It only read. */
+	/* The lock may have been held by a thread that does not exist here. */
 	store_release(&counters_lock.word, 0);
 	store_release(&groups_lock.word, 0);
 	n = load_relaxed(&record_count);
@@ -433,29 +440,24 @@ void threads_fork_child(struct tls *t)
 	}
 	store_release(&record_count, table ? 1 : 0);
 	for (struct thread *th = threads_first(); th; th = th->next) {
-		store_relaxed(&th->ring_head, 0);
-		if (load_relaxed(&th->use) == THREAD_FREE)
+		if (load_relaxed(&th->use) == THREAD_FREE && !load_relaxed(&th->ring))
 			continue;
-		th->record = 0;
-		counters_set_owner(&th->counters, 0);
-		th->sampled = false;
+		begin_anew(th, forget);
 		if (th != t->thread && th != late) {
+			th->tid = 0;
 			th->probes = (struct probe_cache){ 0, 0 }; /* perhaps half changed */
-			merge_ended(th);
+			store_relaxed(&th->use, THREAD_FREE);
 		}
 	}
-	counters_restart(&ended);
-	heaps_fork_child(n);
-	heap_add(0, &ended, false);
-	if (late)
-		counters_restart(&late->counters);
+	if (forget)
+		counters_forget(&ended);
+	else
+		counters_done(&ended);
+	heaps_fork_child(n, forget);
 	if (t->thread) {
-		counters_restart(&t->thread->counters);
 		t->thread->tid = os_tid();
 		t->thread->record = record_new(t->thread->tid);
 		counters_set_owner(&t->thread->counters, t->thread->record);
-		heap_add(0, &t->thread->counters, false);
-		heap_add(t->thread->record, &t->thread->counters, true);
 		t->thread->deferred_depth = 0;
 		t->thread->random = 0; /* children of one parent must not draw the same blocks */
 	}

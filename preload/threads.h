@@ -38,6 +38,24 @@ struct sample {
 	uint16_t record, weight;
 };
 
+/* A thread's ring begins small and doubles while samples of the window would be overwritten. Pages are aligned, so the low
+ * bits of its address hold the logarithm of its entries. */
+struct ring {
+	struct sample *sample;
+	uint64_t mask;
+};
+enum { THREAD_FIRST_RING_BITS = 8, THREAD_MAX_RING_BITS = 20, THREAD_OLD_RINGS = 16 };
+
+static inline struct ring ring_of(uintptr_t word)
+{
+	return (struct ring){ (struct sample *)(word & ~(uintptr_t)4095), (UINT64_C(1) << (word & 4095)) - 1 };
+}
+
+static inline size_t ring_bytes(uintptr_t word)
+{
+	return sizeof(struct sample) << (word & 4095);
+}
+
 /* A block that was freed lately (misuse.h). */
 struct freed {
 	_Atomic uint64_t address, caller;
@@ -68,9 +86,9 @@ struct thread {
 	struct freed freed[THREAD_FREED];
 
 	/* samples.c */
-	struct sample *ring;
-	uint32_t ring_mask;
-	_Atomic uint64_t ring_head; /* samples ever written; the slot is head & mask */
+	_Atomic uintptr_t ring;                       /* struct ring as one word; 0: none */
+	_Atomic uintptr_t ring_old[THREAD_OLD_RINGS]; /* replaced, kept until no reader can be in them */
+	_Atomic uint64_t ring_head;                   /* samples ever written; the slot is head & mask */
 	struct stack_memo cpu_memo;
 	uintptr_t cpu_pcs[STACKS_MAX_DEPTH];
 	uint32_t deferred_depth; /* of deferred_pcs: a sample that fell into the recorder; 0 = none */
@@ -89,9 +107,6 @@ struct thread {
 	uint64_t cpu_checked_ns;      /* ... when the helper looked last */
 	int64_t cpu_due_ns;           /* CPU time not yet paid for by samples, less than half a period either way */
 };
-
-/* Entries of each thread's ring of timed samples; rounded up to a power of two. Before the first attach. [init] */
-void threads_init(uint64_t ring_entries);
 
 /* A struct thread for the calling thread, now in t->thread; its stack, or 0, 0: not known (the main thread's is). NULL without memory (counted). */
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi);
@@ -133,8 +148,13 @@ const struct counters *threads_lock_counters(void);
 /* Merges what ended meanwhile and gives back memory that no reader can be in. */
 void threads_unlock_counters(void);
 
-/* Around fork(): prepare in the parent, then done in the parent; child in the child, where only the caller lives on. */
-/* True: the right to read all counters is held over the fork, so that no table of theirs goes away. */
-bool threads_fork_prepare(void);
+/* Counters of ended threads, for who is sure that nobody else runs. */
+struct counters *threads_ended_counters(void);
+/* In a forked child that has counted what it inherited: it belongs to record 0; so much of it is probes. One thread runs. */
+void threads_settled(int64_t live_count, int64_t live_bytes);
+
+/* Around fork(): prepare in the parent, then done in the parent; child in the child, where only the caller lives on. It begins
+ * without counters and samples; `forget`: they are in its parent's memory, and not to be unmapped. */
+void threads_fork_prepare(void);
 void threads_fork_parent(void);
-void threads_fork_child(struct tls *t);
+void threads_fork_child(struct tls *t, bool forget);

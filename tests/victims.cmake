@@ -1,5 +1,5 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known lives sizes spin ends forks churn unwinding hostile_memory hostile_process hostile_signals hostile_limits
+foreach(victim known lives sizes spin ends forks inherit churn unwinding hostile_memory hostile_process hostile_signals hostile_limits
         allocators mapped)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)

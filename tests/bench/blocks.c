@@ -17,6 +17,7 @@
 enum { LEVELS = 4, STACKS_MAX = 10000, NS_PER_US = 1000, LOOK_NS = 100 * NS_PER_US, LONG_NS = 1000 * NS_PER_US };
 
 static size_t bytes;
+static char *newest; /* holds the address of the one before, and so on: all can be reached */
 
 /* Ten functions that call the next level's by a digit of `path`: 10^LEVELS stacks. */
 typedef void *maker(unsigned path, unsigned level);
@@ -29,6 +30,9 @@ static __attribute__((noinline)) void *make(void)
 	if (!block)
 		abort();
 	memset(block, 1, bytes);
+	if (bytes >= sizeof(newest))
+		memcpy(block, &newest, sizeof(newest));
+	newest = block;
 	return block;
 }
 

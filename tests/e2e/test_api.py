@@ -122,6 +122,46 @@ def test_sampled_pools(tmp_path):
     assert inclusive(one(tmp_path, "*.exit.snap"), "live")[0]["one_user"] == pytest.approx(4900, rel=0.5)
 
 
+FORKS = PROGRAM.split("int main")[0] + r"""
+#include <sys/wait.h>
+#include <unistd.h>
+PLACE static void *in_the_child(struct pool *p) { return give(p, 11); }
+int main(void)
+{
+	struct pool pool;
+	void *block[10];
+
+	pool_open(&pool);
+	for (int i = 0; i < 10; i++)
+		block[i] = one_user(&pool);
+	if (fork() == 0) {
+		for (int i = 0; i < 4; i++)
+			perfprobe_pool_free(&pool, block[i]);
+		(void)in_the_child(&pool);
+		perfprobe_snapshot("of the child");
+		exit(0);
+	}
+	wait(NULL);
+	perfprobe_pool_free(&pool, block[9]);
+	return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("detail", [0, 1])
+def test_a_forked_child_inherits_blocks_of_pools(tmp_path, detail):
+    (tmp_path / "forks.c").write_text(FORKS)
+    subprocess.run(["gcc", "-O1", "-fno-optimize-sibling-calls", "-Wno-unused-function", f"-I{ROOT}/preload", tmp_path / "forks.c", "-o",
+                    tmp_path / "forks"], check=True, timeout=60)
+    record(tmp_path, [tmp_path / "forks"], timeout=20, detail=detail, **FULL)
+    child = info(one(tmp_path, "*.request.snap"))["pid"]
+    for path in snapshots(tmp_path):
+        live = inclusive(path, "live")[0]
+        expected = (600, 11) if info(path)["pid"] == child else (900, 0)
+        assert (live["one_user"], live.get("in_the_child", 0)) == expected, path
+    assert len(snapshots(tmp_path)) == 3
+
+
 # ---- mmap
 
 

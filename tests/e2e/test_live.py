@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from recording import ROOT, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, snapshots, wait_until
+from recording import ROOT, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, snapshots, usable_by_all, wait_until
 
 WORDS = 512  # of a page: 64 counts, then the process id
 
@@ -59,7 +59,7 @@ def test_killed_in_heavy_allocation(tmp_path, threads, forks, heap):
 
 
 def test_a_clean_end_leaves_none(tmp_path):
-    for how in ("return", "_exit", "quick_exit", "exec", "thread_exit"):
+    for how in ("return", "exit", "_exit", "_Exit", "quick_exit", "abort", "exec", "thread_exit"):
         record(tmp_path, [VICTIMS / "victim_ends", how], check=False)
     record(tmp_path, [VICTIMS / "victim_forks", 3], heap="full")
     with Running(tmp_path, [VICTIMS / "victim_ends", "default"]) as running:
@@ -86,9 +86,9 @@ def test_what_a_killed_process_of_the_same_number_left_is_kept(tmp_path):
         del env["LD_PRELOAD"]
         process = subprocess.Popen([str(c) for c in command], env=env, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
+        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == n, what=f"{n} files")
         process.kill()
         process.wait(10)
-        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == n, what=f"{n} files")
     assert [f.name for f in snapshots(tmp_path, "*.live")] == ["victim_ends.1.2.live", "victim_ends.1.live"]
 
 
@@ -114,6 +114,53 @@ def test_a_disk_that_fills(tmp_path):
         assert report.returncode in (0, 1) and report.stderr.count("\n") <= 1
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("user", [0, 65534])
+def test_a_disk_that_others_fill(tmp_path, user):
+    """From the moment that the file is there nothing more fits: the program runs on, the file describes itself and says what it
+    lacks, and as no profile can be written it stays."""
+    if os.getuid() != 0:
+        pytest.skip("mounts a small file system")
+    disk = usable_by_all(tmp_path) / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=777", "none", disk], check=True)
+    try:
+        with Running(tmp_path, [VICTIMS / "victim_hostile_memory", "many_threads"], user=user, heap="full", dir=str(disk)) as running:
+            wait_until(lambda: snapshots(disk, "*.live") or running.process.poll() is not None, what="the file")
+            with open(disk / "fill", "ab", buffering=0) as fill:
+                while running.process.poll() is None:
+                    try:
+                        fill.write(bytes(4096))
+                    except OSError:
+                        time.sleep(0.001)
+            assert running.process.returncode == 0
+            said = running.output().splitlines()
+        assert len(said) == 2 and "No space left" in "".join(said) and "small_thread 5100 40800" in said
+        os.unlink(disk / "fill")
+        assert snapshots(disk) == []
+        assert info(one(disk, "*.live"))["lost"]["live.tables_outside"] > 0
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_read_while_it_changes(tmp_path):
+    """Never less than the program had counted before, never more than it has counted afterwards."""
+    tally = tmp_path / "tally"
+    with Running(tmp_path, [VICTIMS / "victim_churn", tally, 8], heap="full", cpu=999) as running:
+        wait_until(lambda: tally.exists() and tally.stat().st_size and counts(tally) and snapshots(tmp_path, "*.live") and
+                   analyze("info", one(tmp_path, "*.live"), check=False).returncode == 0, 20, "a readable file")
+        path = one(tmp_path, "*.live")
+        end, reads = time.monotonic() + 10, 0  # the program runs for 30 s
+        while time.monotonic() < end and reads < 20:
+            reads += 1
+            before = sum(counts(tally).values())
+            seen = by_function(path, "alloc-count")["churn_once"]
+            after = sum(counts(tally).values())
+            assert before - 8 <= seen <= after + 8
+            heap = info(path)["heap"]
+            assert 0 <= heap["live_count"] <= heap["alloc_count"] and 0 <= heap["live_bytes"] <= heap["alloc_bytes"]
+        assert reads > 1 and running.process.poll() is None
 
 
 @pytest.mark.parametrize("limit,value", [(resource.RLIMIT_FSIZE, 100 << 10), (resource.RLIMIT_AS, 64 << 20)])

@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import pytest
 
-from recording import VICTIMS, analyze, environment, info, one, record, snapshots
+from recording import VICTIMS, Running, analyze, environment, info, one, record, snapshots, wait_until
 
 VICTIM = VICTIMS / "victim_misuse"
 ABORTED = -6
@@ -50,6 +51,18 @@ def test_every_wrong_pair_once_and_counted(tmp_path, times):
     assert {row["bytes"] for row in rows} == set(range(100, 107))
     for row in rows:
         assert "main" in row["allocated"] and "main" in row["freed"]
+
+
+def test_rows_survive_sigkill(tmp_path):
+    with Running(tmp_path, [VICTIM, "mismatch", 3, "stay"], heap="full", cpu=0) as running:
+        wait_until(lambda: "done" in running.output() and analyze("info", one(tmp_path, "*.live"), check=False).returncode == 0,
+                   what="its end and its description")
+        assert {row["count"] for row in misuse(one(tmp_path, "*.live"))} == {3}  # while it runs, too
+        running.stop(signal.SIGKILL)
+    rows = misuse(one(tmp_path, "*.live"))
+    assert {(r["allocated_by"], r["freed_by"], innermost(r, "allocated"), innermost(r, "freed")) for r in rows} == MISMATCHES
+    assert {(row["kind"], row["count"]) for row in rows} == {("mismatch", 3)}
+    assert {row["bytes"] for row in rows} == set(range(100, 107))
 
 
 def test_wrong_pairs_of_sampled_blocks(tmp_path):

@@ -176,6 +176,23 @@ def test_fork_gives_each_process_its_own_profile(tmp_path):
     assert "child_work" not in allocated
 
 
+@pytest.mark.parametrize("live", ["on", "off"])
+def test_a_child_inherits_what_was_live_at_the_fork(tmp_path, live):
+    """To the block, although other threads allocate during the fork: one that was being made may be on either side."""
+    done = record(tmp_path, [VICTIMS / "victim_inherit", 5], heap="full", live=live)
+    children = dict(line.split() for line in done.stdout.splitlines())
+    assert len(children) == 5
+    for pid, blocks in children.items():
+        path = one(tmp_path, f"*.{pid}.*.snap")
+        live_count, live_bytes = by_function(path, "live-count"), by_function(path, "live")
+        assert 0 <= live_count["kept"] - int(blocks) <= 4, (pid, live_count["kept"], blocks)
+        assert live_bytes["kept"] == live_count["kept"] * 1000
+        assert (live_count["own"], live_bytes["own"]) == (7, 350)
+        assert info(path)["heap"]["peak_bytes"] >= live_bytes["kept"] + live_bytes["own"]
+    parent = next(f for f in snapshots(tmp_path) if f.name.split(".")[1] not in children)
+    assert "own" not in by_function(parent, "alloc-count")
+
+
 def test_follow_none_leaves_children_alone(tmp_path):
     record(tmp_path, [VICTIMS / "victim_forks", 3], heap="full", follow="none")
     assert len(snapshots(tmp_path)) == 1

@@ -167,6 +167,43 @@ static void threads_do_not_lose_blocks(void **state)
 	assert_true(allocs_check() == before);
 }
 
+static void add_up(void *context, const struct block *block)
+{
+	uint64_t *sums = context;
+
+	sums[0]++;
+	sums[1] += block->bytes;
+}
+
+/* In several regions, and on pages of which only some have records. */
+static void each_block_is_visited_once(void **state)
+{
+	enum { BLOCKS = 5000 };
+	uint64_t before[2] = { 0 }, now[2] = { 0 }, bytes = 0;
+
+	(void)state;
+	allocs_each(add_up, before);
+	assert_true(before[0] == allocs_check());
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct block b = { .bytes = i, .stack = 1 }, was;
+		bool replaced;
+
+		assert_true(allocs_put((void *)((UINT64_C(0x520000000000) + (i % 3 << 32)) + i * 4720), &b, &was,
+		                       &replaced));
+		bytes += i;
+	}
+	allocs_each(add_up, now);
+	assert_true(now[0] == before[0] + BLOCKS && now[1] == before[1] + bytes);
+	for (uint64_t i = 0; i < BLOCKS; i++) {
+		struct block was;
+
+		assert_true(allocs_take((void *)((UINT64_C(0x520000000000) + (i % 3 << 32)) + i * 4720), &was));
+	}
+	now[0] = 0;
+	allocs_each(add_up, now);
+	assert_true(now[0] == before[0]);
+}
+
 /* ADR 0003: at most 32 bytes a live block, and 16 MiB. */
 static void memory_goal(uint64_t base, uint64_t step, uint64_t bytes)
 {
@@ -217,11 +254,9 @@ static void memory_goal_of_a_mixture(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nothing_is_there_at_first),
-		cmocka_unit_test(blocks_are_found_around_an_address),
-		cmocka_unit_test(like_an_array_for_every_density),
-		cmocka_unit_test(threads_do_not_lose_blocks),
-		cmocka_unit_test(memory_goals),
+		cmocka_unit_test(nothing_is_there_at_first),       cmocka_unit_test(blocks_are_found_around_an_address),
+		cmocka_unit_test(like_an_array_for_every_density), cmocka_unit_test(threads_do_not_lose_blocks),
+		cmocka_unit_test(each_block_is_visited_once),      cmocka_unit_test(memory_goals),
 		cmocka_unit_test(memory_goal_of_a_mixture),
 	};
 

@@ -17,7 +17,7 @@ static const void *address(uint64_t n)
 static void restart(void)
 {
 	recorder_init(&config);
-	misuse_fork_child();
+	misuse_fork_child(false);
 }
 
 static __attribute__((noinline)) void make(uint64_t n, enum snap_family family)

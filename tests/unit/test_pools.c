@@ -60,12 +60,18 @@ static void test_blocks_of_two_pools(void **state)
 	        pools_put(at(1), NULL, &(struct block){ .bytes = 1 }, &(struct block){ .bytes = 0 }, &(bool){ false }));
 }
 
+static void add_up(void *sum, const struct block *b)
+{
+	*(uint64_t *)sum += b->bytes;
+}
+
 /* Grows several times; random order; every block is found, and each pool's blocks go with it. */
 static void test_many(void **state)
 {
 	enum { BLOCKS = 20000, POOLS = 37 };
 	static bool alive[BLOCKS];
 	unsigned count = 0, of_first = 0, random = 1;
+	uint64_t bytes = 0, seen = 0;
 
 	(void)state;
 	for (unsigned i = 0; i < 6 * BLOCKS; i++) {
@@ -81,9 +87,12 @@ static void test_many(void **state)
 	}
 	for (unsigned n = 0; n < BLOCKS; n++) {
 		count += alive[n];
+		bytes += alive[n] ? n : 0;
 		of_first += alive[n] && n % POOLS == 0;
 	}
 	assert_int_equal(pools_check(), count);
+	pools_each(add_up, &seen);
+	assert_true(seen == bytes);
 	assert_int_equal(destroy(0), of_first);
 	assert_int_equal(pools_check(), count - of_first);
 	for (unsigned p = 1; p < POOLS; p++)

@@ -267,9 +267,10 @@ static void own_timer(void)
 	CHECK(setitimer(ITIMER_PROF, &every, NULL) == 0);
 	burn(1);
 	CHECK(setitimer(ITIMER_PROF, &never, NULL) == 0);
-	if (profs < 30 || profs > 130)
+	/* About 100. A loaded machine has given 143 without any library; one of ours too many would be thousands. */
+	if (profs < 30 || profs > 1000)
 		fprintf(stderr, "%d signals\n", (int)profs);
-	CHECK(profs >= 30 && profs <= 130);
+	CHECK(profs >= 30 && profs <= 1000);
 	CHECK(sigaction(SIGPROF, NULL, &old) == 0 && old.sa_handler == on_prof);
 }
 

@@ -159,5 +159,8 @@ int main(int argc, char **argv)
 		no_block(how);
 	}
 	puts("done");
+	fflush(stdout);
+	if (argc > 3) /* to be killed */
+		pause();
 	return 0;
 }
