@@ -293,7 +293,7 @@ def test_a_library_in_front_that_hands_on(tmp_path, limit):
 
 
 def test_threads_and_sampling_with_another_malloc_in_front(tmp_path):
-    done = run(tmp_path, [VICTIMS / "victim_churn", "4", "1"], [library("jemalloc"), LIBRARY], heap="sampled", heap_interval="4k", cpu=99)
+    done = run(tmp_path, [VICTIMS / "victim_churn", tmp_path / "tally", 4], [library("jemalloc"), LIBRARY], heap="sampled", heap_interval="4k", cpu=99)
     assert done.returncode == 0 and done.stderr == ""
     assert info(one(tmp_path))["lost"]["heap.table_full"] == 0
 
