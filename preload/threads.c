@@ -21,7 +21,6 @@ static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, to
 static struct thread_heap *_Atomic heaps;     /* likewise, in the live file */
 static struct lock groups_lock;               /* the making of groups; rank: inside counters_lock */
 static _Atomic bool adopted;                  /* threads_adopt() was called */
-static _Atomic bool adopted;                  /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
