@@ -25,7 +25,7 @@ static _Atomic int starting;
 /* Sanitizers and valgrind replace the allocator themselves and do not take a second one in front of them. */
 static const char *find_passive_reason(void)
 {
-#ifndef PERFPROBE_ALLOW_VALGRIND /* a build whose instructions are counted: CONTRIBUTING.md */
+#ifndef PROBE_UNDER_VALGRIND /* a build whose instructions are counted: CONTRIBUTING.md */
 	if (arch_under_valgrind())
 		return "the program runs under valgrind, which replaces the allocator and simulates the processor";
 #endif
