@@ -6,11 +6,6 @@
 
 #include "model.h"
 
-static uint64_t whole(double count)
-{
-	return (uint64_t)(count + 0.5);
-}
-
 static uint64_t value_of(const struct by_thread_row *r, enum profile_metric metric)
 {
 	switch (metric) {
@@ -20,9 +15,9 @@ static uint64_t value_of(const struct by_thread_row *r, enum profile_metric metr
 	case METRIC_LIVE:
 		return r->live_bytes;
 	case METRIC_LIVE_COUNT:
-		return whole(r->live_count);
+		return profile_whole(r->live_count);
 	case METRIC_ALLOC_COUNT:
-		return whole(r->alloc_count);
+		return profile_whole(r->alloc_count);
 	default:
 		return r->alloc_bytes;
 	}
@@ -120,24 +115,23 @@ static size_t fold(struct by_thread_row *rows, size_t n)
 	return kept;
 }
 
-int by_thread(const struct model *m, enum profile_metric metric, struct by_thread_row **ret_rows, size_t *ret_count,
-              struct err *err)
+int by_thread(const struct model *m, enum profile_metric metric, struct by_thread *ret, struct err *err)
 {
 	int rc = check(m, metric, err);
-	struct by_thread_row *rows;
-	size_t n;
+	struct by_thread t = { NULL, 0, 0 };
 
 	if (rc < 0)
 		return rc;
-	rows = rows_of(m);
-	if (!rows)
+	t.rows = rows_of(m);
+	if (!t.rows)
 		return err_set(err, -ENOMEM, "out of memory");
-	qsort(rows, m->thread_count, sizeof(*rows), by_name);
-	n = fold(rows, m->thread_count);
-	for (size_t i = 0; i < n; i++)
-		rows[i].value = value_of(&rows[i], metric);
-	qsort(rows, n, sizeof(*rows), by_value);
-	*ret_rows = rows;
-	*ret_count = n;
+	qsort(t.rows, m->thread_count, sizeof(*t.rows), by_name);
+	t.count = fold(t.rows, m->thread_count);
+	for (size_t i = 0; i < t.count; i++) {
+		t.rows[i].value = value_of(&t.rows[i], metric);
+		t.total += t.rows[i].value;
+	}
+	qsort(t.rows, t.count, sizeof(*t.rows), by_value);
+	*ret = t;
 	return 0;
 }

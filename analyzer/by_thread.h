@@ -18,7 +18,12 @@ struct by_thread_row {
 	double alloc_count, live_count;
 };
 
-/* Largest value first, then by name and tid; rows without any figure are left out. The caller free()s *ret_rows.
+struct by_thread {
+	struct by_thread_row *rows; /* the caller free()s them */
+	size_t count;
+	uint64_t total; /* of their values */
+};
+
+/* Largest value first, then by name and tid; rows without any figure are left out.
  * -EINVAL: not a metric that is known by thread; -ENODATA: not recorded. */
-int by_thread(const struct model *m, enum profile_metric metric, struct by_thread_row **ret_rows, size_t *ret_count,
-              struct err *err) MUST_USE;
+int by_thread(const struct model *m, enum profile_metric metric, struct by_thread *ret, struct err *err) MUST_USE;

@@ -22,10 +22,7 @@ static const struct cli_option option_table[] = {
 	{ "format", 'f', CLI_STRING, "F", "text (default), json, folded, flamegraph; later: html",
 	  offsetof(struct options, format) },
 	{ "json", 0, CLI_FLAG, NULL, "the same as --format json", offsetof(struct options, json) },
-	{ "metric", 'm', CLI_STRING, "M",
-	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, slop, mmap (default: live if "
-	  "recorded, "
-	  "else cpu)",
+	{ "metric", 'm', CLI_STRING, "M", PROFILE_METRIC_NAMES " (default: live if recorded, else cpu)",
 	  offsetof(struct options, metric) },
 	{ "top", 'n', CLI_U64, "N", "only the N stacks that grew most", offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",

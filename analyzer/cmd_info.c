@@ -48,11 +48,6 @@ static struct heap_totals heap_totals(const struct model *m)
 	return t;
 }
 
-static uint64_t whole(double count)
-{
-	return (uint64_t)(count + 0.5);
-}
-
 static uint64_t samples_got(const struct model *m)
 {
 	uint64_t n = 0;
@@ -118,9 +113,9 @@ static void json_totals(struct json *j, const struct model *m)
 	json_key_string(j, "mode", heap_mode_name(m));
 	json_key_u64(j, "interval_bytes", m->heap_interval_bytes);
 	json_key_u64(j, "live_bytes", t.live_bytes);
-	json_key_u64(j, "live_count", whole(t.live_count));
+	json_key_u64(j, "live_count", profile_whole(t.live_count));
 	json_key_u64(j, "alloc_bytes", t.alloc_bytes);
-	json_key_u64(j, "alloc_count", whole(t.alloc_count));
+	json_key_u64(j, "alloc_count", profile_whole(t.alloc_count));
 	json_key_u64(j, "peak_bytes", m->heap_peak_bytes);
 	json_key_u64(j, "peak_ns", m->heap_peak_ns);
 	json_key_u64(j, "largest_bytes", t.largest);
@@ -203,9 +198,9 @@ static void json_threads(struct json *j, const struct model *m)
 			const struct model_heap_thread *t = &m->heap_threads[heap++];
 
 			json_key_u64(j, "alloc_bytes", t->alloc_bytes);
-			json_key_u64(j, "alloc_count", whole(t->alloc_count));
+			json_key_u64(j, "alloc_count", profile_whole(t->alloc_count));
 			json_key_u64(j, "live_bytes", t->live_bytes);
-			json_key_u64(j, "live_count", whole(t->live_count));
+			json_key_u64(j, "live_count", profile_whole(t->live_count));
 		}
 		json_object_end(j);
 	}
@@ -360,9 +355,9 @@ static void text_heap(const struct view *v, const struct model *m)
 	buf_add_char(v->out, '\n');
 	row(v, "");
 	buf_printf(v->out, "live %s in ", units_print_bytes(a, sizeof(a), t.live_bytes));
-	view_count(v, whole(t.live_count));
+	view_count(v, profile_whole(t.live_count));
 	buf_printf(v->out, " blocks; allocated %s in ", units_print_bytes(b, sizeof(b), t.alloc_bytes));
-	view_count(v, whole(t.alloc_count));
+	view_count(v, profile_whole(t.alloc_count));
 	buf_printf(v->out, "; peak %s", units_print_bytes(c, sizeof(c), m->heap_peak_bytes));
 	if (m->heap_peak_ns >= m->start_ns && m->heap_peak_ns <= m->end_ns)
 		buf_printf(v->out, " after %s", units_print_duration(a, sizeof(a), m->heap_peak_ns - m->start_ns));

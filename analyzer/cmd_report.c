@@ -10,10 +10,10 @@
 #include "hot.h"
 #include "json_write.h"
 #include "model.h"
-#include "units.h"
 #include "view.h"
 #include "view_heap.h"
 #include "view_misuse.h"
+#include "view_threads.h"
 
 struct options {
 	const char *output, *metric, *by;
@@ -24,10 +24,7 @@ struct options {
 static const struct cli_option option_table[] = {
 	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
 	  offsetof(struct options, output) },
-	{ "metric", 'm', CLI_STRING, "M",
-	  "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, slop, mmap (default: cpu if "
-	  "sampled, "
-	  "else live)",
+	{ "metric", 'm', CLI_STRING, "M", PROFILE_METRIC_NAMES " (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
 	{ "by", 'b', CLI_STRING, "WHAT",
 	  "stack (default), or thread: who used the time, allocated, or holds the memory",
@@ -193,109 +190,26 @@ static int report_json(const struct cmd_input *in, const struct options *o, stru
 
 /* ---- by thread ---------------------------------------------------------------------------------------------------- */
 
-static void threads_head(const struct view *v, const struct model *m, enum profile_metric metric, uint64_t total)
-{
-	view_losses(v, m);
-	view_text(v, VIEW_BOLD, m->comm);
-	buf_printf(v->out, " (pid %" PRIu64 "): ", m->pid);
-	view_value(v, metric, metric <= METRIC_WALL ? m->cpu_period_ns : 0, total);
-	buf_printf(v->out, " %s by thread", profile_metric_text(metric));
-	if (metric > METRIC_WALL && m->heap_mode == SNAP_HEAP_SAMPLED)
-		buf_add_str(v->out, ", estimated from samples");
-	else if ((metric == METRIC_LIVE || metric == METRIC_LIVE_COUNT) && m->heap_detail_one_in > 1)
-		buf_printf(v->out, ", exact for 256 blocks of a stack, then estimated from one in %" PRIu64,
-		           m->heap_detail_one_in);
-	buf_add_str(v->out, "\n\n");
-	view_text(v, VIEW_BOLD, "   share          cpu    allocated       blocks         live  thread");
-	buf_add_char(v->out, '\n');
-}
-
-static void threads_text(const struct view *v, const struct model *m, enum profile_metric metric,
-                         const struct by_thread_row *rows, size_t n, uint64_t total, size_t top)
-{
-	size_t shown = top && top < n ? top : n;
-
-	threads_head(v, m, metric, total);
-	for (size_t i = 0; i < shown; i++) {
-		const struct by_thread_row *r = &rows[i];
-		char a[32], b[32], c[32];
-
-		view_percent(v, r->value, total);
-		buf_printf(v->out, " %12s %12s %12.0f %12s  ",
-		           units_print_duration(a, sizeof(a), r->cpu_samples * m->cpu_period_ns),
-		           units_print_bytes(b, sizeof(b), r->alloc_bytes), r->alloc_count,
-		           units_print_bytes(c, sizeof(c), r->live_bytes));
-		view_text(v, VIEW_PLAIN, r->name);
-		if (r->tid)
-			buf_printf(v->out, " (%" PRIu64 ")", r->tid);
-		if (r->threads > 1)
-			buf_printf(v->out, " (%zu threads)", r->threads);
-		if (r->ended)
-			view_text(v, VIEW_DIM, " ended");
-		buf_add_char(v->out, '\n');
-	}
-	if (shown < n)
-		buf_printf(v->out, "\n... and %zu more threads\n", n - shown);
-}
-
-static void threads_json(struct buf *out, const struct model *m, enum profile_metric metric,
-                         const struct by_thread_row *rows, size_t n, uint64_t total, size_t top)
-{
-	struct json j;
-
-	json_init(&j, out);
-	json_object_begin(&j);
-	json_key_string(&j, "metric", profile_metric_name(metric));
-	json_key_string(&j, "unit", profile_metric_unit(metric));
-	json_key_u64(&j, "period_ns", metric <= METRIC_WALL ? m->cpu_period_ns : 0);
-	json_key_u64(&j, "total", total);
-	json_key(&j, "threads");
-	json_array_begin(&j);
-	for (size_t i = 0; i < n && (!top || i < top); i++) {
-		const struct by_thread_row *r = &rows[i];
-
-		json_object_begin(&j);
-		json_key_string(&j, "name", r->name);
-		json_key_u64(&j, "tid", r->tid);
-		json_key_u64(&j, "threads", r->threads);
-		json_key_bool(&j, "ended", r->ended);
-		json_key_u64(&j, "value", r->value);
-		json_key_u64(&j, "cpu_samples", r->cpu_samples);
-		json_key_u64(&j, "alloc_bytes", r->alloc_bytes);
-		json_key_u64(&j, "alloc_count", (uint64_t)(r->alloc_count + 0.5));
-		json_key_u64(&j, "live_bytes", r->live_bytes);
-		json_key_u64(&j, "live_count", (uint64_t)(r->live_count + 0.5));
-		json_object_end(&j);
-	}
-	json_array_end(&j);
-	json_object_end(&j);
-	buf_add_char(out, '\n');
-}
-
 static int report_threads(const char *path, const struct options *o, struct cmd_input *in, struct buf *out,
                           struct err *err)
 {
 	struct view v = { out, cmd_may_colour(o->output) };
-	struct by_thread_row *rows = NULL;
+	struct by_thread threads;
 	enum profile_metric metric;
-	uint64_t total = 0;
-	size_t n = 0;
 	int rc = cmd_load(path, in, err);
 
 	if (rc == 0)
 		rc = cmd_metric(in->model, o->metric, CMD_PREFER_TIME, &metric, err);
 	if (rc < 0)
 		return rc;
-	rc = by_thread(in->model, metric, &rows, &n, err);
+	rc = by_thread(in->model, metric, &threads, err);
 	if (rc < 0)
 		return rc == -EINVAL ? rc : err_wrap(err, "%s", path);
-	for (size_t i = 0; i < n; i++)
-		total += rows[i].value;
 	if (o->json)
-		threads_json(out, in->model, metric, rows, n, total, (size_t)o->top);
+		view_threads_json(out, in->model, metric, &threads, (size_t)o->top);
 	else
-		threads_text(&v, in->model, metric, rows, n, total, (size_t)o->top);
-	free(rows);
+		view_threads_text(&v, in->model, metric, &threads, (size_t)o->top);
+	free(threads.rows);
 	return 0;
 }
 

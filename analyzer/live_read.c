@@ -320,8 +320,7 @@ static void add_ended_threads(struct live *l, struct sums *s)
 
 		memcpy(&t, at + k * sizeof(t), sizeof(t));
 		to->alloc_bytes += t.ended_bytes;
-		to->alloc_count +=
-		        (double)(int64_t)t.ended_count; /* in a forked child, below 0: taken off what its thread has */
+		to->alloc_count += (double)t.ended_count;
 		to->live_bytes = t.live_bytes > 0 ? (uint64_t)t.live_bytes : 0;
 		to->live_count = t.live_count > 0 ? (double)t.live_count : 0;
 	}

@@ -27,6 +27,9 @@ struct symbolizer;
 	X(SLOP, "slop", "bytes", "bytes of live blocks beyond what was asked for") \
 	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")
 
+/* For help texts; test_profile.c compares it with the table. */
+#define PROFILE_METRIC_NAMES "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, slop, mmap"
+
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,
 	PROFILE_METRICS(PROFILE_METRIC_ENUM)
@@ -43,6 +46,12 @@ struct profile_frame {
 	uint64_t offset;    /* address in the module's file (run-time address minus bias) */
 	bool inlined;       /* its code stands inside the next outer frame's function */
 };
+
+/* An estimate of a count, as JSON and tables have it. */
+static inline uint64_t profile_whole(double count)
+{
+	return (uint64_t)(count + 0.5);
+}
 
 #define PROFILE_NO_THREAD UINT32_MAX
 

@@ -76,7 +76,7 @@ void view_heap_json(struct json *j, const struct profile *p, const struct profil
 			json_u64(j, lifetime_end_ns(i));
 		else
 			json_null(j);
-		json_key_u64(j, "count", (uint64_t)(h->lifetime[i] + 0.5));
+		json_key_u64(j, "count", profile_whole(h->lifetime[i]));
 		json_object_end(j);
 	}
 	json_array_end(j);

@@ -200,6 +200,7 @@ static NO_SANITIZE void copy_kept(const struct capture *c, uint32_t i, struct wa
 	ret_fresh->frame.fp_known = w->fp_known;
 	if (n < f->words)
 		ret_fresh->ra_at = (uintptr_t)c->word[n].at;
+	w->sp_is_bound = false; /* a step that leaves it so is never among the words */
 	if (f->fp_at) {
 		w->fp = *(const uintptr_t *)f->fp_at;
 		w->fp_known = true;

@@ -190,18 +190,6 @@ static int write_numbered(const char *reason, char *ret_path, size_t path_size)
 	return rc;
 }
 
-static bool lock_within(struct lock *l, uint64_t patience_ns)
-{
-	uint64_t deadline = os_now_ns() + patience_ns;
-
-	while (!lock_try(l)) {
-		if (os_now_ns() >= deadline)
-			return false;
-		os_yield();
-	}
-	return true;
-}
-
 int dump_write(const char *reason, uint64_t patience_ns)
 {
 	char path[PATH_MAX];

@@ -42,6 +42,19 @@ static inline void lock_enter(struct lock *l)
 	}
 }
 
+/* Waits so long at most; for holders that make system calls. */
+static inline bool lock_within(struct lock *l, uint64_t patience_ns)
+{
+	uint64_t deadline = os_now_ns() + patience_ns;
+
+	while (!lock_try(l)) {
+		if (os_now_ns() >= deadline)
+			return false;
+		os_yield();
+	}
+	return true;
+}
+
 static inline void lock_leave(struct lock *l)
 {
 	store_release(&l->word, 0); /* pairs with the acquire in lock_try */

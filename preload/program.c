@@ -55,7 +55,7 @@ static bool needs_symbol(const struct needs *n, const char *name)
 {
 	for (unsigned i = 0; n->symbols && n->names && i < 2; i++) {
 		for (size_t k = 0; n->tables[i] && k < n->bytes[i] / sizeof(*n->tables[i]); k++) {
-			uint32_t symbol = (uint32_t)(n->tables[i][k].r_info >> 32); /* ELF64_R_SYM */
+			size_t symbol = ELF64_R_SYM(n->tables[i][k].r_info);
 
 			if (symbol && strcmp(n->names + n->symbols[symbol].st_name, name) == 0)
 				return true;

@@ -267,7 +267,7 @@ static uint64_t probe_slop(const struct probe *p, struct share of)
 static struct counter_detail *probe_count(struct thread *th, struct counter *c, const struct probe *p, struct share of,
                                           int64_t sign)
 {
-	struct thread_heap *heap = threads_heap(p->generation == generation ? p->thread : 0);
+	struct thread_heap *heap = threads_heap_make(p->generation == generation ? p->thread : 0);
 	struct counter_detail *d = counter_detail_of(load_relaxed(&th->counters.now), c);
 
 	if (heap) {

@@ -29,6 +29,7 @@
 
 #include "allocs.h"
 #include "arch.h"
+#include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "poisson.h"
@@ -76,36 +77,14 @@ static int perf_open(pid_t tid, uint64_t first_ns)
 	return (int)os_call(SYS_perf_event_open, (long)&attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC, 0);
 }
 
-/* One thread at a time lifts the limit of descriptors, so that each sees the program's own and puts that back. 0 = none,
- * else the thread. */
-static _Atomic uint32_t limit_holder;
-
-static bool limit_hold(void)
-{
-	enum { TRIES = 100, STEP_NS = 200 * 1000 };
-	uint32_t self = (uint32_t)os_tid();
-
-	for (int i = 0; i < TRIES; i++) {
-		uint32_t holder = 0;
-
-		if (cas_acq_rel(&limit_holder, &holder, self)) /* pairs with the release in limit_release */
-			return true;
-		if (holder == self)
-			return false; /* a signal handler inside perf_open_apart */
-		os_futex_wait(&limit_holder, holder, STEP_NS);
-	}
-	return false;
-}
-
-static void limit_release(void)
-{
-	store_release(&limit_holder, 0); /* pairs with the CAS in limit_hold */
-	os_futex_wake(&limit_holder);
-}
+/* One thread at a time lifts the limit of descriptors, so that each sees the program's own and puts that back.
+ * A thread takes it while it has no event or blocks our signal: no handler waits for its own thread. A fork holds it. */
+static struct lock limit_lock;
+#define LIMIT_PATIENCE_NS (100 * NS_PER_MS)
 
 /* Descriptors are the program's: it may have use for as many as its limit says. A number at or above the limit takes none
  * of them; one can be had while the limit is lifted, up to the hard one, for the moment of opening. Where it cannot be
- * lifted, a sixteenth is taken at most, and of few none: those threads are sampled by timers. Under limit_hold(). */
+ * lifted, a sixteenth is taken at most, and of few none: those threads are sampled by timers. limit_lock held. */
 static int perf_open_beyond(pid_t tid, uint64_t first_ns)
 {
 	enum { FEW = 4096, MANY = 1 << 16, ROOM = 1 << 16 };
@@ -144,10 +123,10 @@ static int perf_open_apart(pid_t tid, uint64_t first_ns)
 {
 	int fd;
 
-	if (!limit_hold())
+	if (!lock_within(&limit_lock, LIMIT_PATIENCE_NS))
 		return -EMFILE;
 	fd = perf_open_beyond(tid, first_ns);
-	limit_release();
+	lock_leave(&limit_lock);
 	return fd;
 }
 
@@ -713,13 +692,13 @@ bool sampler_swallow(const siginfo_t *info)
 void sampler_fork_prepare(struct tls *t)
 {
 	mask_signal(SIG_BLOCK, &t->fork_mask);
-	t->fork_limit = limit_hold();
+	t->fork_limit = lock_within(&limit_lock, LIMIT_PATIENCE_NS);
 }
 
 void sampler_fork_parent(struct tls *t)
 {
 	if (t->fork_limit)
-		limit_release();
+		lock_leave(&limit_lock);
 	t->fork_limit = false;
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&t->fork_mask, 0, SIGNAL_BYTES, 0, 0);
 }
@@ -727,7 +706,7 @@ void sampler_fork_parent(struct tls *t)
 /* The events belong to the parent's threads, and CPU timers are not inherited. */
 void sampler_fork_child(void)
 {
-	store_relaxed(&limit_holder, 0); /* its holder, if it is another thread, is not in this process */
+	store_release(&limit_lock.word, 0); /* its holder, if it is another thread, is not in this process */
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		perf_disarm(th);
 		th->timer_id = -1;

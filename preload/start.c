@@ -22,15 +22,13 @@ static struct config config;
 static const char *passive_reason;
 static _Atomic int starting;
 
-#ifdef PERFPROBE_ALLOW_VALGRIND /* a build whose instructions are counted */
-#define arch_under_valgrind() false
-#endif
-
 /* Sanitizers and valgrind replace the allocator themselves and do not take a second one in front of them. */
 static const char *find_passive_reason(void)
 {
+#ifndef PROBE_UNDER_VALGRIND /* a build whose instructions are counted: CONTRIBUTING.md */
 	if (arch_under_valgrind())
 		return "the program runs under valgrind, which replaces the allocator and simulates the processor";
+#endif
 	if (objects_define("__asan_init"))
 		return "the program is built with AddressSanitizer, which tracks allocations itself";
 	if (objects_define("__tsan_init"))

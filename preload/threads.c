@@ -21,7 +21,6 @@ static struct thread_record *_Atomic records; /* THREADS_MAX_RECORDS of them, to
 static struct thread_heap *_Atomic heaps;     /* likewise, in the live file */
 static struct lock groups_lock;               /* the making of groups; rank: inside counters_lock */
 static _Atomic bool adopted;                  /* threads_adopt() was called */
-static _Atomic bool adopted;                  /* threads_adopt() was called */
 
 /* Guards `ended` (counters of ended threads) and the step from ENDED to FREE. Rank: below the snapshot's own lock. */
 static struct lock counters_lock;
@@ -105,7 +104,6 @@ static uint32_t record_new(pid_t tid)
 	struct thread_record *table = record_table();
 	uint32_t i;
 
-	(void)heap_table(); /* without memory: threads are not told apart */
 	if (!table) {
 		loss_add(LOSS_THREADS_FAILED, 1);
 		return 0;
@@ -222,10 +220,11 @@ static void record_end(struct thread *th)
 /* Adds what `c` has allocated to record `i`. */
 static void heap_add(uint32_t i, const struct counters *c)
 {
-	struct thread_heap *heap = threads_heap(i);
 	uint64_t count = 0, bytes = 0;
+	struct thread_heap *heap;
 
 	counters_total(c, &count, &bytes);
+	heap = count ? threads_heap_make(i) : NULL;
 	if (!heap)
 		return;
 	own_add(&heap->ended_count, count);
@@ -301,6 +300,13 @@ struct thread_heap *threads_heap(uint32_t i)
 	struct thread_heap *table = load_acquire(&heaps); /* pairs with the CAS in heap_table */
 
 	return table && i < THREADS_MAX_RECORDS ? &table[i] : NULL;
+}
+
+struct thread_heap *threads_heap_make(uint32_t i)
+{
+	struct thread_heap *table = heap_table();
+
+	return LIKELY(table != NULL) && i < THREADS_MAX_RECORDS ? &table[i] : NULL;
 }
 
 uint32_t threads_record_count(void)
@@ -395,12 +401,12 @@ static void heaps_fork_child(uint32_t records_were, bool forget)
 
 void threads_settled(int64_t live_count, int64_t live_bytes)
 {
-	struct thread_heap *heap = threads_heap(0);
+	struct thread_heap *heap = live_count ? threads_heap_make(0) : threads_heap(0);
 
-	if (!heap)
-		return;
-	store_relaxed(&heap->live_count, live_count);
-	store_relaxed(&heap->live_bytes, live_bytes);
+	if (heap) {
+		store_relaxed(&heap->live_count, live_count);
+		store_relaxed(&heap->live_bytes, live_bytes);
+	}
 	heap_add(0, &ended);
 }
 

@@ -140,8 +140,10 @@ uint32_t threads_record_count(void);
 /* Copy of record `i`, with the present name and CPU time of a live thread. [any thread; system calls] */
 struct thread_record threads_record(uint32_t i);
 
-/* Of record `i`; NULL without memory. */
+/* Of record `i`; NULL: nothing was added to any yet. */
 struct thread_heap *threads_heap(uint32_t i);
+/* To add to it; NULL without memory: threads are not told apart. Not before it is needed: the first table makes the live file. */
+struct thread_heap *threads_heap_make(uint32_t i);
 
 /* Counters of ended threads, and the right to read all counters: taken by the snapshot. [any thread but hooks] */
 const struct counters *threads_lock_counters(void);

@@ -1,5 +1,5 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
-foreach(victim known lives sizes spin ends forks inherit churn unwinding hostile_memory hostile_process hostile_signals hostile_limits
+foreach(victim known lives sizes spin ends forks inherit churn reloads unwinding hostile_memory hostile_process hostile_signals hostile_limits
         allocators mapped)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
@@ -26,6 +26,13 @@ foreach(allocator jemalloc:libjemalloc.so.2 tcmalloc:libtcmalloc_minimal.so.4 mi
     endforeach()
   endif()
 endforeach()
+foreach(plugin first second)
+  add_library(victim_plugin_${plugin} MODULE victims/reload_plugin.c)
+  target_compile_options(victim_plugin_${plugin} PRIVATE -O2 -g -fno-builtin-malloc)
+  set_target_properties(victim_plugin_${plugin} PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+endforeach()
+target_compile_definitions(victim_plugin_first PRIVATE NAME=first PAD="16")
+target_compile_definitions(victim_plugin_second PRIVATE NAME=second PAD="512")
 
 # Victims in C++, compiled by the command: the project itself has no C++.
 find_program(CXX_FOR_VICTIMS g++)

@@ -131,3 +131,13 @@ def inclusive(path, metric):
         for name in set(stack["frames"]):
             sums[name] = sums.get(name, 0) + stack["value"]
     return sums, data["total"]
+
+
+def check_known(path, stdout):
+    """The profile of victim_known in full mode has what that printed: allocations, bytes, live blocks and bytes by function."""
+    figures = {m: by_function(path, m) for m in ("alloc-count", "alloc", "live-count", "live")}
+    lines = stdout.split("\n")[:-1]
+    assert len(lines) == 9
+    for line in lines:
+        name, *expected = line.split()
+        assert [of.get(name, 0) for of in figures.values()] == [int(e) for e in expected], name

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from recording import ROOT, analyze, by_function, inclusive, info, one, report
+from recording import ROOT, analyze, by_function, check_known, inclusive, info, one, report
 
 BUILD = pathlib.Path(os.environ.get("PERFPROBE_AARCH64_BUILD", ROOT / "build" / "aarch64")).resolve()
 SYSROOT = ROOT / "build" / "sysroot-aarch64"
@@ -39,13 +39,7 @@ def record(directory, victim, *arguments, **options):
 def test_full_mode_is_exact(tmp_path):
     done = record(tmp_path, "victim_known", heap="full", cpu=0)
     path = one(tmp_path)
-    figures = {m: by_function(path, m) for m in ("alloc-count", "alloc", "live-count", "live")}
-    lines = done.stdout.split("\n")[:-1]
-    assert len(lines) == 9
-    for line in lines:
-        name, *expected = line.split()
-        got = [figures[m].get(name, 0) for m in ("alloc-count", "alloc", "live-count", "live")]
-        assert got == [int(e) for e in expected], name
+    check_known(path, done.stdout)
     assert {k: v for k, v in info(path)["lost"].items() if v} == {}
 
 

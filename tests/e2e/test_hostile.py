@@ -73,6 +73,13 @@ def test_allocations_at_awkward_moments_are_exact(tmp_path, how):
     stays_live(one(tmp_path), done.stdout)
 
 
+def test_objects_that_had_the_same_addresses_keep_their_names(tmp_path):
+    done, _ = same_as_without(tmp_path, [VICTIMS / "victim_reloads", VICTIMS / "victim_plugin_first.so", VICTIMS / "victim_plugin_second.so"])
+    assert int(done.stdout) > 0, "none had the addresses of the other: nothing was tested"
+    blocks = by_function(one(tmp_path), "live-count")
+    assert (blocks.get("first_kept"), blocks.get("second_kept")) == (1000, 1000)
+
+
 def test_addresses_that_go_from_thread_to_thread_are_counted_once(tmp_path):
     done, _ = same_as_without(tmp_path, [VICTIMS / "victim_hostile_memory", "realloc_race"], stderr=r"race \d+ \d+\n")
     stays_live(one(tmp_path), done.stderr)

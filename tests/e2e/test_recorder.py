@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from recording import (LIBRARY, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, report,
+from recording import (LIBRARY, VICTIMS, Running, analyze, by_function, check_known, environment, inclusive, info, one, record, report,
                        snapshots, usable_by_all, wait_until)
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
@@ -21,13 +21,7 @@ NOBODY = pwd.getpwnam("nobody").pw_uid
 def test_full_mode_is_exact(tmp_path):
     done = record(tmp_path, [VICTIMS / "victim_known"], heap="full")
     path = one(tmp_path)
-    figures = {m: by_function(path, m) for m in ("alloc-count", "alloc", "live-count", "live")}
-    lines = done.stdout.split("\n")[:-1]
-    assert len(lines) == 9
-    for line in lines:
-        name, *expected = line.split()
-        got = [figures[m].get(name, 0) for m in ("alloc-count", "alloc", "live-count", "live")]
-        assert got == [int(e) for e in expected], name
+    check_known(path, done.stdout)
     assert by_function(path, "temporary").get("temporaries") == 250
 
 

@@ -32,11 +32,16 @@ static struct model model(void)
 static struct by_thread_row *rows_by(enum profile_metric metric, size_t *ret_count)
 {
 	struct model m = model();
-	struct by_thread_row *rows = NULL;
+	struct by_thread t;
 	struct err err = { 0 };
+	uint64_t total = 0;
 
-	assert_int_equal(by_thread(&m, metric, &rows, ret_count, &err), 0);
-	return rows;
+	assert_int_equal(by_thread(&m, metric, &t, &err), 0);
+	for (size_t i = 0; i < t.count; i++)
+		total += t.rows[i].value;
+	assert_true(t.total == total);
+	*ret_count = t.count;
+	return t.rows;
 }
 
 /* Ended workers and the shared record are one row; the worker that lives has its own, and the idle thread none. */
@@ -82,19 +87,18 @@ static void values_are_the_metric(void **state)
 static void what_is_not_recorded_is_said(void **state)
 {
 	struct model m = model();
-	struct by_thread_row *rows = NULL;
+	struct by_thread t = { NULL, 0, 0 };
 	struct err err = { 0 };
-	size_t n = 0;
 
 	(void)state;
-	assert_int_equal(by_thread(&m, METRIC_PEAK, &rows, &n, &err), -EINVAL);
+	assert_int_equal(by_thread(&m, METRIC_PEAK, &t, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "'peak' is not recorded by thread"));
 	m.heap_detail_one_in = 0;
-	assert_int_equal(by_thread(&m, METRIC_LIVE, &rows, &n, &err), -ENODATA);
+	assert_int_equal(by_thread(&m, METRIC_LIVE, &t, &err), -ENODATA);
 	assert_non_null(strstr(err.text, "PERFPROBE_DETAIL"));
 	m.heap_thread_count = 0;
-	assert_int_equal(by_thread(&m, METRIC_ALLOC, &rows, &n, &err), -ENODATA);
-	assert_null(rows);
+	assert_int_equal(by_thread(&m, METRIC_ALLOC, &t, &err), -ENODATA);
+	assert_null(t.rows);
 }
 
 int main(void)

@@ -12,37 +12,19 @@
 #include "capture.h"
 #include "compiler.h"
 #include "os_linux.h"
+#include "own_stack.h"
 #include "poisson.h"
 #include "snapshot_layout.h"
 #include "stacks.h"
 #include "unwind.h"
 
 static struct capture capture;
-static uintptr_t stack_lo, stack_hi;
-static uint64_t rng, captures, reused, whole;
-
-static uint32_t random_below(uint32_t n)
-{
-	return (uint32_t)(poisson_random(&rng) % n);
-}
-
-static void find_stack(void)
-{
-	pthread_attr_t attr;
-	void *at;
-	size_t bytes;
-
-	assert_int_equal(pthread_getattr_np(pthread_self(), &attr), 0);
-	assert_int_equal(pthread_attr_getstack(&attr, &at, &bytes), 0);
-	stack_lo = (uintptr_t)at;
-	stack_hi = (uintptr_t)at + bytes;
-	pthread_attr_destroy(&attr);
-}
+static uint64_t captures, reused, whole;
 
 /* Stands where a malloc hook stands. */
 static NOINLINE void hook(void)
 {
-	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), own_lo, own_hi);
 	static uintptr_t pcs[STACKS_MAX_DEPTH];
 	size_t depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs)), i = 0;
 	uint32_t before = capture.depth, id;

@@ -112,6 +112,18 @@ static void check_profile(const struct profile *p, const struct expected *want, 
 #define CUT  "libnew.so+0x1234;[truncated]"
 #define NONE PROFILE_NO_THREAD
 
+static void help_texts_name_every_metric(void **state)
+{
+	char names[512] = "";
+
+	(void)state;
+	for (int i = 0; i < METRIC_COUNT; i++) {
+		strcat(names, i ? ", " : "");
+		strcat(names, profile_metric_name((enum profile_metric)i));
+	}
+	assert_string_equal(names, PROFILE_METRIC_NAMES);
+}
+
 static void metrics_of_a_model(void **state)
 {
 	static const struct expected cpu[] = {
@@ -470,6 +482,7 @@ static void every_allocation_may_fail(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(help_texts_name_every_metric),
 		cmocka_unit_test(metrics_of_a_model),
 		cmocka_unit_test(samples_keep_their_stacks),
 		cmocka_unit_test(counts_are_rounded_at_the_end),

@@ -10,28 +10,21 @@
 #include "capture.h"
 #include "eh_frame.h"
 #include "losses.h"
+#include "own_stack.h"
 #include "snapshot_layout.h"
 #include "stacks.h"
 #include "unwind.h"
 #include "unwind_step.h"
 
-static uintptr_t stack_lo, stack_hi;
 static uintptr_t pcs[STACKS_MAX_DEPTH];
 static size_t depth;
 
 static int set_up(void **state)
 {
-	pthread_attr_t attr;
 	const char *why;
-	void *at;
-	size_t bytes;
 
 	(void)state;
-	assert_int_equal(pthread_getattr_np(pthread_self(), &attr), 0);
-	assert_int_equal(pthread_attr_getstack(&attr, &at, &bytes), 0);
-	stack_lo = (uintptr_t)at;
-	stack_hi = (uintptr_t)at + bytes;
-	pthread_attr_destroy(&attr);
+	find_stack();
 	assert_string_equal(unwind_init(UNWIND_AUTO, &why), "cfi");
 	return 0;
 }
@@ -40,7 +33,7 @@ static int set_up(void **state)
 void test_hook(void);
 NOINLINE NO_SANITIZE void test_hook(void)
 {
-	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), own_lo, own_hi);
 
 	depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
 }
@@ -180,7 +173,7 @@ static void on_step(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	uintptr_t regs[DW_REGS];
-	struct unwind_start start = unwind_from_signal(uc, regs, stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_signal(uc, regs, own_lo, own_hi);
 
 	if (start.pc < (uintptr_t)stepped || start.pc >= (uintptr_t)stepped_end)
 		uc->uc_mcontext.gregs[REG_EFL] &= ~0x100;

@@ -9,6 +9,7 @@
 #include <ucontext.h>
 #include <unwind.h>
 
+#include "own_stack.h"
 #include "poisson.h"
 #include "snapshot_layout.h"
 #include "stacks.h"
@@ -22,28 +23,8 @@ struct theirs {
 	size_t n;
 };
 
-static __thread uintptr_t stack_lo, stack_hi;
-static uint64_t rng = 5;
 static unsigned compared, through_handlers, interrupted;
 static char difference[200]; /* the first; told by the main thread, which cmocka knows */
-
-static uint32_t random_below(uint32_t n)
-{
-	return (uint32_t)(poisson_random(&rng) % n);
-}
-
-static void find_stack(void)
-{
-	pthread_attr_t attr;
-	void *at;
-	size_t bytes;
-
-	assert_int_equal(pthread_getattr_np(pthread_self(), &attr), 0);
-	assert_int_equal(pthread_attr_getstack(&attr, &at, &bytes), 0);
-	stack_lo = (uintptr_t)at;
-	stack_hi = (uintptr_t)at + bytes;
-	pthread_attr_destroy(&attr);
-}
 
 static _Unwind_Reason_Code one_of_theirs(struct _Unwind_Context *context, void *arg)
 {
@@ -73,7 +54,7 @@ static void compare(const char *what, const uintptr_t *ours, size_t n, const str
 /* Stands where a malloc hook stands. */
 static NOINLINE NO_SANITIZE void hook(void)
 {
-	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_frame(ARCH_HOOK_FRAME(), own_lo, own_hi);
 	uintptr_t pcs[STACKS_MAX_DEPTH];
 	size_t n = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
 	static __thread struct theirs t;
@@ -202,7 +183,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	uintptr_t regs[DW_REGS], pcs[STACKS_MAX_DEPTH];
-	struct unwind_start start = unwind_from_signal(uc, regs, stack_lo, stack_hi);
+	struct unwind_start start = unwind_from_signal(uc, regs, own_lo, own_hi);
 	size_t n = unwind_walk(&start, pcs, ARRAY_LEN(pcs)), from = 0;
 	static struct theirs t;
 
