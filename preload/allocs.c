@@ -30,7 +30,8 @@
 #include "os_linux.h"
 
 enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a record's homes */
-enum { CHUNK_BYTES = 1 << 20 };
+/* Memory is populated ahead of its use: an eighth of what is used, within these bounds, the upper one lest somebody waits. */
+enum { CHUNK_BYTES = 1 << 20, AHEAD_MIN = 32 << 10, AHEAD_MAX = 256 << 10 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 bool allocs_sparse, allocs_shared;
@@ -45,13 +46,25 @@ void allocs_init(bool sparse)
 /* Held while a record is made, not at every block. It guards what follows, and every change of a page's word. */
 static struct lock pool_lock;
 static uint8_t *chunk;
-static size_t chunk_left;
+static size_t chunk_left, chunk_ready; /* bytes from `chunk` on; ready: populated */
 static uint64_t chunk_total;
 static struct allocs_region *all_regions;
 
 static unsigned entries_of(uint64_t cap)
 {
 	return (1u << cap) + ALLOCS_WINDOW - 1;
+}
+
+/* Lock held. */
+static void populate_ahead(void)
+{
+	size_t ahead = (chunk_total - chunk_left) / 8 / AHEAD_MIN * AHEAD_MIN;
+	size_t left = chunk_left - chunk_ready; /* whole pages, as CHUNK_BYTES is */
+
+	ahead = ahead < AHEAD_MIN ? AHEAD_MIN : ahead > AHEAD_MAX ? AHEAD_MAX : ahead;
+	ahead = ahead < left ? ahead : left;
+	os_populate(chunk + chunk_ready, ahead);
+	chunk_ready += ahead;
 }
 
 /* All zeros, or NULL. Lock held. */
@@ -63,13 +76,17 @@ static struct allocs_record *record_new(unsigned cap)
 	if (chunk_left < bytes) {
 		chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: at most 1 % */
 		chunk_left = chunk ? CHUNK_BYTES : 0;
+		chunk_ready = 0;
 		chunk_total += chunk_left;
 	}
 	if (chunk_left < bytes)
 		return NULL;
+	if (chunk_ready < bytes)
+		populate_ahead();
 	r = (struct allocs_record *)chunk;
 	chunk += bytes;
 	chunk_left -= bytes;
+	chunk_ready -= bytes;
 	r->cap = cap;
 	return r;
 }

@@ -81,6 +81,12 @@ void os_unmap(void *at, size_t bytes)
 		(void)os_call(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0); /* our own mapping: cannot fail */
 }
 
+void os_populate(void *at, size_t bytes)
+{
+	/* Kernels before 5.14 do not know it; without memory the first write says so. */
+	(void)os_call(SYS_madvise, (long)at, (long)bytes, MADV_POPULATE_WRITE, 0, 0, 0);
+}
+
 int os_openat(int dir, const char *path, int flags, mode_t mode)
 {
 	return (int)os_call(SYS_openat, dir, (long)path, flags | O_CLOEXEC, (long)mode, 0, 0);

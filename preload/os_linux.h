@@ -23,6 +23,8 @@ pid_t os_tid(void);
 /* Private zeroed memory in whole pages, kept out of core dumps; NULL when there is none. Never returned to malloc. */
 void *os_map(size_t bytes);
 void os_unmap(void *at, size_t bytes);
+/* Gives whole pages that will be written soon their memory at once: a fraction of what a page fault for each costs. A hint. */
+void os_populate(void *at, size_t bytes);
 
 int os_open(const char *path, int flags, mode_t mode);
 int os_openat(int dir, const char *path, int flags, mode_t mode);
