@@ -30,8 +30,7 @@
 #include "os_linux.h"
 
 enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a record's homes */
-/* Memory is populated ahead of its use: an eighth of what is used, within these bounds, the upper one lest somebody waits. */
-enum { CHUNK_BYTES = 1 << 20, AHEAD_MIN = 32 << 10, AHEAD_MAX = 256 << 10 };
+enum { CHUNK_BYTES = 1 << 20, AHEAD_BYTES = 64 << 10 }; /* so much is populated at a time: more would be no faster */
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 bool allocs_sparse, allocs_shared;
@@ -58,13 +57,8 @@ static unsigned entries_of(uint64_t cap)
 /* Lock held. */
 static void populate_ahead(void)
 {
-	size_t ahead = (chunk_total - chunk_left) / 8 / AHEAD_MIN * AHEAD_MIN;
-	size_t left = chunk_left - chunk_ready; /* whole pages, as CHUNK_BYTES is */
-
-	ahead = ahead < AHEAD_MIN ? AHEAD_MIN : ahead > AHEAD_MAX ? AHEAD_MAX : ahead;
-	ahead = ahead < left ? ahead : left;
-	os_populate(chunk + chunk_ready, ahead);
-	chunk_ready += ahead;
+	os_populate(chunk + chunk_ready, AHEAD_BYTES); /* it divides CHUNK_BYTES */
+	chunk_ready += AHEAD_BYTES;
 }
 
 /* All zeros, or NULL. Lock held. */
