@@ -58,7 +58,8 @@ enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 	X(11, HEAP_DETAIL, "heap detail")     /* per-stack lifetimes, slop, largest block; since 1.2 */                \
 	X(12, HEAP_THREADS, "heap by thread") /* who allocated, and what of it is alive; since 1.2 */                  \
 	X(13, MARKS, "marks")                 /* points in time that the program named; since 1.3 */                   \
-	X(14, MMAP, "mmap")                   /* memory that the program mapped by itself, by stack; since 1.3 */
+	X(14, MMAP, "mmap")                   /* memory that the program mapped by itself, by stack; since 1.3 */      \
+	X(15, LEAKS, "leaks")                 /* what nobody could reach when it was checked; since 1.4 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
