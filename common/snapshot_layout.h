@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAP_MAJOR = 1, SNAP_MINOR = 3 };
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 4 };
 
 /* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
 #define SNAP_MAGIC "\x89PPSNP\r\n"

@@ -30,7 +30,9 @@
 #include "os_linux.h"
 
 enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a record's homes */
-enum { CHUNK_BYTES = 1 << 20, AHEAD_BYTES = 64 << 10 }; /* so much is populated at a time: more would be no faster */
+/* Memory is mapped in chunks of a sixteenth of what there is, within these bounds; so much of it is populated at a time: more
+ * would be no faster. All are powers of two. */
+enum { CHUNK_BYTES = 1 << 20, CHUNK_BYTES_MAX = 64 << 20, AHEAD_BYTES = 64 << 10 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 bool allocs_sparse, allocs_shared;
@@ -55,9 +57,22 @@ static unsigned entries_of(uint64_t cap)
 }
 
 /* Lock held. */
+static void chunk_new(void)
+{
+	size_t bytes = CHUNK_BYTES;
+
+	while (bytes < CHUNK_BYTES_MAX && bytes < chunk_total / 16)
+		bytes *= 2;
+	chunk = os_map(bytes); /* what was left of the old one is lost: at most 1 % */
+	chunk_left = chunk ? bytes : 0;
+	chunk_ready = 0;
+	chunk_total += chunk_left;
+}
+
+/* Lock held. */
 static void populate_ahead(void)
 {
-	os_populate(chunk + chunk_ready, AHEAD_BYTES); /* it divides CHUNK_BYTES */
+	os_populate(chunk + chunk_ready, AHEAD_BYTES);
 	chunk_ready += AHEAD_BYTES;
 }
 
@@ -67,12 +82,8 @@ static struct allocs_record *record_new(unsigned cap)
 	size_t bytes = sizeof(struct allocs_record) + entries_of(cap) * sizeof(struct allocs_entry);
 	struct allocs_record *r;
 
-	if (chunk_left < bytes) {
-		chunk = os_map(CHUNK_BYTES); /* what was left of the old one is lost: at most 1 % */
-		chunk_left = chunk ? CHUNK_BYTES : 0;
-		chunk_ready = 0;
-		chunk_total += chunk_left;
-	}
+	if (chunk_left < bytes)
+		chunk_new();
 	if (chunk_left < bytes)
 		return NULL;
 	if (chunk_ready < bytes)
@@ -186,6 +197,7 @@ static NOINLINE struct allocs_region *region_new(uint64_t address)
 	lock_enter(&pool_lock); /* a fork waits for it: in the child every region is in the list */
 	r = load_relaxed(at);
 	if (!r && (r = os_map(sizeof(*r)))) { /* 2 MiB of words, touched page by page */
+		r->start = address >> ALLOCS_REGION_BITS << ALLOCS_REGION_BITS;
 		r->next = all_regions;
 		all_regions = r;
 		store_release(at, r); /* pairs with the acquire in allocs_page */
@@ -304,7 +316,11 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 	unsigned off = allocs_off(a) +
 	               ((a & ((1 << ALLOCS_UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
 
-	if (a >> ALLOCS_ADDRESS_BITS || allocs_sparse)
+	if (allocs_sparse) {
+		*ret_start = a;
+		return sparse_find(a, ret_block);
+	}
+	if (a >> ALLOCS_ADDRESS_BITS)
 		return false;
 	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << ALLOCS_OFF_BITS) {
 		_Atomic uint64_t *page = allocs_page(at << ALLOCS_PAGE_BITS);
@@ -320,7 +336,8 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 	return false;
 }
 
-static void visit_page(uint64_t word, void (*visit)(void *context, const struct block *block), void *context)
+static void visit_page(uint64_t word, uint64_t address,
+                       void (*visit)(void *context, uint64_t address, const struct block *block), void *context)
 {
 	for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
 		for (unsigned i = 0; i < entries_of(r->cap); i++) {
@@ -328,12 +345,12 @@ static void visit_page(uint64_t word, void (*visit)(void *context, const struct 
 			struct block b = allocs_unpack(head, load_relaxed(&r->entry[i].size));
 
 			if (head)
-				visit(context, &b);
+				visit(context, address | (head & ALLOCS_NAME_MASK) >> 1 << ALLOCS_UNIT_BITS, &b);
 		}
 	}
 }
 
-void allocs_each(void (*visit)(void *context, const struct block *block), void *context)
+void allocs_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context)
 {
 	if (allocs_sparse) {
 		sparse_each(visit, context);
@@ -344,7 +361,9 @@ void allocs_each(void (*visit)(void *context, const struct block *block), void *
 			if (!(load_relaxed(&r->used[part / 64]) >> part % 64 & 1))
 				continue;
 			for (unsigned i = 0; i < 1u << ALLOCS_PART_BITS; i++) /* relaxed: nobody else runs */
-				visit_page(load_relaxed(&r->page[part << ALLOCS_PART_BITS | i]), visit, context);
+				visit_page(load_relaxed(&r->page[part << ALLOCS_PART_BITS | i]),
+				           r->start | (uint64_t)(part << ALLOCS_PART_BITS | i) << ALLOCS_PAGE_BITS,
+				           visit, context);
 		}
 	}
 }

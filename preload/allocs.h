@@ -30,11 +30,11 @@ bool allocs_knows(const void *address);
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
 
 /* The block whose bytes hold `address` behind its first, as far back as 16 MiB; false if there is none. For reports: it
- * walks pages. Not for a sparse table. */
+ * walks pages. In a sparse table only a block's first byte is found. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
 /* Calls `visit` with every block, in no order. Only one thread may run. */
-void allocs_each(void (*visit)(void *context, const struct block *block), void *context);
+void allocs_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context);
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
@@ -84,6 +84,7 @@ struct allocs_record {
 
 struct allocs_region {
 	_Atomic uint64_t page[ALLOCS_REGION_PAGES];
+	uint64_t start;                           /* its first address */
 	struct allocs_region *next;               /* of all regions */
 	_Atomic uint64_t used[ALLOCS_PARTS / 64]; /* a bit for each part of `page` that ever had a record */
 };

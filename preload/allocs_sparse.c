@@ -124,11 +124,11 @@ bool sparse_find(uint64_t address, struct block *ret_block)
 	return look(address, ret_block, false);
 }
 
-void sparse_each(void (*visit)(void *context, const struct block *block), void *context)
+void sparse_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context)
 {
 	for (uint64_t i = 0; slots && i <= mask; i++)
 		if (slots[i].address)
-			visit(context, &slots[i].block);
+			visit(context, slots[i].address, &slots[i].block);
 }
 
 void sparse_fork_prepare(void)

@@ -11,6 +11,6 @@ bool sparse_put(uint64_t address, const struct block *block, struct block *ret_w
 bool sparse_take(uint64_t address, struct block *ret_block);
 bool sparse_find(uint64_t address, struct block *ret_block);
 /* As allocs_each(). */
-void sparse_each(void (*visit)(void *context, const struct block *block), void *context);
+void sparse_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context);
 void sparse_fork_prepare(void);
 void sparse_fork_done(void);

@@ -18,6 +18,9 @@ enum {
 	ARCH_TLS_ABOVE = 1,
 	ARCH_TRAMPOLINE_BYTES = 8,
 	ARCH_CALL_BYTES = 4,
+	ARCH_REGS_SP_WORD = 31,    /* of NT_PRSTATUS: struct user_pt_regs.sp */
+	ARCH_REGS_VECTORS = 0x405, /* NT_ARM_SVE */
+	ARCH_REGS_VECTORS_OLD = 2, /* NT_PRFPREG */
 };
 
 /* struct rt_sigframe, arch/arm64/kernel/signal.c: the siginfo_t, 128 bytes, then the ucontext. */

@@ -17,6 +17,9 @@ enum {
 	ARCH_TLS_ABOVE = 0,
 	ARCH_TRAMPOLINE_BYTES = 9,
 	ARCH_CALL_BYTES = 8,
+	ARCH_REGS_SP_WORD = 19,    /* of NT_PRSTATUS: struct user_regs_struct.rsp */
+	ARCH_REGS_VECTORS = 0x202, /* NT_X86_XSTATE */
+	ARCH_REGS_VECTORS_OLD = 2, /* NT_PRFPREG */
 };
 
 /* struct rt_sigframe, arch/x86/include/asm/sigframe.h: the return address is popped, the ucontext follows. */

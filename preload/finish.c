@@ -15,6 +15,8 @@
 
 /* The longest that the end of a process is held up. */
 #define PATIENCE_NS (2 * NS_PER_S)
+/* ... and where it is to be searched for leaks. */
+#define LEAKS_PATIENCE_NS (120 * NS_PER_S)
 /* A forked child that is replaced sooner than this was made to be replaced: no profile of it. */
 #define SHORT_LIFE_NS NS_PER_S
 
@@ -55,7 +57,8 @@ static int write_last(void)
 /* Another thread is at it, and this one would end the process under its hands. */
 static void wait_for_other(void)
 {
-	uint64_t deadline = os_now_ns() + PATIENCE_NS, now;
+	uint64_t patience = config->leaks == LEAKS_EXIT ? LEAKS_PATIENCE_NS : PATIENCE_NS;
+	uint64_t deadline = os_now_ns() + patience, now;
 
 	while (!load_acquire(&written) && (now = os_now_ns()) < deadline) /* pairs with the release in finish_process */
 		os_futex_wait(&written, 0, deadline - now);
@@ -93,6 +96,8 @@ void finish_process(void)
 	/* A signal that ends the process waits until the profile is there: blocked here, and by on_ending() elsewhere. */
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)&was, sizeof(all), 0, 0);
 	sampler_stop_all(); /* a late sample would begin a live file anew */
+	if (config->leaks == LEAKS_EXIT && helper_start(config))
+		(void)helper_check_leaks(LEAKS_PATIENCE_NS); /* the profile says what came of it */
 	last_done(write_last());
 	(void)os_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&was, 0, sizeof(all), 0, 0);
 }
@@ -112,7 +117,9 @@ void finish_exit_called(void)
 void finish_from_handler(void)
 {
 	if (last_begin())
-		last_done(helper_start(config) ? helper_dump("exit", PATIENCE_NS) : -EAGAIN);
+		last_done(helper_start(config)
+		                  ? helper_dump("exit", config->leaks == LEAKS_EXIT ? LEAKS_PATIENCE_NS : PATIENCE_NS)
+		                  : -EAGAIN);
 }
 
 void finish_before_exec(void)

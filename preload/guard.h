@@ -32,6 +32,7 @@ struct tls {
 	bool own_new;         /* an operator new that does not call malloc by name has made the block; hook_cxx.c */
 	const void *deleting; /* the block that an operator delete is giving to the allocator; hook_cxx.c */
 	bool ended;           /* the thread's end was recorded: late events go to the shared record */
+	unsigned unleakable;  /* blocks that are allocated now are no leaks; hook_lsan.c */
 	bool fork_guard;      /* GUARD_TABLE was entered for a fork under way */
 	uint64_t fork_mask;   /* signal mask before that fork */
 	bool fork_limit;      /* that fork holds the limit of descriptors; sampler.c */

@@ -9,6 +9,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "dump.h"
+#include "leaks.h"
 #include "live.h"
 #include "live_keep.h"
 #include "modules.h"
@@ -22,8 +23,13 @@
 #define TICK_NS          (100 * NS_PER_MS)
 #define CHECK_NS         NS_PER_S
 #define SAMPLER_CHECK_NS (NS_PER_S / 4)
+/* Between two checks for leaks: long enough for what was under way to be done. */
+#define LEAK_GAP_NS      (500 * NS_PER_MS)
+#define LEAK_GAP_EXIT_NS (50 * NS_PER_MS)
 #define PAUSE_NS         (2 * NS_PER_S)
 #define PAUSE_STEP_NS    (20 * NS_PER_US)
+
+enum { LEAK_CHECKS = 2 };
 
 static const struct config *config;
 static _Atomic uint32_t running; /* 0 none, 1 being made or running */
@@ -90,6 +96,22 @@ static void follow_credentials(void)
 		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 }
 
+static const char reason_leaks[] = "leaks", reason_exit[] = "exit", only_check[] = "";
+static const char reason_leaks_now[] = "leaks"; /* another address: the program waits */
+
+static int carry_out(const char *reason)
+{
+	bool ending = reason == only_check || strcmp(reason, reason_exit) == 0;
+
+	if (reason == reason_leaks_now)
+		leaks_check(LEAK_CHECKS, LEAK_GAP_EXIT_NS, false);
+	else if (strcmp(reason, reason_leaks) == 0)
+		leaks_check(LEAK_CHECKS, LEAK_GAP_NS, false);
+	else if (ending && config->leaks == LEAKS_EXIT)
+		leaks_check(LEAK_CHECKS, LEAK_GAP_EXIT_NS, true);
+	return reason == only_check ? 0 : dump_write(reason, 5 * NS_PER_S);
+}
+
 static void answer(void)
 {
 	uint32_t n = load_acquire(&asked); /* pairs with the CAS in helper_dump: the reason is in place */
@@ -97,7 +119,7 @@ static void answer(void)
 	if (n == load_relaxed(&done))
 		return;
 	follow_credentials();
-	store_relaxed(&done_rc, dump_write(load_relaxed(&asked_reason), 5 * NS_PER_S));
+	store_relaxed(&done_rc, carry_out(load_relaxed(&asked_reason)));
 	store_release(&done, n); /* pairs with the acquire in helper_dump */
 	os_futex_wake(&done);
 }
@@ -260,6 +282,16 @@ int helper_dump(const char *reason, uint64_t patience_ns)
 			return -ETIMEDOUT;
 		os_futex_wait(&done, seen, deadline - now);
 	}
+}
+
+int helper_check_leaks(uint64_t patience_ns)
+{
+	return helper_dump(only_check, patience_ns);
+}
+
+int helper_leaks_now(uint64_t patience_ns)
+{
+	return helper_dump(reason_leaks_now, patience_ns);
 }
 
 void helper_fork_child(void)

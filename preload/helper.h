@@ -15,6 +15,10 @@
 bool helper_start(const struct config *config);
 /* Has it write a profile, and waits for that at most `patience_ns`. 0, -errno, or -ETIMEDOUT. [any, handlers included] */
 int helper_dump(const char *reason, uint64_t patience_ns);
+/* Has it look for leaks as at the end of the program, without a profile: the next one has what it found. As helper_dump(). */
+int helper_check_leaks(uint64_t patience_ns);
+/* Has it look for leaks and write a profile, soon. As helper_dump(). */
+int helper_leaks_now(uint64_t patience_ns);
 /* Ends it, and is back when the kernel has forgotten it; helper_resume() makes it anew. Does nothing where none runs, and at
  * most two seconds. True: helper_resume() is due. [any thread, not handlers] */
 bool helper_pause(void);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include "arch.h"
 #include "compiler.h"
+#include "leaks.h"
 #include "losses.h"
 #include "misuse.h"
 #include "recorder.h"
@@ -38,6 +39,14 @@ static NOINLINE UNUSED void hook_unseen(const void *block)
 		misuse_stranger(block);
 }
 
+static ALWAYS_INLINE void hook_record(struct tls *t, void *block, size_t size, enum snap_family family,
+                                      const void *frame)
+{
+	recorder_alloc(t, block, size, family, frame);
+	if (UNLIKELY(t->unleakable) && !leaks_ignore(block))
+		loss_add(LOSS_LEAKS_IGNORED_FULL, 1);
+}
+
 /* The end of every hook that allocates. `outer` is what hook_enter() answered. */
 static ALWAYS_INLINE void *hook_allocated(struct tls *t, bool outer, void *block, size_t size, enum snap_family family,
                                           const void *frame)
@@ -50,7 +59,7 @@ static ALWAYS_INLINE void *hook_allocated(struct tls *t, bool outer, void *block
 		if (UNLIKELY(state_get() != STATE_RUNNING))
 			hook_unseen(block);
 		else if (recorder_wants(t, size))
-			recorder_alloc(t, block, size, family, frame);
+			hook_record(t, block, size, family, frame);
 	}
 	hook_leave(t);
 	return block;

@@ -24,7 +24,8 @@ static _Atomic bool recording; /* set once, by the constructor */
 
 void hook_map_init(const struct config *config)
 {
-	store_relaxed(&recording, config->mmap != 0);
+	/* In full mode the leak check must know the program's own memory from an allocator's (leak_roots.c). */
+	store_relaxed(&recording, config->mmap != 0 || (config->heap == HEAP_FULL && !real_is_libc));
 }
 
 static ALWAYS_INLINE bool is_recording(void)

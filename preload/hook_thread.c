@@ -14,6 +14,7 @@
 #include "allocs.h"
 #include "compiler.h"
 #include "hook_thread.h"
+#include "leaks.h"
 #include "live_keep.h"
 #include "os_linux.h"
 #include "real.h"
@@ -28,8 +29,9 @@ enum { STACK_SLACK = 32 << 10, DEFAULT_STACK = 2 << 20 };
 static pthread_key_t end_key;
 static bool have_key;
 
-/* What the new thread needs; made by the real malloc, unseen by the recorder. */
+/* What the new thread needs. In memory of ours, and where the leak check looks: nobody else may hold its argument. */
 struct birth {
+	_Atomic uint32_t used;
 	union {
 		void *(*posix)(void *);
 		thrd_start_t c11;
@@ -39,6 +41,31 @@ struct birth {
 	bool prof_blocked; /* masks are inherited, and so is what the program believes of them */
 	uint64_t prof_mask;
 };
+
+enum { BIRTHS = 256 }; /* threads that were made and do not run yet */
+static struct birth births[BIRTHS];
+
+/* NULL: all are in use. */
+static struct birth *birth_new(void)
+{
+	static _Atomic uint32_t next;
+
+	for (unsigned i = 0; i < BIRTHS; i++) {
+		struct birth *b = &births[add_relaxed(&next, 1) % BIRTHS];
+		uint32_t none = 0;
+
+		if (!load_relaxed(&b->used) &&
+		    cas_acq_rel(&b->used, &none, 1)) /* pairs with the release in birth_free */
+			return b;
+	}
+	return NULL;
+}
+
+static void birth_free(struct birth *b)
+{
+	b->arg = NULL;
+	store_release(&b->used, 0);
+}
 
 static void on_end(void *rounds)
 {
@@ -59,6 +86,7 @@ static void on_end(void *rounds)
 void hook_thread_init(void)
 {
 	have_key = pthread_key_create(&end_key, on_end) == 0;
+	(void)leaks_root_add(births, sizeof(births)); /* there is room at start */
 }
 
 /* glibc puts the thread's descriptor, to which the thread pointer leads, at the top of its stack, whoever made the stack
@@ -103,7 +131,7 @@ static struct birth take_birth(struct birth *b)
 {
 	struct birth copy = *b;
 
-	real.free(b);
+	birth_free(b);
 	tls_self.prof_blocked = copy.prof_blocked;
 	tls_self.prof_mask = copy.prof_mask;
 	begin(copy.stack_bytes);
@@ -126,7 +154,7 @@ static int c11_main(void *arg)
 
 static struct birth *give_birth(const pthread_attr_t *attr, void *arg)
 {
-	struct birth *b = real.malloc(sizeof(*b));
+	struct birth *b = birth_new();
 
 	if (!b)
 		return NULL;
@@ -167,7 +195,7 @@ EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*st
 	b->start.posix = start;
 	rc = real.pthread_create(ret, attr, posix_main, b);
 	if (rc != 0)
-		real.free(b);
+		birth_free(b);
 	return rc;
 }
 
@@ -186,6 +214,6 @@ EXPORT int thrd_create(thrd_t *ret, thrd_start_t start, void *arg)
 	b->start.c11 = start;
 	rc = real.thrd_create(ret, c11_main, b);
 	if (rc != thrd_success)
-		real.free(b);
+		birth_free(b);
 	return rc;
 }

@@ -20,6 +20,7 @@
 #include "hook_other.h"
 #include "hook_signal.h"
 #include "hook_thread.h"
+#include "leaks.h"
 #include "live.h"
 #include "live_keep.h"
 #include "losses.h"
@@ -96,6 +97,7 @@ static CONSTRUCTOR(101) void start(void)
 	hook_thread_init();
 	sampler_init(config);
 	sampler_on_first_sample(on_first_sample);
+	leaks_init(config);
 	finish_init(config);
 	hook_signal_init();
 	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* without it children are not followed */
@@ -173,6 +175,7 @@ static void fork_child(void)
 	recorder_fork_child(forget);
 	modules_fork_child();
 	marks_fork_child();
+	leaks_fork_child();
 	dump_fork_child();
 	helper_fork_child();
 	finish_fork_child(follow);

@@ -131,6 +131,7 @@ static void *map_range(int fd, uint64_t offset, size_t bytes)
 	at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (long)offset);
 	if (at < 0 && at >= -LAST_ERROR)
 		return NULL;
+	(void)os_own((void *)at, bytes);
 	(void)os_call(SYS_madvise, at, (long)bytes, MADV_DONTDUMP, 0, 0,
 	              0); /* best effort: a core dump is about the host */
 	return (void *)at;
@@ -606,6 +607,7 @@ static void put_in_place(uint32_t i, void *fresh)
 
 	/* Cannot fail: both ranges are ours and of one size. */
 	(void)os_call(SYS_mremap, (long)fresh, (long)bytes, (long)bytes, MREMAP_MAYMOVE | MREMAP_FIXED, (long)old, 0);
+	os_disown(fresh);
 }
 
 /* The parent's list becomes the child's: what it borrows. */

@@ -80,6 +80,24 @@ bool object_is_ours(const struct object *o)
 	return object_holds(o, (uintptr_t)__ehdr_start);
 }
 
+bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	const ElfW(Ehdr) *ehdr = (const void *)__ehdr_start;
+	const ElfW(Phdr) *phdr = (const void *)(__ehdr_start + ehdr->e_phoff);
+
+	*ret_start = UINTPTR_MAX;
+	*ret_end = 0;
+	for (unsigned i = 0; i < ehdr->e_phnum; i++) {
+		uintptr_t start = (uintptr_t)__ehdr_start + phdr[i].p_vaddr, end = start + phdr[i].p_memsz;
+
+		if (phdr[i].p_type != PT_LOAD || !(phdr[i].p_flags & PF_W))
+			continue;
+		*ret_start = start < *ret_start ? start : *ret_start;
+		*ret_end = end > *ret_end ? end : *ret_end;
+	}
+	return *ret_start < *ret_end;
+}
+
 static uint32_t gnu_hash(const char *name)
 {
 	uint32_t h = 5381;

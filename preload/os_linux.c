@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "arch.h"
+#include "atomic.h"
 #include "units.h"
 
 long os_call(long nr, long a, long b, long c, long d, long e, long f)
@@ -63,6 +64,59 @@ pid_t os_tid(void)
 	return (pid_t)os_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
+/* Slots are taken and given back by a compare-and-swap each: signal handlers map memory too. */
+enum { OWN_RANGES = 1 << 15 };
+static struct own_range {
+	_Atomic uintptr_t start; /* 0: free */
+	_Atomic size_t bytes;    /* 0: being written */
+} own[OWN_RANGES];
+static _Atomic uint32_t own_used; /* slots from here on were never taken */
+static _Atomic uint32_t own_free; /* a slot that was given back, perhaps */
+static _Atomic bool own_missing;
+
+bool os_own(const void *at, size_t bytes)
+{
+	uint32_t i = load_relaxed(&own_free);
+	uintptr_t none = 0;
+
+	if (load_relaxed(&own[i].start) || !cas_relaxed(&own[i].start, &none, (uintptr_t)at)) {
+		i = add_relaxed(&own_used, 1);
+		if (i >= OWN_RANGES) {
+			store_relaxed(&own_used, OWN_RANGES);
+			store_relaxed(&own_missing, true);
+			return false;
+		}
+		store_relaxed(&own[i].start, (uintptr_t)at);
+	}
+	store_relaxed(&own[i].bytes, bytes);
+	return true;
+}
+
+void os_disown(const void *at)
+{
+	uint32_t used = load_relaxed(&own_used);
+
+	for (uint32_t i = used < OWN_RANGES ? used : OWN_RANGES; i > 0; i--) {
+		if (load_relaxed(&own[i - 1].start) != (uintptr_t)at)
+			continue;
+		store_relaxed(&own[i - 1].bytes, 0);
+		store_relaxed(&own[i - 1].start, 0);
+		store_relaxed(&own_free, i - 1);
+		return;
+	}
+}
+
+bool os_own_each(void (*visit)(void *context, uintptr_t start, uintptr_t end), void *context)
+{
+	for (uint32_t i = 0; i < OWN_RANGES; i++) {
+		uintptr_t start = load_relaxed(&own[i].start);
+
+		if (start)
+			visit(context, start, start + load_relaxed(&own[i].bytes));
+	}
+	return !load_relaxed(&own_missing);
+}
+
 void *os_map(size_t bytes)
 {
 	long at = os_call(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -70,6 +124,7 @@ void *os_map(size_t bytes)
 
 	if (at < 0 && at > -4096)
 		return NULL;
+	(void)os_own((void *)at, bytes);
 	/* A core dump of the host is about the host. Best effort. */
 	(void)os_call(SYS_madvise, at, (long)bytes, MADV_DONTDUMP, 0, 0, 0);
 	return (void *)at;
@@ -77,8 +132,10 @@ void *os_map(size_t bytes)
 
 void os_unmap(void *at, size_t bytes)
 {
-	if (at)
-		(void)os_call(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0); /* our own mapping: cannot fail */
+	if (!at)
+		return;
+	os_disown(at);                                                /* before: another thread may map there */
+	(void)os_call(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0); /* our own mapping: cannot fail */
 }
 
 void os_populate(void *at, size_t bytes)

@@ -26,6 +26,13 @@ void os_unmap(void *at, size_t bytes);
 /* Gives whole pages that will be written soon their memory at once: a fraction of what a page fault for each costs. A hint. */
 void os_populate(void *at, size_t bytes);
 
+/* A range of memory that is ours, not the program's: what os_map() gave is told of, other mappings are to be. False: there are
+ * too many, and os_own_each() is incomplete. */
+bool os_own(const void *at, size_t bytes);
+void os_disown(const void *at);
+/* Calls `visit` with each. False: some are missing. While nobody maps. */
+bool os_own_each(void (*visit)(void *context, uintptr_t start, uintptr_t end), void *context);
+
 int os_open(const char *path, int flags, mode_t mode);
 int os_openat(int dir, const char *path, int flags, mode_t mode);
 void os_close(int fd);
@@ -55,6 +62,10 @@ int os_program_descriptor(int fd);
  * not call what looks at its libc thread, allocates or locks. Its memory is used again by the next, once it has ended. One
  * caller at a time. */
 int os_thread_start(void (*fn)(void *), void *arg);
+
+/* Runs fn(arg) in a process of its own that shares this one's memory and descriptors, and waits for its end. Not known to the
+ * program: no SIGCHLD, no wait(2) of the program's sees it but with __WALL or __WCLONE. 0 or -errno. fn as above. */
+int os_process_run(void (*fn)(void *), void *arg);
 
 /* Descriptor moved up so that programs that use select() or count on low numbers see none of ours. Takes `fd` over. */
 int os_move_up(int fd);

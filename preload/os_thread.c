@@ -4,7 +4,9 @@
  * Its thread pointer leads to a block of its own: zeros where the libraries' thread-local variables would be (errno
  * among them), and a header with the words that compiled code reads through it (arch_thread_header).
  */
+#include <errno.h>
 #include <linux/sched.h>
+#include <linux/wait.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -16,25 +18,25 @@ enum { STACK_BYTES = 256 << 10, TLS_BYTES = 128 << 10, HEADER_BYTES = 8 << 10, G
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS)
 
+/* A process with the memory and descriptors of this one; no signal tells of its end, so that only who asks for it learns of it. */
+#define PROCESS_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED | CLONE_SETTLS)
+
 /* What the new thread pops from its stack. */
 struct first_words {
 	void (*fn)(void *);
 	void *arg;
 };
 
-int os_thread_start(void (*fn)(void *), void *arg)
+enum { TASK_BYTES = GUARD_BYTES + STACK_BYTES + TLS_BYTES + HEADER_BYTES };
+
+/* Its tid or -errno. */
+static long task_start(uint8_t *memory, long flags, void (*fn)(void *), void *arg)
 {
-	static uint8_t *last_memory; /* of the thread made last; one caller at a time */
-	static pid_t last_tid;
-	size_t bytes = GUARD_BYTES + STACK_BYTES + TLS_BYTES + HEADER_BYTES;
-	bool again = last_memory && os_kill_thread(os_pid(), last_tid, 0) < 0;
-	uint8_t *memory = again ? last_memory : os_map(bytes), *tp;
 	struct first_words *first;
 	uint64_t all = ~UINT64_C(0), old = 0;
+	uint8_t *tp;
 	long tid;
 
-	if (!memory)
-		return -1;
 	(void)os_call(SYS_mprotect, (long)memory, GUARD_BYTES, 0 /* PROT_NONE */, 0, 0, 0);
 	tp = memory + GUARD_BYTES + STACK_BYTES + (ARCH_TLS_ABOVE ? HEADER_BYTES : TLS_BYTES);
 	arch_thread_header(tp);
@@ -43,14 +45,40 @@ int os_thread_start(void (*fn)(void *), void *arg)
 	first->fn = fn;
 	first->arg = arg;
 	(void)os_call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&all, (long)&old, 8, 0, 0);
-	tid = arch_clone(THREAD_FLAGS, first, tp);
+	tid = arch_clone(flags, first, tp);
 	(void)os_call(SYS_rt_sigprocmask, 2, (long)&old, 0, 8, 0, 0);
+	return tid;
+}
+
+int os_thread_start(void (*fn)(void *), void *arg)
+{
+	static uint8_t *last_memory; /* of the thread made last; one caller at a time */
+	static pid_t last_tid;
+	bool again = last_memory && os_kill_thread(os_pid(), last_tid, 0) < 0;
+	uint8_t *memory = again ? last_memory : os_map(TASK_BYTES);
+	long tid;
+
+	if (!memory)
+		return -1;
+	tid = task_start(memory, THREAD_FLAGS, fn, arg);
 	if (tid < 0) {
 		if (!again)
-			os_unmap(memory, bytes);
+			os_unmap(memory, TASK_BYTES);
 		return (int)tid;
 	}
 	last_memory = memory;
 	last_tid = (pid_t)tid;
 	return (int)tid;
+}
+
+int os_process_run(void (*fn)(void *), void *arg)
+{
+	uint8_t *memory = os_map(TASK_BYTES);
+	long pid = memory ? task_start(memory, PROCESS_FLAGS, fn, arg) : -ENOMEM;
+	int status;
+
+	while (pid > 0 && os_call(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0) == -EINTR)
+		continue;
+	os_unmap(memory, TASK_BYTES);
+	return pid < 0 ? (int)pid : 0;
 }

@@ -200,11 +200,11 @@ bool pools_take_any(const void *pool, struct block *ret_block)
 	return p != 0;
 }
 
-void pools_each(void (*visit)(void *context, const struct block *block), void *context)
+void pools_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context)
 {
 	for (uint32_t i = 1; i < fresh; i++)
 		if (entries[i].key && !(entries[i].key & POOL_KEY))
-			visit(context, &entries[i].block);
+			visit(context, entries[i].key, &entries[i].block);
 }
 
 void pools_fork_prepare(void)

@@ -18,7 +18,7 @@ bool pools_take(const void *pool, const void *address, struct block *ret_block);
 bool pools_take_any(const void *pool, struct block *ret_block);
 
 /* Calls `visit` with every block, in no order. Only one thread may run. */
-void pools_each(void (*visit)(void *context, const struct block *block), void *context);
+void pools_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context);
 
 void pools_fork_prepare(void);
 void pools_fork_done(void);

@@ -24,7 +24,7 @@ struct real real;
 _Atomic int real_state_ = UNKNOWN;
 bool real_behind = true;
 struct real_front real_front;
-bool real_knows_usable, real_knows_usable_of_new;
+bool real_knows_usable, real_knows_usable_of_new, real_is_libc;
 
 static pid_t looker; /* the thread that looks up; valid while LOOKING */
 
@@ -84,6 +84,7 @@ bool real_resolve(void)
 #undef HOOK
 	real_knows_usable = same_object((void *)real.malloc, (void *)real.malloc_usable_size);
 	real_knows_usable_of_new = same_object((void *)real._Znwm, (void *)real.malloc_usable_size);
+	real_is_libc = same_object((void *)real.malloc, (void *)real.pthread_create);
 	store_release(&real_state_, KNOWN); /* pairs with the acquire in real_ready */
 	return true;
 }
@@ -133,6 +134,17 @@ void *bootstrap_alloc(size_t align, size_t size)
 	}
 	lock_leave(&bootstrap_lock);
 	return block;
+}
+
+uint32_t bootstrap_count(void)
+{
+	return load_acquire(&bootstrap_regions); /* pairs with the release in region_with_room */
+}
+
+const void *bootstrap_region(uint32_t i, size_t *ret_bytes)
+{
+	*ret_bytes = regions[i].bytes;
+	return regions[i].at;
 }
 
 bool bootstrap_owns_more(const void *at)

@@ -22,6 +22,8 @@ extern _Atomic int real_state_ HIDDEN; /* 0 unknown, 1 being looked up, 2 known 
 
 /* May malloc_usable_size() be asked of a block of the allocator's? By operators new: where they do not call malloc. */
 extern bool real_knows_usable, real_knows_usable_of_new HIDDEN;
+/* Is malloc glibc's? */
+extern bool real_is_libc HIDDEN;
 /* From now on blocks are also made by the allocator that has `function`. */
 void real_joined_by(const void *function) HIDDEN;
 
@@ -52,6 +54,9 @@ static inline bool real_known(void)
 void *bootstrap_alloc(size_t align, size_t size) HIDDEN;
 static ALWAYS_INLINE bool bootstrap_owns(const void *at);
 size_t bootstrap_size(const void *at) HIDDEN; /* as asked for */
+/* Its regions, below bootstrap_count(). */
+uint32_t bootstrap_count(void) HIDDEN;
+const void *bootstrap_region(uint32_t i, size_t *ret_bytes) HIDDEN;
 
 /* ---- for bootstrap_owns(): the first region, which is nearly always the only one --------------------------------- */
 

@@ -249,6 +249,29 @@ static ALWAYS_INLINE void probe_maybe(struct tls *t, struct thread *th, const vo
 		probe_begin(t, th, address, b, !each);
 }
 
+struct recorder_share recorder_share_of(const struct block *b)
+{
+	struct share share = share_of(b);
+	struct recorder_share all = { share.count, share.bytes, 0 };
+
+	/* Horvitz-Thompson: the variance of a sum is estimated by the sum of (1 - p) / p^2 of the sampled values' squares. */
+	if (recorder_mode == HEAP_SAMPLED)
+		all.variance = (double)share.bytes * (double)(share.bytes - b->bytes);
+	return all;
+}
+
+uint64_t recorder_born_ns(const struct block *b)
+{
+	return is_probe(b) ? probes_at((uint32_t)(b->born >> 1))->born_ns : start_ns + (b->born >> 1) * (NS_PER_S / 10);
+}
+
+uint64_t recorder_live_bytes(void)
+{
+	int64_t live = load_relaxed(&live_total);
+
+	return live > 0 ? (uint64_t)live : 0;
+}
+
 /* What the probe of block `b`, which counts `share`, stands for. */
 static struct share probe_share(const struct probe *p, struct share share)
 {
@@ -374,12 +397,13 @@ static void settle_probe(struct settling *s, const struct block *b, struct count
 	}
 }
 
-static void settle_block(void *context, const struct block *b)
+static void settle_block(void *context, uint64_t address, const struct block *b)
 {
 	struct settling *s = context;
 	struct counter *c = counters_at(s->to, counters_key(b->stack));
 	struct share share = share_of(b);
 
+	(void)address;
 	if (!c) {
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;

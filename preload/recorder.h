@@ -80,6 +80,16 @@ struct recorder_totals {
 	uint64_t peak_bytes, peak_ns;
 };
 struct recorder_totals recorder_totals(void);
+uint64_t recorder_live_bytes(void); /* nearly: what threads hold back is missing */
+
+/* What a block counts, and the variance of that in bytes; sampled mode's are estimates. */
+struct recorder_share {
+	uint64_t count, bytes;
+	double variance;
+};
+struct recorder_share recorder_share_of(const struct block *b);
+/* When it was allocated, to a tenth of a second. */
+uint64_t recorder_born_ns(const struct block *b);
 /* In a forked child, which has no counters: the peak starts from what is live. `forget`: as threads_fork_child() has it. */
 void recorder_fork_child(bool forget);
 /* In a forked child, once, before anything reads counters and while one thread runs: what was live at the fork is counted,

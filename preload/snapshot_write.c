@@ -1,8 +1,7 @@
 /*
- * snapshot_write.c - gather, encode, compress, rename.
+ * snapshot_write.c - gather, encode, rename.
  *
- * Sections are encoded through one small buffer into a zstd stream and written as they go; sizes and checksums go into
- * the index at the end, with the header, by pwrite. What other threads count meanwhile may or may not be in: a stack's
+ * What other threads count meanwhile may or may not be in: a stack's
  * frees are never shown above its allocations.
  */
 #include "snapshot_write.h"
@@ -15,10 +14,9 @@
 #include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <sys/syscall.h>
-#define ZSTD_STATIC_LINKING_ONLY
-#include <zstd.h>
 
 #include "compiler.h"
+#include "leaks.h"
 #include "losses.h"
 #include "mappings.h"
 #include "marks.h"
@@ -29,16 +27,12 @@
 #include "say.h"
 #include "snapshot_codec.h"
 #include "snapshot_name.h"
+#include "snapshot_out.h"
 #include "sort.h"
 #include "threads.h"
 
 enum {
-	LEVEL = 3,
-	RAW_BYTES = 16 << 10,
-	OUT_BYTES = 64 << 10,
-	PLAIN_BYTES = 4096, /* a section up to this size is not compressed */
 	CMDLINE_BYTES = 4096,
-	SECTIONS = 14,
 	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
 };
 
@@ -66,21 +60,9 @@ struct cpu_row {
 };
 
 struct writer {
+	struct snapshot_out out;
 	const struct snapshot_about *about;
-	int fd, rc;
-	bool frame;      /* of a live file */
-	uint64_t base;   /* where in the file the snapshot begins */
-	uint64_t limit;  /* the most bytes it may have */
-	uint64_t offset; /* from the snapshot's begin */
-	struct snap_section index[SECTIONS];
-	uint32_t sections;
-	uint64_t raw_bytes; /* of the section under way */
-	uint32_t crc;
-	ZSTD_CCtx *zstd; /* NULL: not needed yet */
-	uint8_t *state;  /* its memory */
-	size_t state_bytes;
-	uint8_t *raw, *out; /* RAW_BYTES, OUT_BYTES */
-	struct put put;     /* into raw */
+	bool frame; /* of a live file */
 	/* gathered */
 	uint32_t stacks;
 	struct heap_sum *heap; /* by stack id, 0..stacks */
@@ -95,102 +77,34 @@ struct writer {
 
 /* ---- output ------------------------------------------------------------------------------------------------------- */
 
-static void write_out(struct writer *w, const void *data, size_t bytes)
-{
-	if (w->rc < 0 || bytes == 0)
-		return;
-	w->crc = crc32c(w->crc, data, bytes);
-	if (w->offset + bytes > w->limit)
-		w->rc = -ENOSPC;
-	else
-		w->rc = os_pwrite_all(w->fd, data, bytes, w->base + w->offset);
-	w->offset += bytes;
-}
-
-/* The compressor is made for the first section that is large. */
-static bool have_zstd(struct writer *w)
-{
-	if (!w->zstd)
-		w->zstd = ZSTD_initStaticCStream(w->state, w->state_bytes);
-	return w->zstd && !ZSTD_isError(ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, LEVEL));
-}
-
-static void compress(struct writer *w, ZSTD_EndDirective end)
-{
-	ZSTD_inBuffer in = { w->raw, (size_t)(w->put.at - w->raw), 0 };
-	size_t left;
-
-	if (w->raw_bytes == 0 && (!have_zstd(w) || ZSTD_isError(ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only)))) {
-		w->rc = w->rc < 0 ? w->rc : -ENOMEM;
-		return;
-	}
-	w->raw_bytes += in.size;
-	do {
-		ZSTD_outBuffer out = { w->out, OUT_BYTES, 0 };
-
-		left = ZSTD_compressStream2(w->zstd, &out, &in, end);
-		if (ZSTD_isError(left)) {
-			w->rc = w->rc < 0 ? w->rc : -EIO;
-			break;
-		}
-		write_out(w, w->out, out.pos);
-	} while (w->rc == 0 && (in.pos < in.size || (end == ZSTD_e_end && left > 0)));
-	w->put.at = w->raw;
-}
-
-/* Room for one item of at most `bytes` in the buffer. */
 static struct put *room(struct writer *w, size_t bytes)
 {
-	if ((size_t)(w->put.end - w->put.at) < bytes)
-		compress(w, ZSTD_e_continue);
-	return &w->put;
+	return snapshot_room(&w->out, bytes);
 }
 
 static void number(struct writer *w, uint64_t value)
 {
-	put_varint(room(w, PUT_VARINT_MAX), value);
+	snapshot_number(&w->out, value);
 }
 
 static void bytes_string(struct writer *w, const void *text, size_t len)
 {
-	if (len > RAW_BYTES / 2)
-		len = RAW_BYTES / 2;
-	put_string(room(w, len + PUT_VARINT_MAX), text, len);
+	snapshot_bytes(&w->out, text, len);
 }
 
 static void string(struct writer *w, const char *text)
 {
-	bytes_string(w, text, strlen(text));
+	snapshot_string(&w->out, text);
 }
 
 static void section_begin(struct writer *w, enum snap_section_id id)
 {
-	struct snap_section *s = &w->index[w->sections];
-
-	memset(s, 0, sizeof(*s));
-	s->id = id;
-	s->codec = SNAP_CODEC_ZSTD;
-	s->offset = w->offset;
-	w->raw_bytes = 0;
-	w->crc = 0;
-	w->put = (struct put){ w->raw, w->raw + RAW_BYTES, false };
+	snapshot_section(&w->out, id);
 }
 
 static void section_end(struct writer *w)
 {
-	struct snap_section *s = &w->index[w->sections++];
-	size_t bytes = (size_t)(w->put.at - w->raw);
-
-	if (w->raw_bytes == 0 && bytes <= PLAIN_BYTES) {
-		s->codec = SNAP_CODEC_RAW;
-		w->raw_bytes = bytes;
-		write_out(w, w->raw, bytes);
-	} else {
-		compress(w, ZSTD_e_end);
-	}
-	s->stored_bytes = w->offset - s->offset;
-	s->raw_bytes = w->raw_bytes;
-	s->crc = w->crc;
+	snapshot_section_end(&w->out);
 }
 
 /* ---- gathering ---------------------------------------------------------------------------------------------------- */
@@ -761,51 +675,89 @@ static void write_mmap(struct writer *w)
 	os_unmap(rows, rows ? room_rows * sizeof(*rows) : 0);
 }
 
-static void write_head(struct writer *w)
+static uint64_t square_root(uint64_t n)
 {
-	struct {
-		struct snap_header header;
-		struct snap_section index[SECTIONS];
-	} head;
+	uint64_t root = 0;
 
-	size_t bytes = sizeof(head.header) + w->sections * sizeof(head.index[0]);
+	for (uint64_t bit = UINT64_C(1) << 31; bit; bit >>= 1)
+		if ((root | bit) * (root | bit) <= n)
+			root |= bit;
+	return root;
+}
 
-	memset(&head, 0, sizeof(head));
-	memcpy(head.header.magic, SNAP_MAGIC, SNAP_MAGIC_BYTES);
-	head.header.major = SNAP_MAJOR;
-	head.header.minor = SNAP_MINOR;
-	head.header.header_bytes = sizeof(head.header);
-	head.header.section_count = w->sections;
-	head.header.entry_bytes = sizeof(head.index[0]);
-	head.header.file_bytes = w->offset;
-	memcpy(head.index, w->index, sizeof(head.index));
-	head.header.head_crc = crc32c(0, &head, bytes);
-	if (w->rc == 0)
-		w->rc = os_pwrite_all(w->fd, &head, bytes, w->base);
+static void write_leak_rows(struct writer *w, const struct leaks_result *r)
+{
+	uint32_t last = 0;
+
+	number(w, r->count);
+	for (size_t i = 0; i < r->count; i++) {
+		const struct leaks_row *row = &r->rows[i];
+		uint32_t stack = row->stack <= w->stacks ? row->stack : 0;
+
+		/* Sorted, so that only a stack which is not known breaks the order: it is told as the one before. */
+		stack = stack < last ? last : stack;
+		number(w, stack - last);
+		number(w, row->kind);
+		number(w, row->owner <= w->stacks ? row->owner : 0);
+		number(w, row->count);
+		number(w, row->bytes);
+		number(w, row->confirmed_count);
+		number(w, row->confirmed_bytes);
+		number(w, row->samples);
+		number(w, row->first_ns);
+		number(w, row->last_ns);
+		number(w, square_root(row->variance < 1e19 ? (uint64_t)row->variance : UINT64_MAX));
+		last = stack;
+	}
+}
+
+static void write_leaks(struct writer *w)
+{
+	const struct leaks_result *r = leaks_last();
+
+	section_begin(w, SNAP_LEAKS);
+	number(w, r->state);
+	string(w, r->method);
+	string(w, r->note);
+	number(w, recorder_mode == HEAP_SAMPLED);
+	number(w, r->checks);
+	number(w, r->time_ns);
+	number(w, r->pause_ns);
+	number(w, r->check_ns);
+	number(w, r->cpu_ns);
+	number(w, r->memory_bytes);
+	number(w, r->threads);
+	number(w, r->threads_missed);
+	number(w, r->blocks);
+	number(w, r->block_bytes);
+	number(w, r->root_bytes);
+	number(w, r->unread_bytes);
+	string(w, leaks_suppressions());
+	write_leak_rows(w, r);
+	section_end(w);
 }
 
 static void write_sections(struct writer *w, unsigned count)
 {
-	static void (*const sections[SECTIONS])(struct writer *) = {
+	static void (*const sections[SNAPSHOT_SECTIONS])(struct writer *) = {
 		write_info,        write_options,      write_losses, write_modules, write_threads,
 		write_stacks,      write_heap,         write_cpu,    write_samples, write_misuse,
-		write_heap_detail, write_heap_threads, write_marks,  write_mmap,
+		write_heap_detail, write_heap_threads, write_marks,  write_mmap,    write_leaks,
 	};
 
-	w->offset = sizeof(struct snap_header) + count * sizeof(struct snap_section);
-	for (unsigned i = 0; i < count && w->rc == 0; i++)
+	for (unsigned i = 0; i < count && w->out.rc == 0; i++)
 		sections[i](w);
-	write_head(w);
+	snapshot_out_head(&w->out);
 }
 
 /* What is gathered from all threads, and the sections made of it. */
-static void write_whole(struct writer *w)
+static void write_whole(struct writer *w, unsigned sections)
 {
 	size_t cpu_room = 0, sample_room = 0;
 
-	w->rc = gather(w, &cpu_room, &sample_room);
-	if (w->rc == 0)
-		write_sections(w, SECTIONS);
+	w->out.rc = gather(w, &cpu_room, &sample_room);
+	if (w->out.rc == 0)
+		write_sections(w, sections);
 	os_unmap(w->heap, w->heap ? heap_bytes(w) : 0);
 	os_unmap(w->cpu, cpu_room * sizeof(*w->cpu));
 	os_unmap(w->samples, sample_room * sizeof(*w->samples));
@@ -816,32 +768,24 @@ static void write_whole(struct writer *w)
 /* Buffers and the compressor's state in one mapping; 0 or -errno. `frame`: without what the live file has itself. */
 static int write_to(const struct snapshot_about *about, int fd, uint64_t base, uint64_t limit, bool frame)
 {
-	size_t state = (ZSTD_estimateCStreamSize(LEVEL) + 63) & ~(size_t)63;
-	size_t bytes = state + RAW_BYTES + OUT_BYTES + sizeof(struct writer);
-	uint8_t *memory = os_map(bytes);
-	struct writer *w;
-	int rc;
+	/* The last section is there if the program was checked. */
+	unsigned sections = frame ? FRAME_SECTIONS : leaks_last() ? SNAPSHOT_SECTIONS : SNAPSHOT_SECTIONS - 1;
+	struct writer *w = os_map(sizeof(*w));
+	int rc = w ? snapshot_out_begin(&w->out, fd, base, limit, sections) : -ENOMEM;
 
-	if (!memory)
-		return -ENOMEM;
-	w = (struct writer *)(memory + state + RAW_BYTES + OUT_BYTES);
-	w->about = about;
-	w->fd = fd;
-	w->frame = frame;
-	w->base = base;
-	w->limit = limit;
-	w->raw = memory + state;
-	w->out = w->raw + RAW_BYTES;
-	w->state = memory;
-	w->state_bytes = state;
-	if (frame) {
-		write_sections(w, FRAME_SECTIONS);
-	} else {
-		(void)modules_scan();
-		write_whole(w);
+	if (rc == 0) {
+		w->about = about;
+		w->frame = frame;
+		if (frame) {
+			write_sections(w, FRAME_SECTIONS);
+		} else {
+			(void)modules_scan();
+			write_whole(w, sections);
+		}
+		rc = w->out.rc;
+		snapshot_out_done(&w->out);
 	}
-	rc = w->rc;
-	os_unmap(memory, bytes);
+	os_unmap(w, sizeof(*w));
 	return rc;
 }
 

@@ -187,6 +187,49 @@ static_assert(offsetof(struct sample, stack) == offsetof(struct live_sample, sta
 static_assert(offsetof(struct sample, record) == offsetof(struct live_sample, thread), "layout");
 static_assert(offsetof(struct sample, weight) == offsetof(struct live_sample, weight), "layout");
 
+/* ---- stacks of threads that ended --------------------------------------------------------------------------------- */
+
+enum { DEAD_STACKS = 1024 };
+static struct lock dead_lock; /* rank: innermost */
+static struct {
+	uintptr_t lo, hi; /* hi 0: free */
+} dead[DEAD_STACKS];
+static uint32_t dead_next;
+
+/* Where libc's descriptor of the thread ends, at the top of its stack (hook_thread.c). */
+static uintptr_t stack_end(uintptr_t thread_pointer)
+{
+	return (thread_pointer + 4096) & ~(uintptr_t)4095;
+}
+
+static void stack_died(uintptr_t lo, uintptr_t hi)
+{
+	if (!hi)
+		return;
+	lock_enter(&dead_lock);
+	dead[dead_next % DEAD_STACKS].lo = lo;
+	dead[dead_next++ % DEAD_STACKS].hi = stack_end(hi);
+	lock_leave(&dead_lock);
+}
+
+static void stack_lives(uintptr_t lo, uintptr_t hi)
+{
+	if (!hi)
+		return;
+	lock_enter(&dead_lock);
+	for (uint32_t i = 0; i < DEAD_STACKS && i < dead_next; i++)
+		if (dead[i].lo < hi && lo < dead[i].hi)
+			dead[i].hi = 0;
+	lock_leave(&dead_lock);
+}
+
+void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t hi), void *context)
+{
+	for (uint32_t i = 0; i < DEAD_STACKS && i < dead_next; i++)
+		if (dead[i].hi)
+			visit(context, dead[i].lo, dead[i].hi);
+}
+
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)
 {
 	pid_t tid = os_tid();
@@ -196,6 +239,8 @@ struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack
 		main_stack(&stack_lo, &stack_hi);
 	if (!th)
 		th = thread_make(tid, stack_lo, stack_hi);
+	if (tid != os_pid())
+		stack_lives(stack_lo, stack_hi);
 	t->thread = th;
 	return th;
 }
@@ -252,6 +297,8 @@ void threads_end(struct tls *t)
 	if (!th)
 		return;
 	record_end(th);
+	if (th->tid != os_pid())
+		stack_died(th->stack_lo, th->stack_hi);
 	if (lock_try(&counters_lock)) {
 		merge_ended(th);
 		lock_leave(&counters_lock);
@@ -439,6 +486,7 @@ void threads_fork_child(struct tls *t, bool forget)
 	/* The lock may have been held by a thread that does not exist here. */
 	store_release(&counters_lock.word, 0);
 	store_release(&groups_lock.word, 0);
+	store_release(&dead_lock.word, 0);
 	n = load_relaxed(&record_count);
 	if (table) {
 		memset(table + 1, 0, (n - 1) * sizeof(*table));

@@ -145,6 +145,10 @@ struct thread_heap *threads_heap(uint32_t i);
 /* To add to it; NULL without memory: threads are not told apart. Not before it is needed: the first table makes the live file. */
 struct thread_heap *threads_heap_make(uint32_t i);
 
+/* Calls `visit` with every stack that a thread ended on and that none is known to have taken over: what libc keeps for the
+ * next, with all that the last one left there. Nobody else runs, or may be missed. */
+void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t hi), void *context);
+
 /* Counters of ended threads, and the right to read all counters: taken by the snapshot. [any thread but hooks] */
 const struct counters *threads_lock_counters(void);
 /* Merges what ended meanwhile and gives back memory that no reader can be in. */

@@ -1,0 +1,422 @@
+/*
+ * leak_stop.c - stop, copy, go on.
+ *
+ * A process cannot trace its own threads, so another is made for it, with the same memory (os_process_run): it seizes each thread
+ * (PTRACE_SEIZE and PTRACE_INTERRUPT: no SIGSTOP that anybody could see), reads registers, forks, and lets go. Seizing goes on until
+ * a whole pass over /proc/PID/task finds nobody new: a thread that was being made meanwhile is not missed. A signal
+ * that was about to be delivered to a thread is given back to it at the end.
+ *
+ * The copy has a table of descriptors of its own and empties it, lest sockets and locks live on in it; it is idle work for the
+ * scheduler, and the first that the kernel kills where memory is short. It is this process's child only through the tracer.
+ *
+ * With signals, where tracing is refused: a handler of ours waits in each thread, above its registers, until the copy is made.
+ * Threads that block the signal go on, and are counted as missed.
+ */
+#include "leak_stop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/elf.h>
+#include <linux/ptrace.h>
+#include <linux/wait.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "arch.h"
+#include "atomic.h"
+#include "compiler.h"
+#include "os_linux.h"
+#include "real.h"
+#include "say.h"
+#include "units.h"
+
+enum { THREADS_MAX = 1 << 16, REGS_BYTES = 16 << 10, REGS_ROOM = 1 << 28, PASSES = 64, DIRENT_BYTES = 4096 };
+enum { SCHED_IDLE_POLICY = 5, ENDED_BY_US = 9 };
+#define HOLD_NS  (2 * NS_PER_S) /* to hold all threads */
+#define POLL_NS  (20 * NS_PER_US)
+#define CHECK_NS (2 * NS_PER_MS)
+
+struct job {
+	struct leak_stop *s;
+	void (*mark)(const struct leak_stop *s);
+	uint64_t patience_ns;
+	bool hurry;
+	pid_t pid, self; /* the process, and who asks: not held */
+	int rc;
+	uint64_t began_ns;
+	uint32_t seized; /* of held[]: those behind are not seized */
+};
+
+static uint32_t nothing; /* nobody wakes who waits here */
+
+static void pause_for(uint64_t ns)
+{
+	os_futex_wait(&nothing, 0, ns);
+}
+
+/* ---- the list of threads ------------------------------------------------------------------------------------------ */
+
+static int open_tasks(pid_t pid)
+{
+	char path[64] = "/proc/", digits[24];
+
+	strcat(path, say_number(digits, (uint64_t)pid));
+	strcat(path, "/task");
+	return os_open(path, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static pid_t number_of(const char *name)
+{
+	pid_t n = 0;
+
+	for (; *name >= '0' && *name <= '9'; name++)
+		n = n * 10 + (*name - '0');
+	return *name ? 0 : n;
+}
+
+/* linux/dirent.h: struct linux_dirent64 { u64 ino; s64 off; u16 reclen; u8 type; char name[]; } */
+static int each_task(pid_t pid, int (*visit)(struct job *job, pid_t tid), struct job *job)
+{
+	char entries[DIRENT_BYTES];
+	int fd = open_tasks(pid), rc = 0;
+	long n;
+
+	if (fd < 0)
+		return fd;
+	while (rc >= 0 && (n = os_call(SYS_getdents64, fd, (long)entries, sizeof(entries), 0, 0, 0)) > 0) {
+		for (long at = 0; rc >= 0 && at < n;) {
+			pid_t tid = number_of(entries + at + 19);
+			uint16_t reclen;
+
+			memcpy(&reclen, entries + at + 16, sizeof(reclen));
+			at += reclen;
+			if (tid && tid != job->self)
+				rc = visit(job, tid);
+		}
+	}
+	os_close(fd);
+	return rc;
+}
+
+static struct leak_held *held_of(const struct leak_stop *s, pid_t tid)
+{
+	for (uint32_t i = s->count; i > 0; i--)
+		if (s->held[i - 1].tid == tid)
+			return &s->held[i - 1];
+	return NULL;
+}
+
+/* ---- ptrace ------------------------------------------------------------------------------------------------------- */
+
+static long trace(long request, pid_t tid, long address, const void *data)
+{
+	return os_call(SYS_ptrace, request, tid, address, (long)data, 0, 0);
+}
+
+static int seize(struct job *job, pid_t tid)
+{
+	struct leak_stop *s = job->s;
+	long rc;
+
+	if (held_of(s, tid))
+		return 0;
+	if (s->count == THREADS_MAX)
+		return -E2BIG;
+	rc = trace(PTRACE_SEIZE, tid, 0, NULL);
+	if (rc == -ESRCH)
+		return 0; /* ended meanwhile */
+	if (rc < 0)
+		return (int)rc;
+	if (!job->began_ns)
+		job->began_ns = os_now_ns();
+	(void)trace(PTRACE_INTERRUPT, tid, 0, NULL); /* it may have ended: waiting tells */
+	s->held[s->count++] = (struct leak_held){ .tid = tid };
+	return 0;
+}
+
+static void read_registers(struct leak_stop *s, struct leak_held *h)
+{
+	static const uint32_t sets[][2] = { { NT_PRSTATUS, NT_PRSTATUS },
+		                            { ARCH_REGS_VECTORS, ARCH_REGS_VECTORS_OLD } };
+	uint64_t sp;
+
+	h->regs = s->regs_used;
+	for (unsigned i = 0; i < ARRAY_LEN(sets) && s->regs_used + REGS_BYTES <= REGS_ROOM; i++) {
+		struct iovec to = { s->regs + s->regs_used, REGS_BYTES };
+
+		if (trace(PTRACE_GETREGSET, h->tid, sets[i][0], &to) < 0 &&
+		    trace(PTRACE_GETREGSET, h->tid, sets[i][1], &to) < 0)
+			continue;
+		if (i == 0) {
+			memcpy(&sp, (uint64_t *)to.iov_base + ARCH_REGS_SP_WORD, sizeof(sp));
+			h->sp = sp;
+		}
+		s->regs_used += (to.iov_len + 7) & ~(size_t)7;
+		h->bytes += (uint32_t)((to.iov_len + 7) & ~(size_t)7);
+	}
+}
+
+/* Until the thread stands still. False: it has ended, or did not come to a stop in time. */
+static bool wait_for_stop(struct leak_held *h, uint64_t deadline)
+{
+	for (unsigned i = 0;; i++) {
+		int status = 0;
+		long rc = os_call(SYS_wait4, h->tid, (long)&status, WNOHANG | __WALL, 0, 0, 0);
+
+		if (rc == h->tid) {
+			if ((status & 0xff) != 0x7f)
+				return false;
+			if (status >> 16 == 0) /* a signal was on its way */
+				h->signal = (uint32_t)status >> 8 & 0xff;
+			return true;
+		}
+		if ((rc < 0 && rc != -EINTR) || os_now_ns() > deadline)
+			return false;
+		if (i < 100)
+			os_yield();
+		else
+			pause_for(POLL_NS);
+	}
+}
+
+static int hold_all(struct job *job)
+{
+	struct leak_stop *s = job->s;
+	uint64_t deadline = os_now_ns() + HOLD_NS;
+	uint32_t before;
+	int rc = 0;
+
+	for (unsigned pass = 0; pass < PASSES; pass++) {
+		before = s->count;
+		rc = each_task(job->pid, seize, job);
+		if (rc < 0)
+			return rc;
+		for (uint32_t i = before; i < s->count; i++) {
+			if (wait_for_stop(&s->held[i], deadline))
+				read_registers(s, &s->held[i]);
+		}
+		if (s->count == before)
+			return 0;
+	}
+	return 0;
+}
+
+static void let_go(struct leak_stop *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		(void)trace(PTRACE_DETACH, s->held[i].tid, 0, (const void *)(uintptr_t)s->held[i].signal);
+}
+
+/* ---- the copy ----------------------------------------------------------------------------------------------------- */
+
+static void close_all(void)
+{
+	if (os_call(SYS_close_range, 0, (long)~0u, 0, 0, 0, 0) >= 0)
+		return;
+	for (int fd = 0; fd < 4096; fd++) /* Linux before 5.9 */
+		os_close(fd);
+}
+
+static void be_humble(bool hurry)
+{
+	static const char last[] = "1000";
+	struct rlimit none = { 0, 0 };
+	int priority = 0, fd;
+
+	close_all();
+	if (!hurry) {
+		(void)os_call(SYS_setpriority, PRIO_PROCESS, 0, 19, 0, 0, 0);
+		(void)os_call(SYS_sched_setscheduler, 0, SCHED_IDLE_POLICY, (long)&priority, 0, 0, 0);
+	}
+	(void)os_call(SYS_prlimit64, 0, RLIMIT_CORE, (long)&none, 0, 0, 0);
+	(void)os_call(SYS_prctl, PR_SET_NAME, (long)"perfprobe-mark", 0, 0, 0, 0);
+	fd = os_open("/proc/self/oom_score_adj", O_WRONLY, 0);
+	if (fd >= 0)
+		(void)os_write_all(fd, last, sizeof(last) - 1);
+	os_close(fd);
+}
+
+/* Does not return in the copy. Its number or -errno. */
+static pid_t copy(struct job *job)
+{
+	/* No signal at its end, and nothing else in common: as fork(2) without libc and its handlers. */
+	long pid = os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
+
+	if (pid)
+		return (pid_t)pid;
+	be_humble(job->hurry);
+	job->mark(job->s);
+	(void)os_call(SYS_exit_group, 0, 0, 0, 0, 0, 0);
+	__builtin_unreachable();
+}
+
+static void wait_for_copy(struct job *job, pid_t pid)
+{
+	uint64_t deadline = os_now_ns() + job->patience_ns;
+	long rc;
+
+	for (;;) {
+		rc = os_call(SYS_wait4, pid, (long)&job->s->status, WNOHANG | __WALL, 0, 0, 0);
+		if (rc == pid || (rc < 0 && rc != -EINTR))
+			return;
+		if (os_now_ns() > deadline && !job->s->late) {
+			job->s->late = true;
+			(void)os_call(SYS_kill, pid, ENDED_BY_US, 0, 0, 0, 0);
+		}
+		pause_for(CHECK_NS);
+	}
+}
+
+/* Runs as a process of its own. */
+static void tracer(void *arg)
+{
+	struct job *job = arg;
+	struct leak_stop *s = job->s;
+	pid_t pid = 0;
+
+	job->rc = hold_all(job);
+	if (job->rc == 0) {
+		for (uint32_t i = 0; i < s->count; i++)
+			s->missed += s->held[i].bytes == 0;
+		s->taken_ns = os_now_ns();
+		pid = copy(job);
+		if (pid < 0)
+			job->rc = pid;
+	}
+	let_go(s);
+	if (job->began_ns)
+		s->pause_ns = os_now_ns() - job->began_ns;
+	if (pid > 0)
+		wait_for_copy(job, pid);
+}
+
+/* Yama asks a process to name who may trace it: Documentation/admin-guide/LSM/Yama.rst. The tracer is not its ancestor. */
+static int hold_by_tracing(struct job *job)
+{
+	int rc = os_process_run(tracer, job);
+
+	if (rc < 0 || job->rc != -EPERM)
+		return rc < 0 ? rc : job->rc;
+	/* Only where it helps: what the program itself had set cannot be asked for. */
+	(void)os_call(SYS_prctl, PR_SET_PTRACER, (long)PR_SET_PTRACER_ANY, 0, 0, 0, 0);
+	rc = os_process_run(tracer, job);
+	(void)os_call(SYS_prctl, PR_SET_PTRACER, 0, 0, 0, 0, 0);
+	return rc < 0 ? rc : job->rc;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------------ */
+
+static struct leak_stop *parking;       /* read by handlers while `gate` is closed */
+static _Atomic uint32_t gate;           /* odd: wait here */
+static _Atomic uint32_t parked;         /* slots of parking->held that were taken */
+static _Atomic uint32_t entered, asked; /* handlers that stand still; signals that were sent */
+
+/* The interrupted registers are in `context`, on this very stack or on the alternate one; both are memory of the program's. */
+static void park(int sig, siginfo_t *info, void *context)
+{
+	uint32_t closed = load_acquire(&gate), i; /* pairs with the release in hold_by_signals */
+	uint64_t interrupted;
+
+	(void)sig;
+	(void)info;
+	if (closed % 2 == 0)
+		return; /* too late */
+	i = add_relaxed(&parked, 1);
+	if (i < THREADS_MAX) {
+		struct leak_held *h = &parking->held[i];
+
+		memcpy(&interrupted, (const uint8_t *)context + ARCH_CONTEXT_SP, sizeof(interrupted));
+		h->tid = os_tid();
+		h->sp = (uint64_t)__builtin_frame_address(0);
+		h->sp = h->sp <= interrupted && interrupted - h->sp < (64 << 10) ? h->sp : interrupted;
+		h->regs = (uint64_t)context - (uint64_t)parking->regs; /* vector registers are behind it, above sp */
+		h->bytes = sizeof(ucontext_t);
+	}
+	add_relaxed(&entered, 1);
+	while (load_acquire(&gate) == closed)
+		os_futex_wait(&gate, closed, NS_PER_S);
+}
+
+static int send(struct job *job, pid_t tid)
+{
+	if (os_kill_thread(job->pid, tid, job->rc) == 0)
+		add_relaxed(&asked, 1);
+	return 0;
+}
+
+/* A signal that nobody uses; 0: all are in use. */
+static int free_signal(struct sigaction *ret_old)
+{
+	for (int sig = SIGRTMAX; real.sigaction && sig > SIGRTMIN; sig--)
+		if (real.sigaction(sig, NULL, ret_old) == 0 && ret_old->sa_handler == SIG_DFL)
+			return sig;
+	return 0;
+}
+
+static int hold_by_signals(struct job *job)
+{
+	struct leak_stop *s = job->s;
+	struct sigaction act, old;
+	int sig = free_signal(&old);
+	uint64_t deadline;
+	pid_t pid;
+
+	if (!sig)
+		return -EBUSY;
+	memset(&act, 0, sizeof(act));
+	act.sa_sigaction = park;
+	act.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+	sigfillset(&act.sa_mask);
+	parking = s;
+	store_relaxed(&parked, 0);
+	store_relaxed(&entered, 0);
+	store_relaxed(&asked, 0);
+	if (real.sigaction(sig, &act, NULL) != 0)
+		return -EINVAL;
+	job->began_ns = os_now_ns();
+	store_release(&gate, load_relaxed(&gate) + 1); /* pairs with the acquire in park */
+	job->rc = sig;
+	(void)each_task(job->pid, send, job);
+	deadline = os_now_ns() + HOLD_NS / 20;
+	while (load_relaxed(&entered) < load_relaxed(&asked) && os_now_ns() < deadline)
+		pause_for(POLL_NS);
+	s->count = load_relaxed(&parked);
+	s->missed = load_relaxed(&asked) - s->count;
+	s->taken_ns = os_now_ns();
+	pid = copy(job);
+	store_release(&gate, load_relaxed(&gate) + 1);
+	os_futex_wake(&gate);
+	s->pause_ns = os_now_ns() - job->began_ns;
+	if (pid > 0)
+		wait_for_copy(job, pid);
+	if (s->missed == 0) /* else one may come late: our handler returns at once */
+		(void)real.sigaction(sig, &old, NULL);
+	return pid < 0 ? pid : 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------------------- */
+
+int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, uint64_t patience_ns,
+              void (*mark)(const struct leak_stop *s))
+{
+	struct job job = {
+		.s = s, .mark = mark, .hurry = hurry, .patience_ns = patience_ns, .pid = os_pid(), .self = os_tid()
+	};
+
+	*s = (struct leak_stop){ .held = os_map(THREADS_MAX * sizeof(*s->held)) };
+	s->regs = s->held ? os_map(REGS_ROOM) : NULL;
+	if (!s->regs)
+		return -ENOMEM;
+	return way == LEAK_STOP_PTRACE ? hold_by_tracing(&job) : hold_by_signals(&job);
+}
+
+void leak_stop_done(struct leak_stop *s)
+{
+	os_unmap(s->regs, REGS_ROOM);
+	os_unmap(s->held, THREADS_MAX * sizeof(*s->held));
+	s->regs = NULL;
+	s->held = NULL;
+}

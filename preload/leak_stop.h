@@ -1,0 +1,38 @@
+/* A picture of the process at one moment: all its threads are held, their registers read, and a process made that has a copy of
+ * the memory; then they go on. research: LeakSanitizer's stop-the-world, Redis's background save.
+ * Context    [helper]: a thread that libc does not know, and that is not held itself.
+ * Errors     -EPERM and others of ptrace(2): nothing was done, and another way may be tried.
+ * Effects    a held thread's system call may end with EINTR where signal(7) says so of stops. No SIGCHLD, no descriptor. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct leak_held {
+	pid_t tid;
+	uint32_t signal; /* was on its way to it: goes on its way again */
+	uint64_t sp;
+	uint64_t regs;  /* offset in `regs` */
+	uint32_t bytes; /* of registers; 0: they are not known */
+};
+
+struct leak_stop {
+	struct leak_held *held;
+	uint32_t count, missed; /* threads held; not held */
+	uint8_t *regs;
+	uint64_t regs_used;
+	uint64_t pause_ns; /* from the first thread that was held to the last that goes on */
+	uint64_t taken_ns; /* when the picture was taken, os_now_ns() */
+	int status;        /* of the process, as wait(2) has it */
+	bool late;         /* it took longer than it was given, and was ended */
+};
+
+enum leak_stop_way { LEAK_STOP_PTRACE, LEAK_STOP_SIGNALS };
+
+/* Holds the threads but the caller, has `mark` run on a copy of the memory, and waits for that, `patience_ns` at most. `hurry`: not
+ * as idle work, since the program waits for it. Not to be
+ * called twice at once. 0 or -errno. leak_stop_done() afterwards. */
+int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, uint64_t patience_ns,
+              void (*mark)(const struct leak_stop *s));
+void leak_stop_done(struct leak_stop *s);

@@ -1,0 +1,708 @@
+/*
+ * leaks.c - one check from the question to the rows.
+ *
+ * leak_stop.c makes a copy of the process; what runs in the copy is mark(): blocks into leak_index.c, roots from leak_roots.c and
+ * the threads' registers, leak_mark.c. What it finds comes back by shared memory, as rows per stack. The tables of the
+ * recorder are read there as they were at that moment: a thread that was held while it changed them left a block that has no
+ * size yet, or none.
+ *
+ * Twice      `confirmed` is what two checks saw. Who cannot be reached stays so: a pointer that was on its way between two
+ *            threads in the first picture is not in the second.
+ */
+#include "leaks.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "allocs.h"
+#include "arch.h"
+#include "compiler.h"
+#include "leak_index.h"
+#include "leak_mark.h"
+#include "leak_roots.h"
+#include "leak_stop.h"
+#include "lock.h"
+#include "memory_limit.h"
+#include "objects.h"
+#include "os_linux.h"
+#include "pools.h"
+#include "real.h"
+#include "recorder.h"
+#include "say.h"
+#include "sort.h"
+#include "threads.h"
+#include "units.h"
+
+enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
+#define PATIENCE_NS (60 * NS_PER_S)
+
+/* Why the copy could not do it. */
+enum failure { FAILED_NOT, FAILED_MAPS, FAILED_MEMORY };
+
+/* Written by the copy. */
+struct findings {
+	uint32_t done, failure;
+	uint64_t blocks, block_bytes, root_bytes, unread_bytes, gone, cpu_ns, memory_bytes;
+	uint64_t rows, rows_lost;
+	uint64_t keys, keys_lost;
+	struct leaks_row row[ROWS_MAX];
+	uint64_t key[KEYS_MAX]; /* of unreachable blocks: key_of() */
+};
+
+static const struct config *config;
+static struct leaks_result result;
+static bool have_result;
+static struct leaks_row *rows; /* of the result */
+static size_t rows_room;
+static struct sort_row *before; /* keys of the check before, sorted */
+static size_t before_count, before_room;
+static struct findings *found;
+static struct leak_range own_data; /* of our library */
+
+static struct lock registry_lock; /* rank: innermost */
+static struct leak_range root[ROOTS_MAX];
+static uint32_t root_count;
+static struct ignored {
+	uint64_t address;
+	uint64_t key; /* of the block that was there: another one is not meant */
+} * ignored;
+static uint32_t ignored_count, ignored_room;
+
+const struct leaks_result *leaks_last(void)
+{
+	return have_result ? &result : NULL;
+}
+
+static char suppressions[SNAP_MAX_STRING], lsan_file[1024];
+static const char *lsan_default = "";
+static unsigned step = WORD; /* bytes from one word that may be a pointer to the next */
+
+const char *leaks_suppressions(void)
+{
+	return suppressions;
+}
+
+/* Puts the file's lines behind the others. */
+static void add_suppressions(const char *path)
+{
+	size_t len = strlen(suppressions);
+
+	if (len + 1 < sizeof(suppressions) && path[0] &&
+	    os_read_file(path, suppressions + len, sizeof(suppressions) - len) < 0)
+		suppressions[len] = '\0';
+	say_append(suppressions, sizeof(suppressions), "\n");
+}
+
+/* A program may bring its own, as for LeakSanitizer: seen where it exports its symbols. */
+extern const char *__lsan_default_suppressions(void) __attribute__((weak));
+
+static void read_suppressions(void)
+{
+	suppressions[0] = '\0';
+	add_suppressions(config->text[CONFIG_SUPPRESSIONS]);
+	add_suppressions(lsan_file);
+	say_append(suppressions, sizeof(suppressions), lsan_default);
+}
+
+/* The value of `name` in options as LeakSanitizer has them, "a=b:c=d"; "" if it is not there. */
+static void option_of(const char *options, const char *name, char *to, size_t size)
+{
+	size_t len = strlen(name), n;
+
+	to[0] = '\0';
+	while (options && *options) {
+		if (strncmp(options, name, len) == 0 && options[len] == '=') {
+			n = strcspn(options + len + 1, ":, \n\t");
+			n = n < size - 1 ? n : size - 1;
+			memcpy(to, options + len + 1, n);
+			to[n] = '\0';
+		}
+		options += strcspn(options, ":, \n\t");
+		options += *options != '\0';
+	}
+}
+
+static void read_lsan_options(void)
+{
+	static const char variable[] = "LSAN_OPTIONS=";
+	char unaligned[8] = "";
+
+	for (char **env = environ; env && *env; env++) {
+		if (strncmp(*env, variable, sizeof(variable) - 1) != 0)
+			continue;
+		option_of(*env + sizeof(variable) - 1, "suppressions", lsan_file, sizeof(lsan_file));
+		option_of(*env + sizeof(variable) - 1, "use_unaligned", unaligned, sizeof(unaligned));
+	}
+	step = unaligned[0] == '1' ? 1 : WORD;
+	if (__lsan_default_suppressions)
+		lsan_default = __lsan_default_suppressions();
+}
+
+void leaks_init(const struct config *with)
+{
+	uintptr_t start, end;
+
+	config = with;
+	read_lsan_options();
+	if (objects_own_data(&start, &end))
+		own_data = (struct leak_range){ start, end };
+}
+
+/* ---- what the program says ---------------------------------------------------------------------------------------- */
+
+bool leaks_root_add(const void *start, size_t bytes)
+{
+	bool stored;
+
+	lock_enter(&registry_lock);
+	stored = root_count < ROOTS_MAX;
+	if (stored)
+		root[root_count++] = (struct leak_range){ (uint64_t)start, (uint64_t)start + bytes };
+	lock_leave(&registry_lock);
+	return stored;
+}
+
+bool leaks_root_remove(const void *start, size_t bytes)
+{
+	bool found_it = false;
+
+	lock_enter(&registry_lock);
+	for (uint32_t i = 0; i < root_count && !found_it; i++) {
+		if (root[i].start != (uint64_t)start || root[i].end != (uint64_t)start + bytes)
+			continue;
+		root[i] = root[--root_count];
+		found_it = true;
+	}
+	lock_leave(&registry_lock);
+	return found_it;
+}
+
+/* Tells a block from another that has its address later. */
+static uint64_t key_of(uint64_t address, const struct block *b)
+{
+	return address | (uint64_t)(b->stack ^ b->stack >> 14 ^ (uint32_t)b->born) << 48;
+}
+
+/* Lock held. Those that were freed meanwhile are not told apart here, so it may grow. */
+static bool grow_ignored(void)
+{
+	uint32_t room = ignored_room ? 2 * ignored_room : 1024;
+	struct ignored *bigger = room <= IGNORED_MAX ? os_map(room * sizeof(*bigger)) : NULL;
+
+	if (!bigger)
+		return false;
+	if (ignored)
+		memcpy(bigger, ignored, ignored_count * sizeof(*ignored));
+	os_unmap(ignored, ignored_room * sizeof(*ignored));
+	ignored = bigger;
+	ignored_room = room;
+	return true;
+}
+
+bool leaks_ignore(const void *address)
+{
+	struct block b;
+	uint64_t at;
+	bool stored;
+
+	if (!allocs_find_around(address, &b, &at))
+		return true; /* no block that is known: nothing to do */
+	lock_enter(&registry_lock);
+	stored = ignored_count < ignored_room || grow_ignored();
+	if (stored)
+		ignored[ignored_count++] = (struct ignored){ at, key_of(at, &b) };
+	lock_leave(&registry_lock);
+	return stored;
+}
+
+void leaks_fork_child(void)
+{
+	store_relaxed(&registry_lock.word, 0); /* its holder does not exist here */
+	have_result = false;
+	before_count = 0;
+}
+
+/* ---- in the copy: roots ------------------------------------------------------------------------------------------- */
+
+static bool index_failed, is_libc;
+
+static void index_block(void *context, uint64_t address, const struct block *b)
+{
+	(void)context;
+	found->block_bytes += b->bytes;
+	if (!leak_index_add(address, b->bytes))
+		index_failed = true;
+	if (b->family != SNAP_FAMILY_POOL)
+		leak_roots_block(address, is_libc);
+}
+
+static void exclude(void *context, uintptr_t start, uintptr_t end)
+{
+	(void)context;
+	leak_roots_exclude(start, end);
+}
+
+static void exclude_ours(void)
+{
+	(void)os_own_each(exclude, NULL);
+	leak_roots_exclude(own_data.start, own_data.end);
+}
+
+/* Does one of the held threads stand on this stack? Then from where. */
+static uint64_t lowest_in(const struct leak_stop *s, uint64_t lo, uint64_t hi)
+{
+	uint64_t lowest = hi;
+
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->held[i].sp >= lo && s->held[i].sp < lowest)
+			lowest = s->held[i].sp;
+	return lowest;
+}
+
+static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t hi)
+{
+	uint64_t live = lowest_in(context, lo, hi);
+
+	leak_roots_exclude(lo, live < hi ? live - ARCH_RED_ZONE : hi);
+}
+
+/* Below each thread's stack pointer nothing lives. */
+static void exclude_stacks(const struct leak_stop *s)
+{
+	threads_each_dead_stack(exclude_dead_stack, (void *)(uintptr_t)s);
+	for (const struct thread *th = threads_first(); th; th = th->next) {
+		uint64_t live;
+
+		if (load_relaxed(&th->use) != THREAD_LIVE || !th->stack_hi)
+			continue;
+		live = lowest_in(s, th->stack_lo, th->stack_hi);
+		if (live < th->stack_hi)
+			leak_roots_exclude(th->stack_lo, live - ARCH_RED_ZONE);
+	}
+}
+
+static NO_SANITIZE void search_explicit(uint64_t start, uint64_t end)
+{
+	static uint64_t copy[4096];
+
+	start = (start + WORD - 1) / WORD * WORD;
+	for (uint64_t at = start; at < end; at += sizeof(copy)) {
+		size_t bytes = end - at < sizeof(copy) ? end - at : sizeof(copy);
+
+		if (os_read_memory((const void *)at, copy, bytes))
+			leak_mark_words(copy, bytes);
+		else
+			found->unread_bytes += bytes;
+	}
+}
+
+static void search_named(const struct leak_stop *s)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		leak_mark_words(s->regs + s->held[i].regs, s->held[i].bytes);
+	for (uint32_t i = 0; i < root_count; i++)
+		search_explicit(root[i].start, root[i].end);
+	for (uint32_t i = 0; i < bootstrap_count(); i++) {
+		size_t bytes;
+		const void *at = bootstrap_region(i, &bytes);
+
+		search_explicit((uint64_t)at, (uint64_t)at + bytes);
+	}
+	for (uint32_t i = 0; i < ignored_count; i++) {
+		struct block b;
+		uint64_t at;
+
+		if (allocs_find_around((const void *)ignored[i].address, &b, &at) && key_of(at, &b) == ignored[i].key)
+			leak_mark_reach(at);
+	}
+}
+
+/* ---- in the copy: rows -------------------------------------------------------------------------------------------- */
+
+enum { SLOTS = 1 << 18 };
+
+static uint32_t *stack_of; /* by number of the block */
+static uint32_t *slot_of;  /* hash: row + 1 */
+
+static void note_stack(void *context, uint64_t address, const struct block *b)
+{
+	struct leak_at at = leak_index_at(address);
+
+	(void)context;
+	if (at.page)
+		stack_of[leak_index_number(at)] = b->stack;
+}
+
+static struct leaks_row *row_of(uint32_t stack, uint32_t kind, uint32_t owner)
+{
+	uint64_t h = ((uint64_t)stack << 32 | owner) * 2 + kind;
+
+	for (uint64_t i = h * UINT64_C(0x9e3779b97f4a7c15) >> 46;; i++) {
+		uint32_t *slot = &slot_of[i % SLOTS];
+		struct leaks_row *r;
+
+		if (!*slot) {
+			if (found->rows == ROWS_MAX)
+				return NULL;
+			r = &found->row[found->rows++];
+			*r = (struct leaks_row){ .stack = stack, .kind = kind, .owner = owner, .first_ns = UINT64_MAX };
+			*slot = (uint32_t)found->rows;
+			return r;
+		}
+		r = &found->row[*slot - 1];
+		if (r->stack == stack && r->kind == kind && r->owner == owner)
+			return r;
+	}
+}
+
+static bool was_there(uint64_t key)
+{
+	size_t lo = 0, hi = before_count;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (before[mid].key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < before_count && before[lo].key == key;
+}
+
+static void add_block(void *context, uint64_t address, const struct block *b)
+{
+	struct leak_at at = leak_index_at(address);
+	uint32_t number = at.page ? leak_index_number(at) : 0, head = at.page ? leak_mark_owner(number) : 0;
+	struct recorder_share share = recorder_share_of(b);
+	uint64_t born = recorder_born_ns(b), key = key_of(address, b);
+	struct leaks_row *r;
+
+	(void)context;
+	if (!at.page)
+		return;
+	if (found->keys < KEYS_MAX)
+		found->key[found->keys++] = key;
+	else
+		found->keys_lost++;
+	r = head == number ? row_of(b->stack, 0, 0) : row_of(b->stack, 1, stack_of[head]);
+	if (!r) {
+		found->rows_lost++;
+		return;
+	}
+	r->count += share.count;
+	r->bytes += share.bytes;
+	r->samples++;
+	r->variance += share.variance;
+	r->first_ns = born < r->first_ns ? born : r->first_ns;
+	r->last_ns = born > r->last_ns ? born : r->last_ns;
+	if (was_there(key)) {
+		r->confirmed_count += share.count;
+		r->confirmed_bytes += share.bytes;
+	}
+}
+
+static bool make_rows(void)
+{
+	bool failed;
+	uint32_t n = leak_mark_rest(&failed);
+
+	stack_of = os_map((n + UINT64_C(1)) * sizeof(*stack_of));
+	slot_of = os_map(SLOTS * sizeof(*slot_of));
+	if (failed || !stack_of || !slot_of)
+		return false;
+	allocs_each(note_stack, NULL);
+	pools_each(note_stack, NULL);
+	allocs_each(add_block, NULL);
+	pools_each(add_block, NULL);
+	return true;
+}
+
+/* ---- the copy ----------------------------------------------------------------------------------------------------- */
+
+static void note_cost(void)
+{
+	struct rusage used;
+
+	memset(&used, 0, sizeof(used));
+	(void)os_call(SYS_getrusage, RUSAGE_SELF, (long)&used, 0, 0, 0, 0);
+	found->cpu_ns = (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * NS_PER_S +
+	                (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * NS_PER_US;
+	/* What it has beyond the program's: pages that were written by either since. */
+	found->memory_bytes = (uint64_t)used.ru_minflt * 4096;
+}
+
+static enum failure search(const struct leak_stop *s)
+{
+	bool full = recorder_mode == HEAP_FULL;
+	const struct leak_range *readable;
+	size_t count;
+
+	if (!leak_roots_begin())
+		return FAILED_MAPS;
+	is_libc = real_is_libc;
+	allocs_each(index_block, NULL);
+	pools_each(index_block, NULL);
+	leak_index_whole();
+	found->blocks = leak_index_blocks();
+	exclude_ours();
+	exclude_stacks(s);
+	readable = leak_roots_readable(&count);
+	if (index_failed || !leak_mark_begin(readable, count, step))
+		return FAILED_MEMORY;
+	search_named(s);
+	leak_roots_search(full ? leak_mark_roots : leak_mark_mentioned, !full);
+	(void)leak_mark_follow();
+	found->gone = leak_mark_gone();
+	found->root_bytes = leak_roots_bytes();
+	found->unread_bytes += leak_roots_unread();
+	return make_rows() ? FAILED_NOT : FAILED_MEMORY;
+}
+
+static void mark(const struct leak_stop *s)
+{
+	found->failure = search(s);
+	note_cost();
+	found->done = 1;
+}
+
+/* ---- in the process: one check ------------------------------------------------------------------------------------ */
+
+static void note(const char *text)
+{
+	if (result.note[0])
+		say_append(result.note, sizeof(result.note), "; ");
+	say_append(result.note, sizeof(result.note), text);
+}
+
+static void note_number(uint64_t n, const char *text)
+{
+	char digits[24];
+
+	if (n == 0)
+		return;
+	note(say_number(digits, n));
+	say_append(result.note, sizeof(result.note), text);
+}
+
+static struct findings *map_findings(void)
+{
+	long at = os_call(SYS_mmap, 0, sizeof(struct findings), PROT_READ | PROT_WRITE,
+	                  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at < 0 && at > -4096)
+		return NULL;
+	(void)os_own((void *)at, sizeof(struct findings));
+	return (struct findings *)at;
+}
+
+/* Nobody is in the middle of a change that takes more than one store. */
+static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
+{
+	int rc;
+
+	allocs_fork_prepare();
+	pools_fork_prepare();
+	rc = leak_stop(s, way, hurry, PATIENCE_NS, mark);
+	pools_fork_done();
+	allocs_fork_done();
+	return rc;
+}
+
+static void failed(const char *why, const char *more)
+{
+	result.state = 1;
+	result.method = "";
+	result.note[0] = '\0';
+	note(why);
+	say_append(result.note, sizeof(result.note), more);
+}
+
+/* Sorted as the file wants them. */
+static bool copy_rows(size_t n)
+{
+	struct sort_row *order = os_map((n + 1) * sizeof(*order));
+
+	if (!order)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct leaks_row *r = &found->row[i];
+
+		order[i] = (struct sort_row){ (uint64_t)r->stack << 32 | r->kind << 31 | r->owner, i };
+	}
+	sort_rows(order, n);
+	for (size_t i = 0; i < n; i++)
+		rows[i] = found->row[order[i].rest];
+	os_unmap(order, (n + 1) * sizeof(*order));
+	return true;
+}
+
+static bool keep_rows(void)
+{
+	size_t n = found->rows;
+
+	if (n > rows_room) {
+		os_unmap(rows, rows_room * sizeof(*rows));
+		rows_room = n;
+		rows = os_map(rows_room * sizeof(*rows));
+		if (!rows) {
+			rows_room = 0;
+			return false;
+		}
+	}
+	if (!copy_rows(n))
+		return false;
+	result.rows = rows;
+	result.count = n;
+	return true;
+}
+
+static void keep_keys(void)
+{
+	size_t n = found->keys;
+
+	before_count = 0;
+	if (n > before_room) {
+		os_unmap(before, before_room * sizeof(*before));
+		before_room = n;
+		before = os_map(before_room * sizeof(*before));
+		if (!before)
+			before_room = 0;
+	}
+	if (!before)
+		return;
+	for (size_t i = 0; i < n; i++)
+		before[i].key = found->key[i];
+	sort_rows(before, n);
+	before_count = n;
+}
+
+static void keep(const struct leak_stop *s)
+{
+	result.time_ns = s->taken_ns;
+	result.pause_ns = s->pause_ns > result.pause_ns ? s->pause_ns : result.pause_ns;
+	result.cpu_ns = found->cpu_ns;
+	result.memory_bytes = found->memory_bytes;
+	result.threads = s->count - (s->missed < s->count ? s->missed : 0);
+	result.threads_missed = s->missed;
+	result.blocks = found->blocks;
+	result.block_bytes = found->block_bytes;
+	result.root_bytes = found->root_bytes;
+	result.unread_bytes = found->unread_bytes;
+	result.note[0] = '\0';
+	note_number(s->missed, " threads could not be held: what only they reach may be told as leaked");
+	note_number(found->unread_bytes, " bytes of roots could not be read");
+	note_number(found->rows_lost, " blocks are not in the rows, which are full");
+	note_number(found->keys_lost, " blocks could not be compared with another check");
+	note_number(found->gone, " blocks have no memory any more, and are left out");
+	if (!keep_rows())
+		failed("no memory for the result", "");
+	keep_keys();
+}
+
+/* What became of the copy. */
+static bool copy_did_it(const struct leak_stop *s)
+{
+	char digits[24];
+
+	if (s->late) {
+		failed("the search took longer than a minute", "");
+	} else if (!found->done) {
+		failed("the process that searches was ended by signal ",
+		       say_number(digits, (uint64_t)s->status & 0x7f));
+	} else if (found->failure != FAILED_NOT) {
+		failed(found->failure == FAILED_MAPS ? "/proc/self/maps cannot be read" : "no memory for the search",
+		       "");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+static bool check_once(bool hurry)
+{
+	struct leak_stop s;
+	const char *method = "ptrace";
+	int rc, first;
+
+	memset(found, 0, offsetof(struct findings, row));
+	first = rc = take_picture(&s, LEAK_STOP_PTRACE, hurry);
+	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN) {
+		leak_stop_done(&s);
+		rc = take_picture(&s, LEAK_STOP_SIGNALS, hurry);
+		method = s.count ? "signals" : "scans";
+	}
+	if (rc < 0)
+		failed("no copy of the process could be made: ", say_errno(rc));
+	else if (copy_did_it(&s))
+		keep(&s);
+	if (rc >= 0 && first < 0 && result.state == 0) {
+		note("the threads could not be traced (");
+		say_append(result.note, sizeof(result.note), say_errno(first));
+		say_append(result.note, sizeof(result.note), ")");
+	}
+	if (result.state == 0)
+		result.method = method;
+	leak_stop_done(&s);
+	return result.state == 0;
+}
+
+/* All that was found is sure: the program stands still. */
+static void confirm_all(void)
+{
+	for (size_t i = 0; i < result.count; i++) {
+		rows[i].confirmed_count = rows[i].count;
+		rows[i].confirmed_bytes = rows[i].bytes;
+	}
+}
+
+static void run_checks(unsigned checks, uint64_t gap_ns, bool at_exit)
+{
+	static uint32_t nothing;
+
+	for (unsigned i = 0; i < checks; i++) {
+		if (i)
+			os_futex_wait(&nothing, 0, gap_ns);
+		if (!check_once(at_exit))
+			return;
+		result.checks++;
+		if (at_exit && result.threads + result.threads_missed == 1) {
+			result.checks = checks;
+			result.method = "exit";
+			confirm_all();
+			return;
+		}
+	}
+}
+
+void leaks_check(unsigned checks, uint64_t gap_ns, bool at_exit)
+{
+	uint64_t began = os_now_ns();
+	char why[LEAKS_NOTE_BYTES];
+
+	result = (struct leaks_result){ .state = 1, .method = "" };
+	have_result = true;
+	if (recorder_mode == HEAP_OFF) {
+		failed("the heap is not recorded", "");
+		return;
+	}
+	if (!memory_limit_allows(recorder_live_bytes() / 8 + (16 << 20), why, sizeof(why))) {
+		failed(why, "");
+		return;
+	}
+	found = map_findings();
+	if (!found) {
+		failed("no memory for the result", "");
+		return;
+	}
+	read_suppressions();
+	result.state = 0;
+	run_checks(checks, gap_ns, at_exit);
+	os_unmap(found, sizeof(*found));
+	found = NULL;
+	result.check_ns = os_now_ns() - began;
+}

@@ -1,0 +1,47 @@
+/* The leak check: which blocks can nobody reach any more? In a copy of the process, while it goes on.
+ * Context    leaks_check(): [helper]; the rest as said. One check at a time.
+ * Errors     a check that cannot be made says why (state, note), and no rows mean nothing then. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "config.h"
+
+enum { LEAKS_NOTE_BYTES = 400 };
+
+struct leaks_row {
+	uint32_t stack, owner, kind; /* docs/snapshot-format.md, section LEAKS */
+	uint64_t count, bytes, confirmed_count, confirmed_bytes, samples, first_ns, last_ns;
+	double variance; /* of bytes, in sampled mode */
+};
+
+struct leaks_result {
+	uint32_t state; /* 0 done, 1 not */
+	const char *method;
+	char note[LEAKS_NOTE_BYTES];
+	uint32_t checks;
+	uint64_t time_ns, pause_ns, check_ns, cpu_ns, memory_bytes;
+	uint64_t threads, threads_missed, blocks, block_bytes, root_bytes, unread_bytes;
+	const struct leaks_row *rows; /* by stack, kind, owner */
+	size_t count;
+};
+
+void leaks_init(const struct config *config); /* [init] */
+
+/* So many checks, `gap_ns` apart; at the end of the program one is enough where no other thread runs. Takes seconds; the program
+ * stands still for milliseconds. `rest`: what the caller has to do meanwhile, called now and then; NULL: nothing. */
+void leaks_check(unsigned checks, uint64_t gap_ns, bool at_exit);
+/* What the last one found; NULL: none was made. Valid until the next. [helper, snapshot] */
+const struct leaks_result *leaks_last(void);
+
+/* Lines in the syntax of LeakSanitizer's suppression files that the program was started with; "". [helper, snapshot] */
+const char *leaks_suppressions(void);
+
+/* [start, end) holds pointers of the program's that must count, wherever it is. False: too many. [any thread, hooks] */
+bool leaks_root_add(const void *start, size_t bytes);
+/* False: it was not added. */
+bool leaks_root_remove(const void *start, size_t bytes);
+/* The live block that holds the address is never a leak, nor what it leads to. False: too many. [any thread, hooks] */
+bool leaks_ignore(const void *address);
+
+void leaks_fork_child(void);

@@ -1,0 +1,97 @@
+#include "memory_limit.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "compiler.h"
+#include "os_linux.h"
+#include "say.h"
+
+/* Where the hierarchies are mounted, and what their files are called. A path that is not seen from here (a namespace of
+ * control groups) is looked for as the root, which is then the process's own. */
+static const struct kind {
+	const char *mount, *limit, *used;
+} v2 = { "/sys/fs/cgroup", "/memory.max", "/memory.current" },
+  v1 = { "/sys/fs/cgroup/memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes" };
+
+/* The number in the file; UINT64_MAX for "max" and where there is none. */
+static uint64_t read_number(const char *dir, size_t len, const char *file)
+{
+	char path[PATH_MAX], text[32];
+	uint64_t n = 0;
+
+	if (len + strlen(file) >= sizeof(path))
+		return UINT64_MAX;
+	memcpy(path, dir, len);
+	strcpy(path + len, file);
+	if (os_read_file(path, text, sizeof(text)) <= 0 || text[0] < '0' || text[0] > '9')
+		return UINT64_MAX;
+	for (const char *c = text; *c >= '0' && *c <= '9'; c++)
+		n = n * 10 + (uint64_t)(*c - '0');
+	return n;
+}
+
+/* From the group at `path`, which ends at a newline, up to the root. */
+static uint64_t headroom_of(const struct kind *kind, const char *path)
+{
+	char dir[PATH_MAX];
+	size_t root = strlen(kind->mount), len = strcspn(path, "\n");
+	uint64_t least = UINT64_MAX;
+
+	if (root + len >= sizeof(dir))
+		return UINT64_MAX;
+	strcpy(dir, kind->mount);
+	memcpy(dir + root, path, len);
+	len += root;
+	for (;;) {
+		uint64_t limit = read_number(dir, len, kind->limit), used = read_number(dir, len, kind->used);
+
+		if (limit != UINT64_MAX && used != UINT64_MAX && limit - used < least)
+			least = limit > used ? limit - used : 0;
+		if (len <= root)
+			return least;
+		while (len > root && dir[len - 1] != '/')
+			len--;
+		len -= len > root; /* the slash */
+	}
+}
+
+/* A line of /proc/self/cgroup is "number:controllers:path". */
+uint64_t memory_limit_headroom(void)
+{
+	char text[8192];
+	uint64_t least = UINT64_MAX;
+
+	if (os_read_file("/proc/self/cgroup", text, sizeof(text)) <= 0)
+		return UINT64_MAX;
+	for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL) {
+		const char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+		const struct kind *kind = NULL;
+		uint64_t here;
+
+		if (!path || path > strchr(line, '\n'))
+			break;
+		if (path == names + 1)
+			kind = &v2;
+		else if (strstr(names, "memory") && strstr(names, "memory") < path)
+			kind = &v1;
+		here = kind ? headroom_of(kind, path + 1) : UINT64_MAX;
+		least = here < least ? here : least;
+	}
+	return least;
+}
+
+bool memory_limit_allows(uint64_t bytes, char *ret_why, size_t why_size)
+{
+	uint64_t room = memory_limit_headroom();
+	char digits[24];
+
+	ret_why[0] = '\0';
+	if (room >= bytes)
+		return true;
+	say_append(ret_why, why_size, "the control group's memory limit leaves ");
+	say_append(ret_why, why_size, say_number(digits, room >> 20));
+	say_append(ret_why, why_size, " MiB, and the search may need ");
+	say_append(ret_why, why_size, say_number(digits, bytes >> 20));
+	return false;
+}
