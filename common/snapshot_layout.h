@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAP_MAJOR = 1, SNAP_MINOR = 3 };
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 4 };
 
 /* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
 #define SNAP_MAGIC "\x89PPSNP\r\n"
@@ -119,6 +119,10 @@ enum snap_no_block {
 /* Lifetimes of freed blocks are counted in ranges: [0] below SNAP_LIFETIME_NS, each next one up to four times as long, the
  * last without an end. */
 enum { SNAP_LIFETIMES = 20, SNAP_LIFETIME_NS = 1 << 10 };
+
+/* What a row of LEAKS is: no other unreachable block points to it, or one does. */
+enum snap_leak_kind { SNAP_LEAK_DIRECT = 0, SNAP_LEAK_INDIRECT = 1, SNAP_LEAK_KIND_COUNT };
+enum { SNAP_LEAK_MAX_CHECKS = 2 };
 
 /* Limits a reader enforces before it believes a size. */
 enum {
