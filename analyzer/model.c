@@ -19,6 +19,7 @@ struct model *model_new(void)
 	m->comm = m->exe = m->reason = m->cmdline = "";
 	m->engine_cpu = m->engine_cpu_why = m->engine_heap = m->engine_unwind = "";
 	m->kernel = m->machine = m->recorder_version = "";
+	m->leaks.method = m->leaks.note = m->leaks.suppressions = "";
 	return m;
 }
 
@@ -103,6 +104,36 @@ static void check_mmap(const struct model *m)
 	}
 }
 
+static bool leak_follows(const struct model_leak *before, const struct model_leak *r)
+{
+	if (before->stack != r->stack)
+		return before->stack < r->stack;
+	if (before->kind != r->kind)
+		return before->kind < r->kind;
+	return before->owner < r->owner;
+}
+
+static void check_leaks(const struct model *m)
+{
+	const struct model_leaks *l = &m->leaks;
+
+	assert(l->method && l->note && l->suppressions && l->checks <= SNAP_LEAK_MAX_CHECKS);
+	assert(l->recorded || (!l->done && !l->sampled));
+	assert(l->done || l->count == 0);
+	for (size_t i = 0; i < l->count; i++) {
+		const struct model_leak *r = &l->rows[i];
+
+		assert(r->stack <= m->node_count && r->owner <= m->node_count && r->kind < SNAP_LEAK_KIND_COUNT);
+		assert(r->kind == SNAP_LEAK_INDIRECT || r->owner == 0);
+		assert(r->count > 0 && r->samples > 0 && r->confirmed_count <= r->count);
+		assert(r->confirmed_bytes <= r->bytes && r->first_ns <= r->last_ns);
+		assert(l->sampled || r->error_bytes == 0);
+		assert(i == 0 || leak_follows(&l->rows[i - 1], r));
+		(void)r; /* with NDEBUG */
+	}
+	(void)leak_follows;
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
@@ -124,4 +155,5 @@ void model_check(const struct model *m)
 	check_misuse(m);
 	check_marks(m);
 	check_mmap(m);
+	check_leaks(m);
 }

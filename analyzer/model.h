@@ -86,6 +86,31 @@ struct model_mark {
 	const char *name;
 };
 
+/* Unreachable blocks of one stack, kind and owner. Estimates of a lower bound where leaks.sampled. */
+struct model_leak {
+	uint32_t stack;
+	enum snap_leak_kind kind;
+	uint32_t owner; /* indirect: the stack of the direct leak that holds it; 0 for a direct one */
+	double count, confirmed_count;
+	uint64_t bytes, confirmed_bytes;
+	uint64_t samples;           /* blocks that were seen */
+	uint64_t first_ns, last_ns; /* when the oldest and the newest were allocated */
+	uint64_t error_bytes;       /* standard error of bytes; 0 unless sampled */
+};
+
+/* The program's last check for unreachable blocks. */
+struct model_leaks {
+	bool recorded; /* a check was made, or tried; else all else here is 0 or "" */
+	bool done;     /* it came to an end; else `note` says why not, and there are no rows */
+	bool sampled;  /* only sampled blocks are known */
+	const char *method, *note;
+	uint64_t checks, time_ns, pause_ns, check_ns, cpu_ns, memory_bytes, threads, threads_missed;
+	uint64_t blocks, block_bytes, root_bytes, unread_bytes;
+	const char *suppressions; /* lines in the syntax of LeakSanitizer's files */
+	struct model_leak *rows;  /* sorted by stack, kind, owner */
+	size_t count;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -122,6 +147,7 @@ struct model {
 	struct model_heap_row
 	        *mmap; /* sorted by stack; what is mapped stands in alloc_count (ranges) and alloc_bytes */
 	size_t mmap_count;
+	struct model_leaks leaks;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

@@ -648,6 +648,104 @@ static int decode_mmap(struct decode *d)
 	return 0;
 }
 
+/* The fields before the rows. */
+static int decode_leaks_head(struct decode *d)
+{
+	struct model_leaks *l = &d->m->leaks;
+	uint64_t *const numbers[] = { &l->checks, &l->time_ns,      &l->pause_ns,   &l->check_ns,
+		                      &l->cpu_ns, &l->memory_bytes, &l->threads,    &l->threads_missed,
+		                      &l->blocks, &l->block_bytes,  &l->root_bytes, &l->unread_bytes };
+	uint64_t state = cursor_varint(&d->c), mode;
+
+	if (!read_text(d, &l->method) || !read_text(d, &l->note))
+		return no_memory(d);
+	mode = cursor_varint(&d->c);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
+		*numbers[i] = cursor_varint(&d->c);
+	if (!read_text(d, &l->suppressions))
+		return no_memory(d);
+	if (d->c.bad)
+		return cut_short(d);
+	if (state > 1 || mode > 1 || l->checks > SNAP_LEAK_MAX_CHECKS)
+		return err_set(d->err, -EPROTO, "unknown state %llu, mode %llu or %llu checks",
+		               (unsigned long long)state, (unsigned long long)mode, (unsigned long long)l->checks);
+	l->done = state == 0;
+	l->sampled = mode == 1;
+	return 0;
+}
+
+enum { LEAK_FIELDS = 8 };
+
+static int decode_leak(struct decode *d, struct model_leak *r, size_t row, uint64_t sum[4])
+{
+	const struct model *m = d->m;
+	double unit = m->heap_count_scale ? (double)m->heap_count_scale : 1;
+	uint64_t kind = cursor_varint(&d->c), owner = cursor_varint(&d->c), f[LEAK_FIELDS];
+
+	for (size_t i = 0; i < LEAK_FIELDS; i++)
+		f[i] = cursor_varint(&d->c);
+	if (d->c.bad)
+		return cut_short(d);
+	if (kind >= SNAP_LEAK_KIND_COUNT || owner > m->node_count || (kind == SNAP_LEAK_DIRECT && owner))
+		return err_set(d->err, -EPROTO, "row %zu is of kind %llu and owned by stack %llu", row + 1,
+		               (unsigned long long)kind, (unsigned long long)owner);
+	if (f[0] == 0 || f[4] == 0 || f[2] > f[0] || f[3] > f[1])
+		return err_set(d->err, -EPROTO, "row %zu counts nothing, or confirms more than there is", row + 1);
+	if (f[5] > f[6] || (f[7] && !m->leaks.sampled))
+		return err_set(d->err, -EPROTO, "row %zu has times or an error that cannot be", row + 1);
+	if (!sum_fits(&sum[0], f[0]) || !sum_fits(&sum[1], f[1]) || !sum_fits(&sum[2], f[4]) ||
+	    !sum_fits(&sum[3], f[7]))
+		return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", row + 1);
+	r->kind = (enum snap_leak_kind)kind;
+	r->owner = (uint32_t)owner;
+	r->count = (double)f[0] / unit;
+	r->bytes = f[1];
+	r->confirmed_count = (double)f[2] / unit;
+	r->confirmed_bytes = f[3];
+	r->samples = f[4];
+	r->first_ns = f[5];
+	r->last_ns = f[6];
+	r->error_bytes = f[7];
+	return 0;
+}
+
+static int decode_leaks(struct decode *d)
+{
+	struct model_leaks *l = &d->m->leaks;
+	uint64_t last = 0, sum[4] = { 0 };
+	struct model_leak *out;
+	void *rows;
+	size_t n;
+	int rc = decode_leaks_head(d);
+
+	if (rc == 0)
+		rc = table(d, "rows", 3 + LEAK_FIELDS, sizeof(*out), UINT32_MAX, &n, &rows);
+	if (rc < 0)
+		return rc;
+	if (!l->done && n)
+		return err_set(d->err, -EPROTO, "has %zu rows of a check that was not done", n);
+	out = rows;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t stack = next_stack(d, last, i);
+
+		if (stack == UINT64_MAX)
+			return -EPROTO;
+		last = stack;
+		out[i].stack = (uint32_t)stack;
+		rc = decode_leak(d, &out[i], i, sum);
+		if (rc < 0)
+			return rc;
+		if (i > 0 && stack == out[i - 1].stack &&
+		    (out[i].kind < out[i - 1].kind ||
+		     (out[i].kind == out[i - 1].kind && out[i].owner <= out[i - 1].owner)))
+			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
+	}
+	l->recorded = true;
+	l->rows = out;
+	l->count = n;
+	return 0;
+}
+
 int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model *m, struct err *err)
 {
 	struct decode d = { { raw, raw + bytes, false }, m, err };
@@ -681,6 +779,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_marks(&d);
 	case SNAP_MMAP:
 		return decode_mmap(&d);
+	case SNAP_LEAKS:
+		return decode_leaks(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

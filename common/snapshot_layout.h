@@ -120,6 +120,10 @@ enum snap_no_block {
  * last without an end. */
 enum { SNAP_LIFETIMES = 20, SNAP_LIFETIME_NS = 1 << 10 };
 
+/* What a row of LEAKS is: no other unreachable block points to it, or one does. */
+enum snap_leak_kind { SNAP_LEAK_DIRECT = 0, SNAP_LEAK_INDIRECT = 1, SNAP_LEAK_KIND_COUNT };
+enum { SNAP_LEAK_MAX_CHECKS = 2 };
+
 /* Limits a reader enforces before it believes a size. */
 enum {
 	SNAP_MAX_SECTIONS = 64,

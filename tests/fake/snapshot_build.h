@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include "model.h"
 
-enum { BUILD_SECTIONS = SNAP_MMAP }; /* the last one */
+enum { BUILD_SECTIONS = SNAP_LEAKS }; /* the last one */
 
 struct raw_section {
 	uint32_t id, codec; /* enum snap_codec; the bytes below are compressed for SNAP_CODEC_ZSTD */
@@ -22,7 +22,7 @@ uint8_t *build_frame(const struct raw_section *sections, size_t count, uint16_t 
 void build_seal(uint8_t *file, size_t bytes);
 /* One section's raw bytes from a model. The caller free()s the result. */
 uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *ret_bytes);
-/* The whole model as a file: every section, compressed or not. Counts of the heap are scaled as its mode asks. */
+/* The whole model as a file: every section (LEAKS if a check was recorded), compressed or not. Counts of the heap are scaled as its mode asks. */
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes);
 
 /* A small model with something in every table; static, never freed. Addresses are of no real file. */

@@ -275,6 +275,9 @@ struct hostile {
 	const char *words;
 };
 #define BYTES(s) s, sizeof(s) - 1
+/* LEAKS behind its state: method, note, mode, checks, eleven numbers, suppressions. A row of one block of 8 bytes. */
+#define LEAKS_HEAD                   "\x00\x00\x00\x01\0\0\0\0\0\0\0\0\0\0\0\x00"
+#define LEAKS_ROW(stack, kind_owner) stack kind_owner "\x01\x08\x00\x00\x01\x05\x06\x00"
 /* Sections that follow an example's INFO, THREADS (2), STACKS (6 nodes) and HEAP (stacks 0, 2 and 4). */
 static const struct hostile hostile[] = {
 	{ "options without end", SNAP_OPTIONS, BYTES("\x01\x03NAM"), "section options: " },
@@ -321,6 +324,38 @@ static const struct hostile hostile[] = {
 	{ "mmap stack", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x01\x07\x01\x01"), "beyond 6" },
 	{ "mmap order", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x02\x01\x01\x01\x00\x01\x01"), "out of order" },
 	{ "mmap nothing", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x01\x01\x00\x01"), "counts nothing" },
+	{ "leaks state", SNAP_LEAKS, BYTES("\x02" LEAKS_HEAD "\x00"), "unknown state 2" },
+	{ "leaks checks", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x03\0\0\0\0\0\0\0\0\0\0\0\x00\x00"), "3 checks" },
+	{ "leaks cut", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x01\0\0\0"), "cut short" },
+	{ "leaks many", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x09\x01"), "9 rows claimed in 1 bytes" },
+	{ "leaks not done", SNAP_LEAKS, BYTES("\x01" LEAKS_HEAD "\x01" LEAKS_ROW("\x01", "\x00\x00")), "not done" },
+	{ "leaks stack", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01" LEAKS_ROW("\x07", "\x00\x00")), "stack 7 of 6" },
+	{ "leaks kind", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01" LEAKS_ROW("\x01", "\x02\x00")), "of kind 2" },
+	{ "leaks owner", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01" LEAKS_ROW("\x01", "\x01\x07")),
+	  "owned by stack 7" },
+	{ "leaks owned", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01" LEAKS_ROW("\x01", "\x00\x01")),
+	  "of kind 0 and owned by stack 1" },
+	{ "leaks order", SNAP_LEAKS,
+	  BYTES("\x00" LEAKS_HEAD "\x02" LEAKS_ROW("\x01", "\x01\x02") LEAKS_ROW("\x00", "\x01\x02")),
+	  "row 2 is out of order" },
+	{ "leaks order of kinds", SNAP_LEAKS,
+	  BYTES("\x00" LEAKS_HEAD "\x02" LEAKS_ROW("\x01", "\x01\x02") LEAKS_ROW("\x00", "\x00\x00")),
+	  "row 2 is out of order" },
+	{ "leaks nothing", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01\x01\x00\x00\x00\x08\x00\x00\x01\x05\x06\x00"),
+	  "counts nothing" },
+	{ "leaks unseen", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01\x01\x00\x00\x01\x08\x00\x00\x00\x05\x06\x00"),
+	  "counts nothing" },
+	{ "leaks confirmed", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01\x01\x00\x00\x01\x08\x01\x09\x01\x05\x06\x00"),
+	  "confirms more" },
+	{ "leaks times", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01\x01\x00\x00\x01\x08\x01\x08\x01\x06\x05\x00"),
+	  "cannot be" },
+	{ "leaks error", SNAP_LEAKS, BYTES("\x00" LEAKS_HEAD "\x01\x01\x00\x00\x01\x08\x01\x08\x01\x05\x06\x01"),
+	  "cannot be" },
+	{ "leaks sums", SNAP_LEAKS,
+	  BYTES("\x00" LEAKS_HEAD
+	        "\x02\x01\x00\x00\x01\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x00\x00\x01\x05\x06\x00" LEAKS_ROW(
+	                "\x01", "\x00\x00")),
+	  "larger than 63 bits" },
 	{ "misuse cut", SNAP_MISUSE, BYTES("\x01\x00\x00\x01\x00\x01\x01\x00\x01\x00\x00\x00"), "claimed in 11 bytes" },
 	{ "detail stack", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x07\x00\x00\x00"), "stack 7 of 6" },
 	{ "detail of nothing", SNAP_HEAP_DETAIL, BYTES("\x01\x01\x01\x00\x00\x00"), "stack that allocated nothing" },
@@ -521,7 +556,7 @@ static void files(void **state)
 static void golden_files_are_read(void **state)
 {
 	static const char *const files[] = { "/v1/example.snap", "/v1/example-1.1.snap", "/v1/example-1.2.snap",
-		                             "/v1/example-1.3.snap" };
+		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap" };
 
 	(void)state;
 	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {
