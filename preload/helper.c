@@ -29,7 +29,7 @@
 #define PAUSE_NS         (2 * NS_PER_S)
 #define PAUSE_STEP_NS    (20 * NS_PER_US)
 
-enum { LEAK_CHECKS = 2 };
+enum { LEAK_CHECKS = 2, STACK_MARGIN = 256 /* the registers that a function saves */ };
 
 static const struct config *config;
 static _Atomic uint32_t running; /* 0 none, 1 being made or running */
@@ -284,14 +284,27 @@ int helper_dump(const char *reason, uint64_t patience_ns)
 	}
 }
 
+/* What this thread has in registers is on its stack while it waits: where threads are held by signals, that is all that is known
+ * of it, since it may have blocked them. */
+static NOINLINE int wait_on_stack(const char *reason, uint64_t patience_ns)
+{
+	int rc;
+
+	__builtin_unwind_init();
+	leaks_set_waiter(os_tid(), (uint64_t)__builtin_frame_address(0) - STACK_MARGIN);
+	rc = helper_dump(reason, patience_ns);
+	leaks_set_waiter(0, 0);
+	return rc;
+}
+
 int helper_check_leaks(uint64_t patience_ns)
 {
-	return helper_dump(only_check, patience_ns);
+	return wait_on_stack(only_check, patience_ns);
 }
 
 int helper_leaks_now(uint64_t patience_ns)
 {
-	return helper_dump(reason_leaks_now, patience_ns);
+	return wait_on_stack(reason_leaks_now, patience_ns);
 }
 
 void helper_fork_child(void)

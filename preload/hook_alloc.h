@@ -10,6 +10,7 @@
 #include "recorder.h"
 #include "start.h"
 #include "state.h"
+#include "threads.h"
 
 /* The stack of an event begins in the caller of the hook: its frame address, kept by -fno-omit-frame-pointer. */
 #define HOOK_FRAME() ARCH_HOOK_FRAME()
@@ -119,6 +120,8 @@ static ALWAYS_INLINE struct hook_moving hook_moving(struct tls *t, void *old, co
 static ALWAYS_INLINE void *hook_moved(struct tls *t, struct hook_moving *m, void *old, void *now, size_t size,
                                       bool gone, const void *frame)
 {
+	void *made;
+
 	if (!m->outer) {
 		hook_unseen(now);
 		return now;
@@ -131,5 +134,8 @@ static ALWAYS_INLINE void *hook_moved(struct tls *t, struct hook_moving *m, void
 	} else if (old) {
 		hook_unseen(old);
 	}
-	return hook_malloced(t, true, now, size, frame);
+	made = hook_malloced(t, true, now, size, frame);
+	if (t->thread)
+		store_relaxed(&t->thread->moving, 0);
+	return made;
 }

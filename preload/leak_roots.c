@@ -159,8 +159,7 @@ bool leak_roots_begin(void)
 		while (map_count < lines && (at = leak_map_parse(at, text + n, &maps[map_count])))
 			note_readable(&maps[map_count++]);
 	}
-	os_unmap(text, MAPS_BYTES_MAX);
-	return map_count > 0;
+	return map_count > 0; /* `text` stays: it is in the list */
 }
 
 const struct leak_range *leak_roots_readable(size_t *ret_count)
@@ -245,6 +244,20 @@ void leak_roots_block(uint64_t address, bool libc)
 		block_of_libc(address, m);
 	else if (!libc && m->anonymous && !m->shared)
 		exclude_part(m, m->start, m->end);
+}
+
+bool leak_roots_is_heap(uint64_t address)
+{
+	const struct leak_map *m = map_of(address);
+
+	if (!m || !m->readable || m->skipped || !m->anonymous)
+		return false;
+	if (m->heap)
+		return true;
+	for (size_t i = 0; i < excluded_count; i++)
+		if (address >= excluded[i].start && address < excluded[i].end)
+			return true;
+	return leak_index_any(address & ~UINT64_C(4095), (address | 4095) + 1);
 }
 
 /* An arena of glibc's in which nothing lives: its window begins with a struct heap_info, whose first word leads to the arena, and

@@ -28,6 +28,9 @@ void leak_roots_exclude(uint64_t start, uint64_t end);
  * in front of a block say where its memory ends. */
 void leak_roots_block(uint64_t address, bool libc);
 
+/* Is the address in memory that is an allocator's? After all blocks were told of. */
+bool leak_roots_is_heap(uint64_t address);
+
 /* Calls `search` with every piece of memory that may hold pointers, but what was excluded, and what the allocators own unless
  * `heap_too`. Pages that were never written are left out. */
 void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_too);

@@ -19,7 +19,8 @@ struct leak_held {
 
 struct leak_stop {
 	struct leak_held *held;
-	uint32_t count, missed; /* threads held; not held */
+	uint32_t count;            /* of held[] */
+	uint32_t standing, missed; /* threads that stood still, and that did not */
 	uint8_t *regs;
 	uint64_t regs_used;
 	uint64_t pause_ns; /* from the first thread that was held to the last that goes on */
@@ -30,9 +31,15 @@ struct leak_stop {
 
 enum leak_stop_way { LEAK_STOP_PTRACE, LEAK_STOP_SIGNALS };
 
+/* A thread that stands still by itself, with its registers above `sp` on its stack. tid 0: none does. */
+struct leak_waiter {
+	pid_t tid;
+	uint64_t sp;
+};
+
 /* Holds the threads but the caller, has `mark` run on a copy of the memory, and waits for that, `patience_ns` at most. `hurry`: not
  * as idle work, since the program waits for it. Not to be
  * called twice at once. 0 or -errno. leak_stop_done() afterwards. */
-int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, uint64_t patience_ns,
+int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, struct leak_waiter waiter, uint64_t patience_ns,
               void (*mark)(const struct leak_stop *s));
 void leak_stop_done(struct leak_stop *s);

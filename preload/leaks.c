@@ -38,6 +38,7 @@
 #include "units.h"
 
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
+enum { TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
 #define PATIENCE_NS (60 * NS_PER_S)
 
 /* Why the copy could not do it. */
@@ -62,6 +63,7 @@ static struct sort_row *before; /* keys of the check before, sorted */
 static size_t before_count, before_room;
 static struct findings *found;
 static struct leak_range own_data; /* of our library */
+static struct leak_waiter waiter;  /* the thread that asked for the check under way */
 
 static struct lock registry_lock; /* rank: innermost */
 static struct leak_range root[ROOTS_MAX];
@@ -75,6 +77,11 @@ static uint32_t ignored_count, ignored_room;
 const struct leaks_result *leaks_last(void)
 {
 	return have_result ? &result : NULL;
+}
+
+void leaks_set_waiter(pid_t tid, uint64_t sp)
+{
+	waiter = (struct leak_waiter){ tid, sp };
 }
 
 static char suppressions[SNAP_MAX_STRING], lsan_file[1024];
@@ -263,10 +270,51 @@ static uint64_t lowest_in(const struct leak_stop *s, uint64_t lo, uint64_t hi)
 	return lowest;
 }
 
-static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t hi)
+static NO_SANITIZE void search_explicit(uint64_t start, uint64_t end)
+{
+	static uint64_t copy[4096];
+
+	start = (start + WORD - 1) / WORD * WORD;
+	for (uint64_t at = start; at < end; at += sizeof(copy)) {
+		size_t bytes = end - at < sizeof(copy) ? end - at : sizeof(copy);
+
+		if (os_read_memory((const void *)at, copy, bytes))
+			leak_mark_words(copy, bytes);
+		else
+			found->unread_bytes += bytes;
+	}
+}
+
+static void search_if_there(uint64_t start, uint64_t bytes)
+{
+	uint64_t unread = found->unread_bytes;
+
+	search_explicit(start, start + bytes);
+	found->unread_bytes = unread;
+}
+
+static void search_new_places(const uint64_t *words, size_t count, uint64_t bytes)
+{
+	for (size_t i = 0; i < count; i++)
+		if (words[i] % 16 == 0 && leak_roots_is_heap(words[i]) && !leak_index_at(words[i]).page)
+			search_if_there(words[i], bytes);
+}
+
+/* But for the first two words of the thread's descriptor: one leads to its table of thread-local blocks, which the next thread
+ * gets with the stack (glibc nptl: tcbhead_t.dtv). */
+static void search_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi)
+{
+	(void)context;
+	(void)lo;
+	if (tp + 2 * WORD <= hi)
+		search_explicit(tp, tp + 2 * WORD);
+}
+
+static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi)
 {
 	uint64_t live = lowest_in(context, lo, hi);
 
+	(void)tp;
 	leak_roots_exclude(lo, live < hi ? live - ARCH_RED_ZONE : hi);
 }
 
@@ -285,18 +333,23 @@ static void exclude_stacks(const struct leak_stop *s)
 	}
 }
 
-static NO_SANITIZE void search_explicit(uint64_t start, uint64_t end)
+/* The block's content is where it was, or where realloc() has put it, which then is in a register or at the top of the stack:
+ * a place in the heap where no block is known. */
+static NO_SANITIZE void search_moving(const struct leak_stop *s, const struct thread *th)
 {
-	static uint64_t copy[4096];
+	uint64_t at = load_relaxed(&th->moving), bytes = load_relaxed(&th->moving_bytes);
+	static uint64_t top[TOP_OF_STACK];
 
-	start = (start + WORD - 1) / WORD * WORD;
-	for (uint64_t at = start; at < end; at += sizeof(copy)) {
-		size_t bytes = end - at < sizeof(copy) ? end - at : sizeof(copy);
+	bytes = bytes < MOVING_MAX ? bytes : MOVING_MAX;
+	search_if_there(at, bytes);
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct leak_held *h = &s->held[i];
 
-		if (os_read_memory((const void *)at, copy, bytes))
-			leak_mark_words(copy, bytes);
-		else
-			found->unread_bytes += bytes;
+		if (h->tid != th->tid)
+			continue;
+		search_new_places((const uint64_t *)(s->regs + h->regs), h->bytes / WORD, bytes);
+		if (os_read_memory((const void *)h->sp, top, sizeof(top)))
+			search_new_places(top, TOP_OF_STACK, bytes);
 	}
 }
 
@@ -304,8 +357,12 @@ static void search_named(const struct leak_stop *s)
 {
 	for (uint32_t i = 0; i < s->count; i++)
 		leak_mark_words(s->regs + s->held[i].regs, s->held[i].bytes);
+	for (const struct thread *th = threads_first(); th; th = th->next)
+		if (load_relaxed(&th->use) == THREAD_LIVE && load_relaxed(&th->moving))
+			search_moving(s, th);
 	for (uint32_t i = 0; i < root_count; i++)
 		search_explicit(root[i].start, root[i].end);
+	threads_each_dead_stack(search_dead_stack, NULL);
 	for (uint32_t i = 0; i < bootstrap_count(); i++) {
 		size_t bytes;
 		const void *at = bootstrap_region(i, &bytes);
@@ -507,7 +564,7 @@ static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
 
 	allocs_fork_prepare();
 	pools_fork_prepare();
-	rc = leak_stop(s, way, hurry, PATIENCE_NS, mark);
+	rc = leak_stop(s, way, hurry, waiter, PATIENCE_NS, mark);
 	pools_fork_done();
 	allocs_fork_done();
 	return rc;
@@ -587,7 +644,7 @@ static void keep(const struct leak_stop *s)
 	result.pause_ns = s->pause_ns > result.pause_ns ? s->pause_ns : result.pause_ns;
 	result.cpu_ns = found->cpu_ns;
 	result.memory_bytes = found->memory_bytes;
-	result.threads = s->count - (s->missed < s->count ? s->missed : 0);
+	result.threads = s->standing;
 	result.threads_missed = s->missed;
 	result.blocks = found->blocks;
 	result.block_bytes = found->block_bytes;

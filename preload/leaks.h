@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include "config.h"
 
 enum { LEAKS_NOTE_BYTES = 400 };
@@ -31,6 +32,8 @@ void leaks_init(const struct config *config); /* [init] */
 /* So many checks, `gap_ns` apart; at the end of the program one is enough where no other thread runs. Takes seconds; the program
  * stands still for milliseconds. `rest`: what the caller has to do meanwhile, called now and then; NULL: nothing. */
 void leaks_check(unsigned checks, uint64_t gap_ns, bool at_exit);
+/* The thread waits for the next check, with its registers above `sp` on its stack. 0, 0: none does. [any thread] */
+void leaks_set_waiter(pid_t tid, uint64_t sp);
 /* What the last one found; NULL: none was made. Valid until the next. [helper, snapshot] */
 const struct leaks_result *leaks_last(void);
 

@@ -721,6 +721,8 @@ void recorder_misused(struct tls *t, const void *address, const struct block *bl
 
 bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 {
+	enum { SIZE_UNKNOWN = 1 << 16 };
+	struct thread *th = t->thread;
 	bool found;
 
 	address = arch_data_address(address);
@@ -728,7 +730,15 @@ bool recorder_take(struct tls *t, const void *address, struct block *ret_block)
 		return false;
 	if (!guard_enter(t, GUARD_TABLE))
 		return false;
+	if (th) { /* before it is taken out: the leak check may hold this thread at any instruction */
+		store_relaxed(&th->moving_bytes, SIZE_UNKNOWN);
+		store_release(&th->moving, (uintptr_t)address);
+	}
 	found = allocs_take(address, ret_block);
+	if (th) {
+		store_relaxed(&th->moving_bytes, found ? ret_block->bytes : 0);
+		store_relaxed(&th->moving, found ? (uintptr_t)address : 0);
+	}
 	recorder_table_leave(t);
 	return found;
 }

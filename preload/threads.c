@@ -192,7 +192,7 @@ static_assert(offsetof(struct sample, weight) == offsetof(struct live_sample, we
 enum { DEAD_STACKS = 1024 };
 static struct lock dead_lock; /* rank: innermost */
 static struct {
-	uintptr_t lo, hi; /* hi 0: free */
+	uintptr_t lo, tp, hi; /* hi 0: free */
 } dead[DEAD_STACKS];
 static uint32_t dead_next;
 
@@ -208,6 +208,7 @@ static void stack_died(uintptr_t lo, uintptr_t hi)
 		return;
 	lock_enter(&dead_lock);
 	dead[dead_next % DEAD_STACKS].lo = lo;
+	dead[dead_next % DEAD_STACKS].tp = hi;
 	dead[dead_next++ % DEAD_STACKS].hi = stack_end(hi);
 	lock_leave(&dead_lock);
 }
@@ -223,11 +224,11 @@ static void stack_lives(uintptr_t lo, uintptr_t hi)
 	lock_leave(&dead_lock);
 }
 
-void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t hi), void *context)
+void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi), void *context)
 {
 	for (uint32_t i = 0; i < DEAD_STACKS && i < dead_next; i++)
 		if (dead[i].hi)
-			visit(context, dead[i].lo, dead[i].hi);
+			visit(context, dead[i].lo, dead[i].tp, dead[i].hi);
 }
 
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi)

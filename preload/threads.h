@@ -81,6 +81,10 @@ struct thread {
 	uint64_t probe_gap;        /* allocations until the next probe */
 	struct probe_cache probes; /* its next owner's too */
 
+	/* A block that realloc() is moving, and which is in no table meanwhile: for the leak check (leaks.c). 0: none is. */
+	_Atomic uintptr_t moving;
+	_Atomic size_t moving_bytes;
+
 	/* misuse.c */
 	_Atomic uint32_t freed_head; /* frees so far; the next goes to freed[freed_head % THREAD_FREED] */
 	struct freed freed[THREAD_FREED];
@@ -146,8 +150,8 @@ struct thread_heap *threads_heap(uint32_t i);
 struct thread_heap *threads_heap_make(uint32_t i);
 
 /* Calls `visit` with every stack that a thread ended on and that none is known to have taken over: what libc keeps for the
- * next, with all that the last one left there. Nobody else runs, or may be missed. */
-void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t hi), void *context);
+ * next, with all that the last one left there. `tp`: where its thread pointer led. Nobody else runs, or may be missed. */
+void threads_each_dead_stack(void (*visit)(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi), void *context);
 
 /* Counters of ended threads, and the right to read all counters: taken by the snapshot. [any thread but hooks] */
 const struct counters *threads_lock_counters(void);

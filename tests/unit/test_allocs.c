@@ -167,7 +167,7 @@ static void threads_do_not_lose_blocks(void **state)
 	assert_true(allocs_check() == before);
 }
 
-static void add_up(void *context, uint64_t address, const struct block *block)
+static void add_up(void *context, UNUSED uint64_t address, const struct block *block)
 {
 	uint64_t *sums = context;
 

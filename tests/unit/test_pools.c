@@ -60,7 +60,7 @@ static void test_blocks_of_two_pools(void **state)
 	        pools_put(at(1), NULL, &(struct block){ .bytes = 1 }, &(struct block){ .bytes = 0 }, &(bool){ false }));
 }
 
-static void add_up(void *sum, uint64_t address, const struct block *b)
+static void add_up(void *sum, UNUSED uint64_t address, const struct block *b)
 {
 	*(uint64_t *)sum += b->bytes;
 }
