@@ -387,7 +387,7 @@ void allocs_fork_done(void)
 
 uint64_t allocs_memory(void)
 {
-	return chunk_total;
+	return chunk_total - chunk_left;
 }
 
 static uint64_t check_page(uint64_t word, UNUSED uint64_t address) /* asserts use it */

@@ -44,7 +44,7 @@ void allocs_share(void);
 
 /* Asserts the invariants; for tests, while nobody changes the table. Returns the number of blocks. */
 uint64_t allocs_check(void);
-/* Bytes of memory that the table has taken from the system for blocks, directory not included. For tests. */
+/* Bytes of memory that the table uses for blocks, directory not included. For tests. */
 uint64_t allocs_memory(void);
 
 /* ---- the hot path; allocs.c says what it is about ----------------------------------------------------------------- */

@@ -23,7 +23,7 @@ static uint64_t read_number(const char *dir, size_t len, const char *file)
 	if (len + strlen(file) >= sizeof(path))
 		return UINT64_MAX;
 	memcpy(path, dir, len);
-	strcpy(path + len, file);
+	memcpy(path + len, file, strlen(file) + 1);
 	if (os_read_file(path, text, sizeof(text)) <= 0 || text[0] < '0' || text[0] > '9')
 		return UINT64_MAX;
 	for (const char *c = text; *c >= '0' && *c <= '9'; c++)
@@ -40,7 +40,7 @@ static uint64_t headroom_of(const struct kind *kind, const char *path)
 
 	if (root + len >= sizeof(dir))
 		return UINT64_MAX;
-	strcpy(dir, kind->mount);
+	memcpy(dir, kind->mount, root);
 	memcpy(dir + root, path, len);
 	len += root;
 	for (;;) {
