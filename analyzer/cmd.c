@@ -142,9 +142,10 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 		return 1;
 	}
 	if (ret_args->count < least)
-		return err_set(err, -EINVAL, "%s needs %s", command->name, command->args);
+		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
+		               least == 1 ? "a snapshot" : "two snapshots", command->name, command->args);
 	if (ret_args->count > most)
-		return err_set(err, -EINVAL, "%s takes %s, and '%s' is one too many", command->name, command->args,
-		               ret_args->items[most]);
+		return err_set(err, -EINVAL, "'%s' is one too many; usage: probe-analyze %s [options] %s",
+		               ret_args->items[most], command->name, command->args);
 	return 0;
 }

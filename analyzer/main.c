@@ -112,7 +112,7 @@ static int dispatch(int argc, char **argv, struct err *err)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
 		return run_help(argc - 1, argv + 1, err);
 	if (argv[1][0] == '-')
-		return err_set(err, -EINVAL, "a command comes first, not '%s'; '%s help' lists them", argv[1],
+		return err_set(err, -EINVAL, "a command comes before '%s'; '%s help' lists the commands", argv[1],
 		               program.name);
 	command = cli_find_command(commands, ARRAY_LEN(commands), argv[1], &nearest);
 	if (!command)

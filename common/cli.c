@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -62,6 +63,11 @@ static const char *kind_wants(enum cli_kind kind)
 	return "a value";
 }
 
+static bool same(char a, char b)
+{
+	return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
 /* How many letters are wrong, missing or too many, for "did you mean"; two that changed places are one. Words of up to 31
  * characters, else "far". */
 static size_t distance(const char *a, const char *b)
@@ -77,13 +83,13 @@ static size_t distance(const char *a, const char *b)
 
 		row[0] = i;
 		for (size_t j = 1; j <= lb; j++) {
-			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
+			size_t best = above[j - 1] + !same(a[i - 1], b[j - 1]);
 
 			if (above[j] + 1 < best)
 				best = above[j] + 1;
 			if (row[j - 1] + 1 < best)
 				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]) &&
 			    two_above[j - 2] + 1 < best)
 				best = two_above[j - 2] + 1;
 			row[j] = best;
@@ -223,6 +229,13 @@ static const char *take_value(struct parse *p, const char *attached)
 	return p->argv[++p->at];
 }
 
+static int missing_value(struct parse *p, const struct cli_option *o, const char *given)
+{
+	if (o->kind == CLI_STRING || o->kind == CLI_LIST || o->kind == CLI_CHOICE)
+		return err_set(p->err, -EINVAL, "%s needs a value (%s)", given, o->value ? o->value : "VALUE");
+	return err_set(p->err, -EINVAL, "%s needs %s", given, kind_wants(o->kind));
+}
+
 static int unknown_option(struct parse *p, const char *dashes, const char *word, size_t len)
 {
 	const char *nearest = NULL;
@@ -259,8 +272,12 @@ static int parse_long(struct parse *p, const char *word)
 		return option_store(o, NULL, p->fields, p->err);
 	}
 	value = take_value(p, equals ? equals + 1 : NULL);
-	if (!value)
-		return err_set(p->err, -EINVAL, "--%s needs a value (%s)", o->name, o->value ? o->value : "VALUE");
+	if (!value) {
+		char given[64];
+
+		(void)snprintf(given, sizeof(given), "--%s", o->name);
+		return missing_value(p, o, given);
+	}
 	return option_store(o, value, p->fields, p->err);
 }
 
@@ -286,8 +303,7 @@ static int parse_letters(struct parse *p, const char *letters)
 		}
 		value = take_value(p, letters[1] ? letters + 1 : NULL);
 		if (!value)
-			return err_set(p->err, -EINVAL, "-%c needs a value (%s)", o->letter,
-			               o->value ? o->value : "VALUE");
+			return missing_value(p, o, (char[]){ '-', o->letter, '\0' });
 		return option_store(o, value, p->fields, p->err);
 	}
 	return 0;

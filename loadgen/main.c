@@ -164,7 +164,10 @@ static int open_outputs(const struct options *o, struct output *outputs, size_t 
 		int rc;
 
 		if (text && strncmp(text, "json=", 5) != 0)
-			return err_set(err, -EINVAL, "--out '%s' is not built yet; json=FILE is", text);
+			return err_set(err, -EINVAL,
+			               "--out takes json=FILE, not '%s' (other formats are not built yet)", text);
+		if (text && !text[5])
+			return err_set(err, -EINVAL, "--out json= needs the name of a file");
 		if (*ret_count == OUTPUTS_MAX)
 			return err_set(err, -EINVAL, "at most %d results files", OUTPUTS_MAX);
 		rc = open_output(text ? text + 5 : o->summary_export, &outputs[*ret_count], err);
@@ -380,7 +383,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	if (args.count != 1)
-		return say(args.count ? "one URL, please; --help explains" : "no URL given; --help explains");
+		return say(args.count ? "one URL, please; probe-load --help explains"
+		                      : "no URL given; probe-load --help explains");
 	o.request.url = args.items[0];
 	if (plan_build(&o.request, available_cpus(), &plan, &err) < 0)
 		return say(err.text);

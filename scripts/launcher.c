@@ -283,8 +283,11 @@ static int plain_args(int argc, char **argv, size_t wanted, const char *usage, s
 		return rc;
 	if (ret_args->help)
 		return print_own_help(name) == CLI_DONE;
-	if (ret_args->count != wanted)
-		return err_set(err, -EINVAL, "usage: perfprobe %s%s%s", name, *usage ? " " : "", usage);
+	if (ret_args->count < wanted)
+		return err_set(err, -EINVAL, "%s needs more; usage: perfprobe %s %s", name, name, usage);
+	if (ret_args->count > wanted)
+		return err_set(err, -EINVAL, "'%s' is one too many; usage: perfprobe %s%s%s", ret_args->items[wanted],
+		               name, *usage ? " " : "", usage);
 	return 0;
 }
 
@@ -359,7 +362,7 @@ static int command_set(int argc, char **argv, struct err *err)
 	if (strncmp(assignment, prefix, strlen(prefix)) == 0)
 		assignment += strlen(prefix);
 	equals = strchr(assignment, '=');
-	if (!equals || strchr(assignment, '\n'))
+	if (!equals || equals == assignment || strchr(assignment, '\n'))
 		return err_set(err, -EINVAL, "'%s' is not NAME=VALUE", args.items[1]);
 	rc = check_assignment(assignment, (size_t)(equals - assignment), err);
 	if (rc < 0)
@@ -424,8 +427,13 @@ static int print_own_help(const char *name)
 
 static int no_such_command(const char *name, const char *nearest, struct err *err)
 {
+	char path[PATH_MAX];
+
 	if (nearest)
 		return err_set(err, -EINVAL, "there is no command '%s'; did you mean '%s'?", name, nearest);
+	if (launch_target_find(name, path, sizeof(path)) == 0)
+		return err_set(err, -EINVAL, "there is no command '%s'; to start a program: perfprobe run -- %s", name,
+		               name);
 	return err_set(err, -EINVAL, "there is no command '%s'; 'perfprobe help' lists them", name);
 }
 
@@ -535,7 +543,8 @@ static int dispatch(int argc, char **argv, struct err *err)
 		return CLI_DONE;
 	}
 	if (argv[1][0] == '-')
-		return err_set(err, -EINVAL, "a command comes first, not '%s'; 'perfprobe help' lists them", argv[1]);
+		return err_set(err, -EINVAL, "a command comes before '%s'; 'perfprobe help' lists the commands",
+		               argv[1]);
 	command = cli_find_command(commands, ARRAY_LEN(commands), argv[1], &nearest);
 	if (!command)
 		return no_such_command(argv[1], nearest, err);
