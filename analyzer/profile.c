@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli.h"
 #include "model.h"
 #include "profile_make.h"
 #include "symbolize.h"
@@ -49,13 +50,7 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 			return 0;
 		}
 	}
-	return err_set(err, -EINVAL,
-	               "unknown metric '%s'; there are"
-#define PROFILE_METRIC_LIST(id, name, unit, about) " " name
-	               PROFILE_METRICS(PROFILE_METRIC_LIST)
-#undef PROFILE_METRIC_LIST
-	                       ,
-	               text);
+	return cli_check_choice("the metric", PROFILE_METRIC_VALUE, text, err);
 }
 
 /* The frames that one node of the tree stands for: list[first .. first + count), innermost first. */

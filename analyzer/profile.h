@@ -27,8 +27,9 @@ struct symbolizer;
 	X(SLOP, "slop", "bytes", "bytes of live blocks beyond what was asked for") \
 	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")
 
-/* For help texts; test_profile.c compares it with the table. */
-#define PROFILE_METRIC_NAMES "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, slop, mmap"
+/* As the value of an option: "cpu|wall|..." */
+#define PROFILE_METRIC_VALUE                        (&PROFILE_METRICS(PROFILE_METRIC_CHOICE)[1])
+#define PROFILE_METRIC_CHOICE(id, name, unit, text) "|" name
 
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,

@@ -118,10 +118,10 @@ static void help_texts_name_every_metric(void **state)
 
 	(void)state;
 	for (int i = 0; i < METRIC_COUNT; i++) {
-		strcat(names, i ? ", " : "");
+		strcat(names, i ? "|" : "");
 		strcat(names, profile_metric_name((enum profile_metric)i));
 	}
-	assert_string_equal(names, PROFILE_METRIC_NAMES);
+	assert_string_equal(names, PROFILE_METRIC_VALUE);
 }
 
 static void metrics_of_a_model(void **state)
