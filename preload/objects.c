@@ -80,6 +80,16 @@ bool object_is_ours(const struct object *o)
 	return object_holds(o, (uintptr_t)__ehdr_start);
 }
 
+/* Not strcmp(): a sanitizer's is in front of libc's, and begins the sanitizer, which calls our hooks while they look for theirs. */
+static bool is_name(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 static uint32_t gnu_hash(const char *name)
 {
 	uint32_t h = 5381;
@@ -118,7 +128,7 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 		ElfW(Sym) *s = &o->symbols[i];
 
 		if ((other | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(s->st_info) == STT_FUNC &&
-		    strcmp(o->names + s->st_name, name) == 0)
+		    is_name(o->names + s->st_name, name))
 			return s;
 		if (other & 1)
 			return NULL;
@@ -145,6 +155,18 @@ bool objects_define(const char *name)
 {
 	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next)
 		if (map->l_ld != _DYNAMIC && defines(map, name))
+			return true;
+	return false;
+}
+
+bool objects_define_after_us(const char *name)
+{
+	const struct link_map *map = _r_debug.r_map;
+
+	while (map && map->l_ld != _DYNAMIC)
+		map = map->l_next;
+	for (map = map ? map->l_next : NULL; map; map = map->l_next)
+		if (defines(map, name))
 			return true;
 	return false;
 }
