@@ -135,6 +135,23 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 	}
 }
 
+/* By its references: a hash table of an object that exports nothing does not tell where the undefined names end. */
+static bool is_named_in(const struct object *o, const ElfW(Rela) * r, size_t count, const char *name)
+{
+	for (; count; count--, r++) {
+		const ElfW(Sym) *s = &o->symbols[ELF64_R_SYM(r->r_info)];
+
+		if (ELF64_R_SYM(r->r_info) && s->st_shndx == SHN_UNDEF && is_name(o->names + s->st_name, name))
+			return true;
+	}
+	return false;
+}
+
+bool object_needs(const struct object *o, const char *name)
+{
+	return is_named_in(o, o->data, o->data_count, name) || is_named_in(o, o->calls, o->call_count, name);
+}
+
 static bool defines(const struct link_map *map, const char *name)
 {
 	struct object o = { .base = map->l_addr };
