@@ -416,6 +416,7 @@ def check_half(path, said, sentence):
     assert [counts[m]["beside"] for m in METRICS] == [20, 1000, 10, 500]
     assert "inside" not in counts["alloc-count"] and info(path)["misuse"] == []
     assert "heap.hidden_allocator" in analyze("report", "--metric", "live", path).stdout
+    assert "Blocks of another allocator" in analyze("flamegraph", "--metric", "live", path).stdout
 
 
 @pytest.mark.parametrize("how", ["hidden", "only in .symtab", "exported and stripped"])
@@ -540,6 +541,7 @@ def test_a_program_that_only_mentions_allocators_is_recorded_in_full(tmp_path, o
     assert [counts[m]["beside"] for m in METRICS] == [20, 1000, 10, 500]
     assert [counts[m]["inside"] for m in METRICS] == [20, 20000, 10, 10000]
     assert lost(path, "own_allocator") == lost(path, "hidden_allocator") == 0
+    assert "Blocks of another allocator" not in analyze("flamegraph", "--metric", "live", path).stdout
 
 
 def half(tmp_path):
