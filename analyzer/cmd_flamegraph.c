@@ -155,7 +155,7 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 		                           .normalize = o->normalize };
 	struct flamegraph_input in = { w->tree, &w->functions, w->n, p->metric, w->period_ns };
 	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
-	const char *notes[1];
+	const char *notes[2];
 
 	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_metric_text(p->metric),
 	           w->n == 2 ? ", what grew and shrank" : "");
@@ -165,6 +165,9 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 		           (unsigned long long)losses);
 		notes[look.note_count++] = lost.data;
 	}
+	if (p->partial || (w->n == 2 && w->profiles[1]->partial))
+		notes[look.note_count++] =
+		        "Blocks of another allocator in the program are not in it: see probe-analyze info.";
 	look.title = o->title ? o->title : title.data;
 	look.subtitle = subtitle.data;
 	look.notes = notes;

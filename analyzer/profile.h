@@ -94,6 +94,7 @@ struct profile {
 	struct profile_sample *samples; /* sorted by time; empty for heap metrics */
 	size_t stack_count, frame_count, thread_count, sample_count;
 	bool followed; /* lifetimes and slop were recorded; else only the largest block is in profile_heap */
+	bool partial;  /* blocks of another allocator are missing, nobody knows how many */
 	uint64_t lost; /* everything the recorder counted as lost that makes this metric's total too small */
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;
