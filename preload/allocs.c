@@ -379,6 +379,16 @@ void allocs_fork_prepare(void)
 	sparse_fork_prepare();
 }
 
+bool allocs_hold(uint64_t patience_ns)
+{
+	if (!lock_within(&pool_lock, patience_ns))
+		return false;
+	if (sparse_hold(patience_ns))
+		return true;
+	lock_leave(&pool_lock);
+	return false;
+}
+
 void allocs_fork_done(void)
 {
 	sparse_fork_done();

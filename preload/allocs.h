@@ -38,6 +38,8 @@ void allocs_each(void (*visit)(void *context, uint64_t address, const struct blo
 
 void allocs_fork_prepare(void);
 void allocs_fork_done(void);
+/* As allocs_fork_prepare(), but false if a thread that does not go on holds a lock. [helper] */
+bool allocs_hold(uint64_t patience_ns);
 
 /* From now on more than one thread may call: before the second is made. */
 void allocs_share(void);

@@ -136,6 +136,11 @@ void sparse_fork_prepare(void)
 	lock_enter(&table_lock);
 }
 
+bool sparse_hold(uint64_t patience_ns)
+{
+	return lock_within(&table_lock, patience_ns);
+}
+
 void sparse_fork_done(void)
 {
 	lock_leave(&table_lock);

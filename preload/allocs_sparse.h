@@ -14,3 +14,4 @@ bool sparse_find(uint64_t address, struct block *ret_block);
 void sparse_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context);
 void sparse_fork_prepare(void);
 void sparse_fork_done(void);
+bool sparse_hold(uint64_t patience_ns);

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "compiler.h"
+#include "leaks.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -190,6 +191,26 @@ static int write_numbered(const char *reason, char *ret_path, size_t path_size)
 	return rc;
 }
 
+/* At the end of a program that was to be searched. */
+static void say_leaks(const char *path)
+{
+	const struct leaks_result *r = leaks_last();
+	uint64_t count = 0, bytes = 0;
+	char counted[24], sum[24];
+
+	if (!r || r->state) {
+		say("leaks: not searched for: ", r ? r->note : "the helper thread did not answer", NULL);
+		return;
+	}
+	for (size_t i = 0; i < r->count; i++) {
+		count += r->rows[i].samples;
+		bytes += r->rows[i].bytes;
+	}
+	if (count)
+		say("leaks: ", say_number(counted, count), " blocks with ", say_number(sum, bytes),
+		    " bytes: probe-analyze leaks ", path, NULL);
+}
+
 int dump_write(const char *reason, uint64_t patience_ns)
 {
 	char path[PATH_MAX];
@@ -204,8 +225,11 @@ int dump_write(const char *reason, uint64_t patience_ns)
 		if (rc != said_rc)
 			say("no profile was written to ", dir, ": ", say_errno(rc), NULL);
 		said_rc = rc;
-	} else if (config->verbose) {
-		say("wrote ", path, NULL);
+	} else {
+		if (config->verbose)
+			say("wrote ", path, NULL);
+		if (config->leaks == LEAKS_EXIT && strcmp(reason, "exit") == 0)
+			say_leaks(path);
 	}
 	lock_leave(&dump_lock);
 	return rc;

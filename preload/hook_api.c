@@ -2,11 +2,13 @@
  * hook_api.c - what the program tells us by perfprobe.h.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stddef.h>
 
 #include "compiler.h"
 #include "helper.h"
 #include "hook_alloc.h"
+#include "leaks.h"
 #include "marks.h"
 #include "threads.h"
 #include "units.h"
@@ -84,6 +86,23 @@ EXPORT int perfprobe_1_snapshot(const char *name)
 	if (!helper_start(start_config()))
 		return -EAGAIN;
 	return helper_dump("request", 30 * NS_PER_S);
+}
+
+EXPORT int perfprobe_1_leaks(void)
+{
+	const struct leaks_result *r;
+	int rc;
+
+	if (state_get() < STATE_STOPPED)
+		return -ENOSYS;
+	recorder_settle();
+	if (!helper_start(start_config()))
+		return -EAGAIN;
+	rc = helper_leaks_now(120 * NS_PER_S);
+	r = leaks_last();
+	if (rc < 0)
+		return rc;
+	return !r || r->state ? -EAGAIN : r->count < INT_MAX ? (int)r->count : INT_MAX;
 }
 
 static void change_state(int from, int to)

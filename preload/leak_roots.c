@@ -39,6 +39,9 @@ static struct leak_range *readable;
 static size_t readable_count;
 static struct leak_range *excluded;
 static size_t excluded_count, excluded_room;
+static struct leak_range *programs; /* mapped by the program, by address */
+static size_t programs_count, programs_room;
+static const struct leak_map *excluded_map;
 static bool heap_excluded, incomplete;
 static uint64_t searched, unread, shared_searched;
 static int pagemap = -1;
@@ -148,7 +151,8 @@ bool leak_roots_begin(void)
 	long n = text ? read_maps(text) : -1;
 	size_t lines = n > 0 ? count_lines(text, n) : 0;
 
-	map_count = readable_count = excluded_count = last_map = 0;
+	map_count = readable_count = excluded_count = last_map = programs_count = 0;
+	excluded_map = NULL;
 	searched = unread = shared_searched = 0;
 	heap_excluded = incomplete = false;
 	maps = lines ? os_map(lines * sizeof(*maps)) : NULL;
@@ -212,9 +216,44 @@ void leak_roots_exclude(uint64_t start, uint64_t end)
 	excluded[excluded_count++] = (struct leak_range){ start, end };
 }
 
+void leak_roots_programs(uint64_t start, uint64_t end)
+{
+	if (programs_count == programs_room) {
+		size_t room = programs_room ? 2 * programs_room : 1024;
+		struct leak_range *bigger = os_map(room * sizeof(*bigger));
+
+		if (!bigger) {
+			incomplete = true;
+			return;
+		}
+		memcpy(bigger, programs, programs_count * sizeof(*programs));
+		os_unmap(programs, programs_room * sizeof(*programs));
+		programs = bigger;
+		programs_room = room;
+	}
+	programs[programs_count++] = (struct leak_range){ start, end };
+}
+
 static void exclude_part(const struct leak_map *m, uint64_t start, uint64_t end)
 {
 	leak_roots_exclude(start > m->start ? start : m->start, end < m->end ? end : m->end);
+}
+
+/* The mapping without what the program has mapped in it. */
+static void exclude_rest(const struct leak_map *m)
+{
+	uint64_t at = m->start;
+
+	if (excluded_map == m)
+		return; /* told for each block of it */
+	excluded_map = m;
+	for (size_t i = 0; i < programs_count && programs[i].start < m->end; i++) {
+		if (programs[i].end <= at)
+			continue;
+		leak_roots_exclude(at, programs[i].start);
+		at = programs[i].end;
+	}
+	leak_roots_exclude(at, m->end);
 }
 
 static NO_SANITIZE void block_of_libc(uint64_t address, const struct leak_map *m)
@@ -243,7 +282,7 @@ void leak_roots_block(uint64_t address, bool libc)
 	else if (libc && address % 16 == 0 && address - 2 * WORD >= m->start)
 		block_of_libc(address, m);
 	else if (!libc && m->anonymous && !m->shared)
-		exclude_part(m, m->start, m->end);
+		exclude_rest(m);
 }
 
 bool leak_roots_is_heap(uint64_t address)

@@ -24,6 +24,9 @@ const struct leak_range *leak_roots_readable(size_t *ret_count);
 
 /* Before leak_roots_search(). [start, end) is no root. */
 void leak_roots_exclude(uint64_t start, uint64_t end);
+/* The program has mapped [start, end) itself: whatever stands beside it in one mapping of the kernel's, this is no allocator's.
+ * By address, before leak_roots_block(). */
+void leak_roots_programs(uint64_t start, uint64_t end);
 /* A block of the program's allocator is at `address`: the memory around it is the allocator's. `libc`: glibc's malloc, whose marks
  * in front of a block say where its memory ends. */
 void leak_roots_block(uint64_t address, bool libc);

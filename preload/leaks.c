@@ -26,6 +26,7 @@
 #include "leak_roots.h"
 #include "leak_stop.h"
 #include "lock.h"
+#include "mappings.h"
 #include "memory_limit.h"
 #include "objects.h"
 #include "os_linux.h"
@@ -40,6 +41,8 @@
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
 enum { TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
 #define PATIENCE_NS (60 * NS_PER_S)
+/* For a lock: a thread may hold it that a signal has interrupted, and whose handler waits for us. */
+#define HOLD_NS (NS_PER_S / 2)
 
 /* Why the copy could not do it. */
 enum failure { FAILED_NOT, FAILED_MAPS, FAILED_MEMORY };
@@ -245,6 +248,12 @@ static void index_block(void *context, uint64_t address, const struct block *b)
 		index_failed = true;
 	if (b->family != SNAP_FAMILY_POOL)
 		leak_roots_block(address, is_libc);
+}
+
+static void note_programs(void *context, uintptr_t start, uintptr_t end)
+{
+	(void)context;
+	leak_roots_programs(start, end);
 }
 
 static void exclude(void *context, uintptr_t start, uintptr_t end)
@@ -502,6 +511,8 @@ static enum failure search(const struct leak_stop *s)
 	if (!leak_roots_begin())
 		return FAILED_MAPS;
 	is_libc = real_is_libc;
+	if (!is_libc)
+		mappings_each(note_programs, NULL);
 	allocs_each(index_block, NULL);
 	pools_each(index_block, NULL);
 	leak_index_whole();
@@ -560,12 +571,17 @@ static struct findings *map_findings(void)
 /* Nobody is in the middle of a change that takes more than one store. */
 static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
 {
-	int rc;
+	int rc = -EBUSY;
 
-	allocs_fork_prepare();
-	pools_fork_prepare();
-	rc = leak_stop(s, way, hurry, waiter, PATIENCE_NS, mark);
-	pools_fork_done();
+	if (!allocs_hold(HOLD_NS))
+		return rc;
+	if (pools_hold(HOLD_NS)) {
+		if (mappings_hold(HOLD_NS)) {
+			rc = leak_stop(s, way, hurry, waiter, PATIENCE_NS, mark);
+			mappings_fork_done();
+		}
+		pools_fork_done();
+	}
 	allocs_fork_done();
 	return rc;
 }
@@ -682,13 +698,13 @@ static bool copy_did_it(const struct leak_stop *s)
 
 static bool check_once(bool hurry)
 {
-	struct leak_stop s;
+	struct leak_stop s = { .held = NULL };
 	const char *method = "ptrace";
 	int rc, first;
 
 	memset(found, 0, offsetof(struct findings, row));
 	first = rc = take_picture(&s, LEAK_STOP_PTRACE, hurry);
-	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN) {
+	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN && rc != -EBUSY) {
 		leak_stop_done(&s);
 		rc = take_picture(&s, LEAK_STOP_SIGNALS, hurry);
 		method = s.count ? "signals" : "scans";

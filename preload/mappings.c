@@ -158,6 +158,12 @@ void mappings_restore(const struct mappings_taken *taken)
 		loss_add(LOSS_MMAP_UNTRACKED, 1);
 }
 
+void mappings_each(void (*visit)(void *context, uintptr_t start, uintptr_t end), void *context)
+{
+	for (size_t i = 0; i < count; i++)
+		visit(context, ranges[i].start, ranges[i].end);
+}
+
 size_t mappings_count(void)
 {
 	return *(volatile size_t *)&count; /* a hint */
@@ -185,6 +191,11 @@ bool mappings_copy(struct mapping_row *rows, size_t row_room, size_t *ret_count,
 void mappings_fork_prepare(void)
 {
 	lock_enter(&lock);
+}
+
+bool mappings_hold(uint64_t patience_ns)
+{
+	return lock_within(&lock, patience_ns);
 }
 
 void mappings_fork_done(void)

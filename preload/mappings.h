@@ -38,6 +38,8 @@ struct mapping_row {
 	uint64_t stack, bytes;
 };
 
+/* Calls `visit` with every range, by address. Nobody changes them. */
+void mappings_each(void (*visit)(void *context, uintptr_t start, uintptr_t end), void *context);
 /* Most rows that mappings_copy() would write now. */
 size_t mappings_count(void);
 /* One row a range, unsorted; at most `room`. False: the lock was not to be had within half a second. [snapshot] */
@@ -45,6 +47,8 @@ bool mappings_copy(struct mapping_row *rows, size_t room, size_t *ret_count, str
 
 void mappings_fork_prepare(void);
 void mappings_fork_done(void);
+/* As mappings_fork_prepare(), but false if a thread that does not go on holds the lock. [helper] */
+bool mappings_hold(uint64_t patience_ns);
 
 /* Asserts the invariants; for tests. Returns the bytes that are mapped. */
 uint64_t mappings_check(void);

@@ -22,6 +22,7 @@ PERFPROBE_WEAK_ extern void perfprobe_1_pool_alloc(const void *pool, const void 
 PERFPROBE_WEAK_ extern void perfprobe_1_pool_free(const void *pool, const void *block);
 PERFPROBE_WEAK_ extern void perfprobe_1_mark(const char *name);
 PERFPROBE_WEAK_ extern int perfprobe_1_snapshot(const char *name);
+PERFPROBE_WEAK_ extern int perfprobe_1_leaks(void);
 PERFPROBE_WEAK_ extern void perfprobe_1_start(void);
 PERFPROBE_WEAK_ extern void perfprobe_1_stop(void);
 
@@ -102,6 +103,15 @@ PERFPROBE_INLINE_ int perfprobe_snapshot(const char *name)
 {
 	PERFPROBE_FIND_(perfprobe_1_snapshot);
 	return perfprobe_fn_ ? perfprobe_fn_(name) : -38;
+}
+
+/* Looks for blocks that nothing leads to any more, and writes a profile that tells of them. The other threads stand still for
+ * milliseconds, the calling one waits for the whole search. How many stacks have some (0: none), or a negative errno: -ENOSYS
+ * as above, -EAGAIN where the search could not be made; the profile says why. */
+PERFPROBE_INLINE_ int perfprobe_leaks(void)
+{
+	PERFPROBE_FIND_(perfprobe_1_leaks);
+	return perfprobe_fn_ ? perfprobe_fn_() : -38;
 }
 
 /* From now on allocations and CPU samples are recorded no more; frees of what was recorded are. For all threads. */

@@ -212,6 +212,11 @@ void pools_fork_prepare(void)
 	lock_enter(&lock);
 }
 
+bool pools_hold(uint64_t patience_ns)
+{
+	return lock_within(&lock, patience_ns);
+}
+
 void pools_fork_done(void)
 {
 	lock_leave(&lock);

@@ -22,6 +22,8 @@ void pools_each(void (*visit)(void *context, uint64_t address, const struct bloc
 
 void pools_fork_prepare(void);
 void pools_fork_done(void);
+/* As pools_fork_prepare(), but false if a thread that does not go on holds the lock. [helper] */
+bool pools_hold(uint64_t patience_ns);
 
 /* Asserts the invariants; for tests. Returns the number of blocks. */
 uint64_t pools_check(void);
