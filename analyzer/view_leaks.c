@@ -167,14 +167,33 @@ static int largest_first(const void *left, const void *right)
 	return (a->leak > b->leak) - (a->leak < b->leak); /* the order of leaks.items */
 }
 
-static void owned_text(const struct view *v, const struct view_leaks *in, uint32_t owner)
+/* What each leak holds, as a list: first[owner], then next[], in the order of leaks.items. LEAK_NO_OWNER ends it. */
+static uint32_t *owned_lists(const struct leaks *l)
+{
+	uint32_t *first = malloc(2 * (l->told + 1) * sizeof(*first)), *next;
+
+	if (!first)
+		return NULL;
+	next = first + l->told;
+	for (size_t i = 0; i < l->told; i++)
+		first[i] = LEAK_NO_OWNER;
+	for (size_t i = l->told; i-- > 0;) {
+		uint32_t owner = l->items[i].owner;
+
+		if (owner < l->told) {
+			next[i] = first[owner];
+			first[owner] = (uint32_t)i;
+		}
+	}
+	return first;
+}
+
+static void owned_text(const struct view *v, const struct view_leaks *in, const uint32_t *lists, size_t owner)
 {
 	const struct leaks *l = in->leaks;
 	size_t shown = 0, left = 0;
 
-	for (size_t i = 0; i < l->told; i++) {
-		if (l->items[i].owner != owner)
-			continue;
+	for (uint32_t i = lists[owner]; i != LEAK_NO_OWNER; i = lists[l->told + i]) {
 		if (shown < TEXT_OWNED || in->full_frames) {
 			leak_text(v, in, &l->items[i], true);
 			shown++;
@@ -191,25 +210,25 @@ static void leaks_text(const struct view *v, const struct view_leaks *in)
 {
 	const struct leaks *l = in->leaks;
 	struct entry *list = calloc(l->told + 1, sizeof(*list));
+	uint32_t *owned = owned_lists(l);
 	size_t n = 0, shown, most = in->top ? (size_t)in->top : TEXT_LEAKS;
 
-	if (!list) {
-		v->out->failed = true;
-		return;
-	}
-	for (size_t i = 0; i < l->told; i++)
+	v->out->failed |= !list || !owned;
+	for (size_t i = 0; list && owned && i < l->told; i++)
 		if (l->items[i].owner == LEAK_NO_OWNER)
 			list[n++] = (struct entry){ &l->items[i], l->items[i].all.bytes + l->items[i].held.bytes };
-	qsort(list, n, sizeof(*list), largest_first);
+	if (n)
+		qsort(list, n, sizeof(*list), largest_first);
 	for (shown = 0; shown < n && shown < most; shown++) {
 		buf_add_char(v->out, '\n');
 		leak_text(v, in, list[shown].leak, false);
 		if (list[shown].leak->held.samples)
-			owned_text(v, in, (uint32_t)(list[shown].leak - l->items));
+			owned_text(v, in, owned, (size_t)(list[shown].leak - l->items));
 	}
 	if (shown < n)
 		buf_printf(v->out, "\n... and %zu more (--top N, --json)\n", n - shown);
 	free(list);
+	free(owned);
 }
 
 static void suppressed_text(const struct view *v, const struct view_leaks *in)

@@ -31,7 +31,7 @@ function(perfprobe_fuzz name)
   target_link_libraries(fuzz_${name} PRIVATE ${ARGN})
   set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 120)
 endfunction()
-perfprobe_fuzz(snapshot test_snapshots)
+perfprobe_fuzz(snapshot analyzer_views test_snapshots)
 perfprobe_fuzz(demangle analyzer_core)
 
 # Programs that the symbolizer is asked about. Built without the tree's flags: what matters is what compilers usually do.

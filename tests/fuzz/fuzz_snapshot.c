@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "diff.h"
+#include "export_sarif.h"
 #include "fold.h"
 #include "leaks.h"
 #include "model.h"
@@ -15,8 +16,29 @@
 #include "snapshot_read.h"
 #include "suppressions.h"
 #include "symbolize.h"
+#include "view_leaks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void print_leaks(const struct model *m, const struct leaks *l, const struct suppressions *s)
+{
+	struct buf out = { 0 };
+	const struct view v = { &out, true };
+	const struct view_leaks in = {
+		.m = m,
+		.path = "x",
+		.leaks = l,
+		.suppressions = s,
+		.suppressions_note = "",
+		.suspects_note = "none",
+	};
+
+	view_leaks_text(&v, &in);
+	view_leaks_json(&out, &in);
+	export_sarif(&out, &in);
+	assert(!out.failed && out.len > 0);
+	buf_done(&out);
+}
 
 /* Every row is in one leak, told or hidden. */
 static void view_leaks_of(const struct model *m, struct symbolizer *symbols)
@@ -38,6 +60,7 @@ static void view_leaks_of(const struct model *m, struct symbolizer *symbols)
 		for (size_t i = 0; i < l->count; i++)
 			bytes -= l->items[i].all.bytes;
 		assert(bytes == 0);
+		print_leaks(m, l, &s);
 	}
 	leaks_free(l);
 	suppressions_done(&s);
