@@ -99,7 +99,7 @@ static void head_text(const struct view *v, const struct input *in)
 
 	losses_text(v, in->before, in->before_path);
 	losses_text(v, in->after, in->after_path);
-	buf_printf(v->out, "%s: ", profile_metric_text(d->metric));
+	buf_printf(v->out, "%s: ", d->checked ? "bytes leaked" : profile_metric_text(d->metric));
 	view_value(v, d->metric, d->period_ns, d->total_before);
 	buf_add_str(v->out, " -> ");
 	view_value(v, d->metric, d->period_ns, d->total_after);

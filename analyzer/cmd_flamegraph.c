@@ -79,6 +79,10 @@ static int load(struct work *w, const struct cli_args *args, const char *metric,
 		w->profiles[w->n++] = w->in[i].profile;
 		w->scale[i] = 1;
 	}
+	if (w->n == 2 && w->profiles[0]->checked != w->profiles[1]->checked)
+		return err_set(err, -EINVAL,
+		               "only %s was checked for unreachable blocks: leaks and blocks not freed do not compare",
+		               args->items[w->profiles[0]->checked ? 0 : 1]);
 	w->period_ns = w->profiles[0]->period_ns;
 	if (w->n == 2 && w->profiles[1]->period_ns != w->period_ns) {
 		/* Samples of different rates: compare the time they stand for. */
@@ -97,12 +101,12 @@ static int merge(struct work *w, const struct options *o, struct err *err)
 
 	if (w->tid != TREE_ALL_THREADS && w->period_ns == 0)
 		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
-		               profile_metric_text(w->profiles[0]->metric));
+		               profile_text(w->profiles[0]));
 	rc = functions_build(w->profiles, w->n, &w->functions, err);
 	if (rc == 0)
 		rc = tree_build(inputs, w->n, &w->functions, &options, &w->tree, err);
 	if (rc == 0 && w->tree->nodes[0].total[0] == 0 && w->tree->nodes[0].total[1] == 0)
-		rc = err_set(err, -ENODATA, "nothing of %s was recorded%s", profile_metric_text(w->profiles[0]->metric),
+		rc = err_set(err, -ENODATA, "nothing of %s was recorded%s", profile_text(w->profiles[0]),
 		             w->tid == TREE_ALL_THREADS ? "" : " on that thread");
 	return rc;
 }
@@ -157,7 +161,7 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
 	const char *notes[2];
 
-	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_metric_text(p->metric),
+	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_text(p),
 	           w->n == 2 ? ", what grew and shrank" : "");
 	write_subtitle(w, o, paths, &subtitle);
 	if (losses) {

@@ -50,7 +50,7 @@ static void head(const struct view *v, const struct profile *p, const struct mod
 	view_text(v, VIEW_BOLD, p->comm);
 	buf_printf(v->out, " (pid %" PRIu64 "): ", p->pid);
 	view_value(v, p->metric, p->period_ns, p->total);
-	buf_printf(v->out, " %s in %zu stacks", profile_metric_text(p->metric), p->stack_count);
+	buf_printf(v->out, " %s in %zu stacks", profile_text(p), p->stack_count);
 	if (!in_memory(p)) {
 		buf_add_str(v->out, ", ");
 		view_count(v, p->total);
@@ -58,7 +58,7 @@ static void head(const struct view *v, const struct profile *p, const struct mod
 	} else if (m->heap_mode == SNAP_HEAP_SAMPLED) {
 		buf_add_str(v->out, ", estimated from samples");
 	}
-	if (p->metric == METRIC_LEAKED)
+	if (p->metric == METRIC_LEAKED && !p->checked)
 		buf_add_str(v->out,
 		            "\nNot freed when this was written; whether anything still points there was not checked.");
 	buf_add_char(v->out, '\n');
@@ -156,7 +156,7 @@ static int report_text(const struct cmd_input *in, const struct options *o, cons
 		return rc;
 	head(v, p, in->model);
 	if (p->stack_count == 0) {
-		buf_add_str(v->out, "Nothing of it was recorded.\n");
+		buf_add_str(v->out, p->checked ? "Nothing of it was found.\n" : "Nothing of it was recorded.\n");
 		return 0;
 	}
 	rc = fold_names(p, true, &folded, err);

@@ -219,11 +219,20 @@ int diff_build(const struct profile *before, const struct profile *after, bool f
 		return err_set(err, -EINVAL, "one profile is of %s, the other of %s",
 		               profile_metric_name(before->metric), profile_metric_name(after->metric));
 	}
+	if (before->checked != after->checked) {
+		free(d);
+		free(arena);
+		return err_set(err, -EINVAL,
+		               "only the %s snapshot was checked for unreachable blocks: leaks and blocks not freed "
+		               "do not compare (--metric live does)",
+		               before->checked ? "first" : "second");
+	}
 	j.texts.arena = arena;
 	j.frames.arena = j.stacks.arena = &j.scratch;
 	if (rc == 0) {
 		d->memory = arena;
 		d->metric = after->metric;
+		d->checked = after->checked;
 		d->period_ns = after->period_ns;
 		rc = add_profile(&j, before, 0, after->period_ns, &d->total_before);
 	}

@@ -19,6 +19,7 @@ struct diff_stack {
 
 struct diff {
 	enum profile_metric metric;
+	bool checked;       /* as struct profile's */
 	uint64_t period_ns; /* the second profile's */
 	uint64_t total_before, total_after;
 	struct diff_stack *stacks; /* largest growth first, largest shrinkage last; ties by frames */
@@ -28,7 +29,7 @@ struct diff {
 	void *memory; /* private to diff.c */
 };
 
-/* With `full_frames`, stacks that differ in source lines stay apart. 0, -EINVAL (different metrics), -ENOMEM, -E2BIG. */
+/* With `full_frames`, stacks that differ in source lines stay apart. 0, -EINVAL (different metrics, or leaks against blocks not freed), -ENOMEM, -E2BIG. */
 int diff_build(const struct profile *before, const struct profile *after, bool full_frames, struct diff **ret_diff,
                struct err *err) MUST_USE;
 void diff_free(struct diff *d);

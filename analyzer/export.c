@@ -25,8 +25,7 @@ int export_check_thread(const struct profile *p, uint64_t tid, struct err *err)
 	if (tid == EXPORT_ALL_THREADS)
 		return 0;
 	if (p->period_ns == 0)
-		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
-		               profile_metric_text(p->metric));
+		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out", profile_text(p));
 	for (size_t i = 0; i < p->thread_count; i++)
 		if (p->threads[i].tid == tid)
 			return 0;

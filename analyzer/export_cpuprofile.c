@@ -244,7 +244,7 @@ int export_cpuprofile(const struct profile *p, const struct export_options *o, s
 	if (p->period_ns == 0)
 		return err_set(err, -EINVAL,
 		               "a .cpuprofile holds time, not %s: use --format speedscope or folded for this metric",
-		               profile_metric_text(p->metric));
+		               profile_text(p));
 	rc = export_check_thread(p, o->tid, err);
 	if (rc == 0)
 		rc = functions_build(&p, 1, &functions, err);

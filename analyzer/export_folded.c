@@ -135,8 +135,7 @@ int export_folded(const struct profile *p, const struct export_options *o, struc
 	int rc = export_check_thread(p, o->tid, err);
 
 	if (rc == 0 && o->thread_frames && p->period_ns == 0)
-		rc = err_set(err, -EINVAL, "%s is not recorded by thread; leave --with-thread out",
-		             profile_metric_text(p->metric));
+		rc = err_set(err, -EINVAL, "%s is not recorded by thread; leave --with-thread out", profile_text(p));
 	if (rc == 0)
 		rc = functions_build(&p, 1, &functions, err);
 	if (rc < 0)

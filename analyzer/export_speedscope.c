@@ -143,7 +143,7 @@ static int write_profiles(struct writer *w, uint64_t tid)
 	if (listed == 1) {
 		rc = write_thread(w, last);
 	} else {
-		buf_printf(&name, "%s: %s%s", w->p->comm ? w->p->comm : "", profile_metric_text(w->p->metric),
+		buf_printf(&name, "%s: %s%s", w->p->comm ? w->p->comm : "", profile_text(w->p),
 		           listed > 1 ? ", all threads" : "");
 		rc = write_profile(w, name.data ? name.data : "", tid);
 	}
@@ -178,8 +178,7 @@ int export_speedscope(const struct profile *p, const struct export_options *o, s
 	json_init(&w.json, out);
 	json_object_begin(&w.json);
 	json_key_string(&w.json, "$schema", "https://www.speedscope.app/file-format-schema.json");
-	buf_printf(&name, "%s, pid %llu: %s", p->comm ? p->comm : "", (unsigned long long)p->pid,
-	           profile_metric_text(p->metric));
+	buf_printf(&name, "%s, pid %llu: %s", p->comm ? p->comm : "", (unsigned long long)p->pid, profile_text(p));
 	write_text(&w, "name", name.data ? name.data : "");
 	json_key_string(&w.json, "exporter", "perfprobe@" PERFPROBE_VERSION);
 	json_key_u64(&w.json, "activeProfileIndex", 0);

@@ -51,6 +51,8 @@ static int fold_about(const struct profile *p, struct profile_maker *mk)
 	out->period_ns = p->period_ns;
 	out->followed = p->followed;
 	out->partial = p->partial;
+	out->checked = p->checked;
+	out->lower_bound = p->lower_bound;
 	out->lost = p->lost;
 	out->pid = p->pid;
 	out->start_ns = p->start_ns;

@@ -44,6 +44,13 @@ const char *profile_metric_text(enum profile_metric metric)
 	return metrics[metric].text;
 }
 
+const char *profile_text(const struct profile *p)
+{
+	if (p->lower_bound)
+		return "bytes leaked at least";
+	return p->checked ? "bytes leaked" : metrics[p->metric].text;
+}
+
 int profile_metric_parse(const char *text, enum profile_metric *ret_metric, struct err *err)
 {
 	for (unsigned i = 0; i < METRIC_COUNT; i++) {
@@ -84,11 +91,18 @@ struct amount {
 	double count;
 };
 
-/* What the metric is of: blocks, or mappings. */
-static const struct model_heap_row *heap_rows(const struct model *m, enum profile_metric metric, size_t *ret_count)
+/* Whether the metric is of unreachable blocks. Without a check that was done, "leaked" is what was not freed. */
+static bool is_of_leaks(const struct model *m, enum profile_metric metric)
 {
-	*ret_count = metric == METRIC_MMAP ? m->mmap_count : m->heap_count;
-	return metric == METRIC_MMAP ? m->mmap : m->heap;
+	return metric == METRIC_LEAKED && m->leaks.done;
+}
+
+/* What the metric is of: blocks, mappings or leaks. */
+static size_t heap_row_count(const struct model *m, enum profile_metric metric)
+{
+	if (is_of_leaks(m, metric))
+		return m->leaks.count;
+	return metric == METRIC_MMAP ? m->mmap_count : m->heap_count;
 }
 
 static struct amount heap_amount(const struct model_heap_row *r, enum profile_metric metric)
@@ -113,6 +127,25 @@ static struct amount heap_amount(const struct model_heap_row *r, enum profile_me
 		break;
 	}
 	return (struct amount){ r->alloc_bytes - r->free_bytes, r->alloc_count - r->free_count };
+}
+
+struct heap_row {
+	uint32_t stack;
+	struct amount amount;
+	const struct model_heap_detail *detail;
+};
+
+static struct heap_row heap_row(const struct model *m, enum profile_metric metric, size_t i)
+{
+	const struct model_heap_row *r;
+
+	if (is_of_leaks(m, metric)) {
+		const struct model_leak *l = &m->leaks.rows[i];
+
+		return (struct heap_row){ l->stack, { l->bytes, l->count }, NULL };
+	}
+	r = metric == METRIC_MMAP ? &m->mmap[i] : &m->heap[i];
+	return (struct heap_row){ r->stack, heap_amount(r, metric), r->detail };
 }
 
 static bool has_amount(struct amount a)
@@ -170,16 +203,17 @@ static int name_unknown(struct build *b)
 static int name_nodes(struct build *b)
 {
 	const struct model *m = b->m;
-	size_t rows;
-	const struct model_heap_row *heap = heap_rows(m, b->metric, &rows);
 	int rc = 0;
 
 	if (is_cpu(b->metric)) {
 		for (size_t i = 0; i < m->cpu_count; i++)
 			b->used[m->cpu[i].stack] |= m->cpu[i].samples > 0;
 	} else {
-		for (size_t i = 0; i < rows; i++)
-			b->used[heap[i].stack] |= has_amount(heap_amount(&heap[i], b->metric));
+		for (size_t i = 0; i < heap_row_count(m, b->metric); i++) {
+			struct heap_row r = heap_row(m, b->metric, i);
+
+			b->used[r.stack] |= has_amount(r.amount);
+		}
 	}
 	for (size_t id = m->node_count; id > 0; id--)
 		if (b->used[id])
@@ -197,8 +231,6 @@ static int check_size(struct build *b)
 {
 	const struct model *m = b->m;
 	uint64_t refs = 0;
-	size_t rows;
-	const struct model_heap_row *heap = heap_rows(m, b->metric, &rows);
 
 	for (size_t id = 1; id <= m->node_count; id++) {
 		uint32_t parent = m->nodes[id - 1].parent;
@@ -212,9 +244,12 @@ static int check_size(struct build *b)
 		for (size_t i = 0; i < m->sample_count; i++)
 			refs += b->spans[m->samples[i].stack].depth;
 	} else {
-		for (size_t i = 0; i < rows; i++)
-			if (has_amount(heap_amount(&heap[i], b->metric)))
-				refs += b->spans[heap[i].stack].depth;
+		for (size_t i = 0; i < heap_row_count(m, b->metric); i++) {
+			struct heap_row r = heap_row(m, b->metric, i);
+
+			if (has_amount(r.amount))
+				refs += b->spans[r.stack].depth;
+		}
 	}
 	return refs <= PROFILE_MAX_REFS ? 0 : -E2BIG;
 }
@@ -264,20 +299,16 @@ static int add_detail(struct build *b, int64_t number, const struct model_heap_d
 
 static int add_heap(struct build *b)
 {
-	size_t rows;
-	const struct model_heap_row *heap = heap_rows(b->m, b->metric, &rows);
+	for (size_t i = 0; i < heap_row_count(b->m, b->metric); i++) {
+		struct heap_row r = heap_row(b->m, b->metric, i);
 
-	for (size_t i = 0; i < rows; i++) {
-		const struct model_heap_row *r = &heap[i];
-		struct amount a = heap_amount(r, b->metric);
-
-		if (has_amount(a)) {
-			int64_t number = add_row(b, r->stack, PROFILE_NO_THREAD, a);
+		if (has_amount(r.amount)) {
+			int64_t number = add_row(b, r.stack, PROFILE_NO_THREAD, r.amount);
 
 			int rc = number < 0 ? (int)number : 0;
 
-			if (rc == 0 && r->detail)
-				rc = add_detail(b, number, r->detail);
+			if (rc == 0 && r.detail)
+				rc = add_detail(b, number, r.detail);
 			if (rc < 0)
 				return rc;
 		}
@@ -359,6 +390,8 @@ static int add_about(struct build *b)
 		p->lost = count_lost(m, heap_losses, ARRAY_LEN(heap_losses));
 		p->partial = b->metric != METRIC_MMAP && count_lost(m, heap_unseen, ARRAY_LEN(heap_unseen));
 		p->followed = m->heap_detail_one_in > 0;
+		p->checked = is_of_leaks(m, b->metric);
+		p->lower_bound = p->checked && m->leaks.sampled;
 	}
 	p->pid = m->pid;
 	p->start_ns = m->start_ns;

@@ -95,7 +95,9 @@ struct profile {
 	size_t stack_count, frame_count, thread_count, sample_count;
 	bool followed; /* lifetimes and slop were recorded; else only the largest block is in profile_heap */
 	bool partial;  /* blocks of another allocator are missing, nobody knows how many */
-	uint64_t lost; /* everything the recorder counted as lost that makes this metric's total too small */
+	bool checked;  /* METRIC_LEAKED: of unreachable blocks; else of blocks not freed, as nobody has checked them */
+	bool lower_bound; /* checked, but only samples are known: at least so much is leaked */
+	uint64_t lost;    /* everything the recorder counted as lost that makes this metric's total too small */
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;
 	const char *comm, *cmdline;
@@ -106,6 +108,8 @@ struct profile {
 const char *profile_metric_name(enum profile_metric metric);
 const char *profile_metric_unit(enum profile_metric metric); /* "bytes", "allocations", "samples" */
 const char *profile_metric_text(enum profile_metric metric);
+/* profile_metric_text() of its metric; for METRIC_LEAKED what was found out: leaked, or only not freed. */
+const char *profile_text(const struct profile *p);
 /* -EINVAL with a sentence that lists the names. */
 int profile_metric_parse(const char *text, enum profile_metric *ret_metric, struct err *err) MUST_USE;
 

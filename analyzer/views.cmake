@@ -11,16 +11,20 @@ add_library(analyzer_views STATIC
   cmd_diff.c
   cmd_export.c
   cmd_flamegraph.c
+  cmd_leaks.c
   export.c
   export_cpuprofile.c
   export_folded.c
   export_json.c
+  export_sarif.c
   export_samples.c
   export_speedscope.c
   flamegraph.c
   flamegraph_data.c
   functions.c
   tree.c
+  view_leaks.c
+  view_leaks_json.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted m)

@@ -3,7 +3,12 @@
  *	comm NAME                              cpu THREAD STACK SAMPLES
  *	hz N                                   time THREAD STACK NS WEIGHT       (in order of time; counted in cpu too)
  *	lost NAME COUNT                        heap STACK ALLOCS BYTES FREES BYTES
- * THREAD is 0 or 1: tids 4711 and 4712. The recording lasts from second 1 to second 61. */
+ *	end SECONDS                            lived RANGE COUNT                 (freed blocks of the last heap line)
+ *	sampled INTERVAL                       check CHECKS METHOD               (for unreachable blocks, a second before the end)
+ *	uncheckable WHY                        leak STACK direct|indirect OWNER COUNT BYTES CONFIRMED BYTES FIRST_S LAST_S ERROR
+ *	hide TEMPLATE                          note WORDS                        (of the check; OWNER is a stack, or 0)
+ *	module BUILD_ID PATH                   pid N
+ * THREAD is 0 or 1: tids 4711 and 4712. The recording lasts from second 1 to second 61, unless "end" says otherwise. */
 #undef NDEBUG
 #include <assert.h>
 #include <stdio.h>
@@ -19,6 +24,9 @@ static struct model_heap_row heap[MAX_ROWS];
 static struct model_cpu_row cpu[MAX_ROWS];
 static struct model_sample samples[MAX_ROWS];
 static struct model_loss losses[16];
+static struct model_leak leaks[MAX_ROWS];
+static struct model_heap_detail details[MAX_ROWS];
+static char method[MAX_TEXT], note[256], hidden[4096], module_path[1024];
 static char loss_names[16][MAX_TEXT], comm[MAX_TEXT] = "demo";
 static struct model_module modules[] = { { .start = 0x400000,
 	                                   .end = 0x500000,
@@ -46,6 +54,59 @@ static uint32_t stack_of(struct model *m, char *text)
 	while ((word = strsep(&text, ";")))
 		at = node_of(m, at, strtoull(word, NULL, 16));
 	return at;
+}
+
+static void read_build_id(const char *hex)
+{
+	struct model_module *module = &modules[0];
+
+	for (module->build_id_bytes = 0; sscanf(hex, "%2hhx", &module->build_id[module->build_id_bytes]) == 1; hex += 2)
+		module->build_id_bytes++;
+	module->path = module_path;
+	module->start = 0;
+	module->end = 0x10000000;
+}
+
+static bool read_leak(struct model *m, const char *line)
+{
+	char stack[4096], kind[16], owner[4096];
+	double first, last;
+	struct model_leak *l = &leaks[m->leaks.count];
+
+	if (sscanf(line, "leak %4095s %15s %4095s %lf %lu %lf %lu %lf %lf %lu", stack, kind, owner, &l->count,
+	           &l->bytes, &l->confirmed_count, &l->confirmed_bytes, &first, &last, &l->error_bytes) != 10)
+		return false;
+	l->stack = stack_of(m, stack);
+	l->kind = strcmp(kind, "indirect") == 0 ? SNAP_LEAK_INDIRECT : SNAP_LEAK_DIRECT;
+	l->owner = strcmp(owner, "0") == 0 ? 0 : stack_of(m, owner);
+	l->samples = l->count < 1 ? 1 : (uint64_t)l->count;
+	l->first_ns = (uint64_t)(first * 1e9);
+	l->last_ns = (uint64_t)(last * 1e9);
+	m->leaks.count++;
+	return true;
+}
+
+static bool read_leak_line(struct model *m, const char *line)
+{
+	char text[1024];
+	unsigned range, count;
+
+	if (sscanf(line, "check %lu %63s", &m->leaks.checks, method) == 2)
+		m->leaks.recorded = m->leaks.done = true;
+	else if (sscanf(line, "uncheckable %255[^\n]", note) == 1)
+		m->leaks.recorded = true;
+	else if (sscanf(line, "hide %1023[^\n]", text) == 1)
+		(void)snprintf(hidden + strlen(hidden), sizeof(hidden) - strlen(hidden), "%s\n", text);
+	else if (sscanf(line, "module %1023s %1023[^\n]", text, module_path) == 2)
+		read_build_id(text);
+	else if (sscanf(line, "lived %u %u", &range, &count) == 2 && m->heap_count && range < SNAP_LIFETIMES) {
+		details[m->heap_count - 1].lifetime[range] = count;
+		heap[m->heap_count - 1].detail = &details[m->heap_count - 1];
+		m->heap_detail_one_in = 1;
+	} else
+		return sscanf(line, "note %255[^\n]", note) == 1 || sscanf(line, "pid %lu", &m->pid) == 1 ||
+		       sscanf(line, "sampled %lu", &m->heap_interval_bytes) == 1 || read_leak(m, line);
+	return true;
 }
 
 static bool read_line(struct model *m, const char *line)
@@ -76,7 +137,12 @@ static bool read_line(struct model *m, const char *line)
 		m->loss_count++;
 		return true;
 	}
-	return sscanf(line, "hz %lu", &m->cpu_hz) == 1 || sscanf(line, "comm %63[^\n]", comm) == 1;
+	if (sscanf(line, "end %lu", &m->end_ns) == 1) {
+		m->end_ns *= 1000000000;
+		return true;
+	}
+	return read_leak_line(m, line) || sscanf(line, "hz %lu", &m->cpu_hz) == 1 ||
+	       sscanf(line, "comm %63[^\n]", comm) == 1;
 }
 
 static int by_stack(const void *a, const void *b)
@@ -93,6 +159,41 @@ static int by_heap_stack(const void *a, const void *b)
 	const struct model_heap_row *x = a, *y = b;
 
 	return (x->stack > y->stack) - (x->stack < y->stack);
+}
+
+static int by_leak(const void *a, const void *b)
+{
+	const struct model_leak *x = a, *y = b;
+
+	if (x->stack != y->stack)
+		return x->stack < y->stack ? -1 : 1;
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return (x->owner > y->owner) - (x->owner < y->owner);
+}
+
+/* What every check has. */
+static void finish_leaks(struct model *m)
+{
+	struct model_leaks *l = &m->leaks;
+
+	l->method = method;
+	l->note = note;
+	l->suppressions = hidden;
+	l->sampled = m->heap_mode == SNAP_HEAP_SAMPLED;
+	l->rows = leaks;
+	qsort(leaks, l->count, sizeof(*leaks), by_leak);
+	if (!l->recorded)
+		return;
+	l->time_ns = m->end_ns - 1000000000;
+	l->pause_ns = 1234567;
+	l->check_ns = 40000000;
+	l->cpu_ns = 30000000;
+	l->memory_bytes = 3 << 20;
+	l->threads = 2;
+	l->blocks = 1234;
+	l->block_bytes = 567890;
+	l->root_bytes = 1 << 20;
 }
 
 static void fill(struct model *m)
@@ -134,7 +235,8 @@ int main(int argc, char **argv)
 	}
 	free(line);
 	m.cpu_period_ns = 1000000000 / m.cpu_hz;
-	m.heap_mode = m.heap_count ? SNAP_HEAP_FULL : SNAP_HEAP_OFF;
+	m.heap_mode = !m.heap_count ? SNAP_HEAP_OFF : m.heap_interval_bytes ? SNAP_HEAP_SAMPLED : SNAP_HEAP_FULL;
+	finish_leaks(&m);
 	qsort(cpu, m.cpu_count, sizeof(*cpu), by_stack);
 	qsort(heap, m.heap_count, sizeof(*heap), by_heap_stack);
 	model_check(&m);

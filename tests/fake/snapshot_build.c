@@ -478,6 +478,33 @@ static void add_surroundings(struct model *m)
 	m->thread_count = 2;
 }
 
+static void add_leaks(struct model *m)
+{
+	/* Of a's six live blocks two are lost; the library's five are held by one of them. */
+	static struct model_leak leaks[] = {
+		{ 2, SNAP_LEAK_DIRECT, 0, 2, 2, 200, 200, 2, 2000000000, 9000000000, 0 },
+		{ 4, SNAP_LEAK_INDIRECT, 2, 5, 4, 5000, 4000, 5, 3000000000, 3000000000, 0 },
+	};
+
+	m->leaks = (struct model_leaks){ .recorded = true,
+		                         .done = true,
+		                         .method = "ptrace",
+		                         .note = "",
+		                         .checks = 2,
+		                         .time_ns = 10500000000,
+		                         .pause_ns = 1200000,
+		                         .check_ns = 40000000,
+		                         .cpu_ns = 30000000,
+		                         .memory_bytes = 3 << 20,
+		                         .threads = 2,
+		                         .blocks = 11,
+		                         .block_bytes = 5600,
+		                         .root_bytes = 1 << 20,
+		                         .suppressions = "# the example's own\nleak:libknown.so\n",
+		                         .rows = leaks,
+		                         .count = 2 };
+}
+
 struct model *build_example(void)
 {
 	/* main (1) calls a (2) and b (3); b calls the library (4); 5 was truncated above the library. */
@@ -508,11 +535,6 @@ struct model *build_example(void)
 	static struct model_mark marks[] = { { 1500000000, 0, "warm" }, { 1500000000, 1, "" } };
 	static struct model_heap_row mmap[] = { { .stack = 0, .alloc_count = 1, .alloc_bytes = 4096 },
 		                                { .stack = 4, .alloc_count = 3, .alloc_bytes = 1 << 20 } };
-	/* Of a's six live blocks two are lost; the library's five are held by one of them. */
-	static struct model_leak leaks[] = {
-		{ 2, SNAP_LEAK_DIRECT, 0, 2, 2, 200, 200, 2, 2000000000, 9000000000, 0 },
-		{ 4, SNAP_LEAK_INDIRECT, 2, 5, 4, 5000, 4000, 5, 3000000000, 3000000000, 0 },
-	};
 	static struct model m;
 
 	m = build_empty();
@@ -527,11 +549,10 @@ struct model *build_example(void)
 	m.cpu = cpu;
 	m.cpu_count = 4;
 	m.samples = samples;
-	m.sample_count = 3;
 	m.misuse = misuse;
-	m.misuse_count = 3;
-	heap[0].detail = &details[0];
-	heap[1].detail = &details[1];
+	m.sample_count = m.misuse_count = 3;
+	heap[0].detail = details;
+	heap[1].detail = details + 1;
 	m.heap_detail_one_in = 64;
 	m.heap_threads = heap_threads;
 	m.heap_thread_count = 2;
@@ -544,23 +565,7 @@ struct model *build_example(void)
 	m.mmap_peak_ns = 1600000000;
 	m.mmap = mmap;
 	m.mmap_count = 2;
-	m.leaks = (struct model_leaks){ .recorded = true,
-		                        .done = true,
-		                        .method = "ptrace",
-		                        .note = "",
-		                        .checks = 2,
-		                        .time_ns = 10500000000,
-		                        .pause_ns = 1200000,
-		                        .check_ns = 40000000,
-		                        .cpu_ns = 30000000,
-		                        .memory_bytes = 3 << 20,
-		                        .threads = 2,
-		                        .blocks = 11,
-		                        .block_bytes = 5600,
-		                        .root_bytes = 1 << 20,
-		                        .suppressions = "# the example's own\nleak:libknown.so\n",
-		                        .rows = leaks,
-		                        .count = 2 };
+	add_leaks(&m);
 	return &m;
 }
 

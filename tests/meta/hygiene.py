@@ -8,7 +8,8 @@ import tree
 
 # Hosts that may be named: what the text is about, name spaces, and addresses that are nobody's.
 HOSTS = {"127.0.0.1", "localhost", "0.0.0.0", "[::1]", "::1", "www.w3.org", "www.apache.org", "github.com",
-         "sourceware.org", "www.speedscope.app", "keepachangelog.com", "semver.org", "json-schema.org"}
+         "sourceware.org", "www.speedscope.app", "keepachangelog.com", "semver.org", "json-schema.org",
+         "json.schemastore.org"}  # the last: the name that SARIF files give their schema
 RESERVED = re.compile(r"(^|\.)(example|test|invalid|localhost)(\.(com|net|org))?$")  # RFC 2606
 MACHINE_PATH = re.compile(r"(?<![\w.\-])/(?:work|home|root|Users)/[\w.\-]+")
 BINARY = (".snap", ".live", ".png", ".gz", ".zst", ".ico")

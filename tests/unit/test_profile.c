@@ -8,9 +8,12 @@
 #include "fold.h"
 #include "headline.h"
 #include "hot.h"
+#include "leaks.h"
 #include "profile.h"
 #include "snapshot_build.h"
 #include "snapshot_read.h"
+#include "suppressions.h"
+#include "suspects.h"
 #include "symbolize.h"
 
 /* ---- an allocator that fails on demand (the linker sends every call of ours here) ----------------------------------- */
@@ -130,6 +133,7 @@ static void metrics_of_a_model(void **state)
 		{ A, 60, 60, 0 }, { LIB, 30, 30, 0 }, { LIB, 9, 9, 1 }, { CUT, 1, 1, 1 }
 	};
 	static const struct expected live[] = { { LIB, 5000, 5, NONE }, { A, 600, 6, NONE } };
+	static const struct expected leaked[] = { { LIB, 5000, 5, NONE }, { A, 200, 2, NONE } };
 	static const struct expected live_count[] = { { A, 6, 6, NONE }, { LIB, 5, 5, NONE } };
 	static const struct expected alloc[] = { { LIB, 5000, 5, NONE },
 		                                 { A, 1000, 10, NONE },
@@ -143,7 +147,7 @@ static void metrics_of_a_model(void **state)
 		uint64_t total, lost, period;
 	} cases[] = {
 		{ METRIC_CPU, cpu, 4, 100, 3, 10000000 },    { METRIC_LIVE, live, 2, 5600, 0, 0 },
-		{ METRIC_LEAKED, live, 2, 5600, 0, 0 },      { METRIC_LIVE_COUNT, live_count, 2, 11, 0, 0 },
+		{ METRIC_LEAKED, leaked, 2, 5200, 0, 0 },    { METRIC_LIVE_COUNT, live_count, 2, 11, 0, 0 },
 		{ METRIC_ALLOC, alloc, 3, 6016, 0, 0 },      { METRIC_PEAK, peak, 2, 5800, 0, 0 },
 		{ METRIC_TEMPORARY, temporary, 1, 2, 0, 0 },
 	};
@@ -454,6 +458,59 @@ static void headlines(void **state)
 	}
 }
 
+static void leaks_and_what_is_not_freed_do_not_compare(void **state)
+{
+	struct model m = *build_example();
+	struct profile *leaked = profile_of(&m, METRIC_LEAKED), *not_freed;
+	struct diff *d = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	m.leaks = build_empty().leaks;
+	not_freed = profile_of(&m, METRIC_LEAKED);
+	assert_int_equal(diff_build(not_freed, leaked, false, &d, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "only the second snapshot was checked"));
+	assert_int_equal(diff_build(leaked, leaked, false, &d, &err), 0);
+	assert_true(d->checked);
+	diff_free(d);
+	profile_free(leaked);
+	profile_free(not_freed);
+}
+
+static int leaks_way(const struct model *m, struct symbolizer *s, struct err *err)
+{
+	const char *lines = m->leaks.suppressions;
+	struct suppressions suppressions = { 0 };
+	struct leaks *l = NULL;
+	struct profile *live = NULL, *alloc = NULL, *leaked = NULL;
+	struct suspects *suspects = NULL;
+	int rc = suppressions_add_built_in(&suppressions, err);
+
+	if (rc == 0)
+		rc = suppressions_add(&suppressions, lines, strlen(lines), "the program", NULL, err);
+	if (rc == 0)
+		rc = leaks_build(m, s, &suppressions, false, &l, err);
+	if (rc == 0)
+		rc = leaks_profile(l, m, &leaked, err);
+	if (rc == 0)
+		rc = profile_build(m, s, METRIC_LIVE, &live, err);
+	if (rc == 0)
+		rc = profile_build(m, s, METRIC_ALLOC, &alloc, err);
+	if (rc == 0) {
+		const struct suspects_input inputs[] = { { live, alloc, 1 }, { live, alloc, 2 } };
+		const struct suspects_options options = { .leaked = leaked };
+
+		rc = suspects_find(inputs, 2, &options, &suspects, err);
+	}
+	suspects_free(suspects);
+	profile_free(live);
+	profile_free(alloc);
+	profile_free(leaked);
+	leaks_free(l);
+	suppressions_done(&suppressions);
+	return rc;
+}
+
 /* The whole way once; -ENOMEM wherever the n-th allocation is missing, and nothing kept. */
 static int whole_way(const uint8_t *file, size_t bytes)
 {
@@ -472,6 +529,8 @@ static int whole_way(const uint8_t *file, size_t bytes)
 		rc = fold_names(p, false, &folded, &err);
 	if (rc == 0)
 		rc = diff_build(p, folded, true, &d, &err);
+	if (rc == 0)
+		rc = leaks_way(m, s, &err);
 	if (rc < 0)
 		assert_true(err.text[0]);
 	diff_free(d);
@@ -522,6 +581,7 @@ int main(void)
 		cmocka_unit_test(diff_ignores_addresses),
 		cmocka_unit_test(diff_compares_time_not_samples),
 		cmocka_unit_test(headlines),
+		cmocka_unit_test(leaks_and_what_is_not_freed_do_not_compare),
 		cmocka_unit_test(every_allocation_may_fail),
 	};
 
