@@ -70,8 +70,8 @@ static struct own_range {
 	_Atomic uintptr_t start; /* 0: free */
 	_Atomic size_t bytes;    /* 0: being written */
 } own[OWN_RANGES];
-static _Atomic uint32_t own_used; /* slots from here on were never taken */
-static _Atomic uint32_t own_free; /* a slot that was given back, perhaps */
+static _Atomic uint32_t own_used = 1; /* slots from here on were never taken; the first is the first to be free */
+static _Atomic uint32_t own_free;     /* a slot that was given back, perhaps */
 static _Atomic bool own_missing;
 
 bool os_own(const void *at, size_t bytes)
