@@ -297,7 +297,7 @@ struct place {
 
 enum cfa { CFA_NONE, CFA_REG, CFA_EXPRESSION };
 
-/* Register and offset outlive an expression: libgcrypt returns to them by naming the register alone, and libgcc, gdb and
+/* Register and offset outlive an expression: libgcrypt returns to them by naming the register alone, and libgcc and
  * binutils take the offset that stood before. */
 struct row {
 	uint8_t cfa; /* enum cfa */
@@ -437,6 +437,18 @@ static void restore_place(struct machine *m, uint64_t reg)
 		m->row.wanted = m->initial.wanted;
 }
 
+/* An offset in units of the CIE's. */
+static int64_t factored(struct machine *m, int64_t n)
+{
+	int64_t product;
+
+	if (__builtin_mul_overflow(n, m->cie->data_align, &product)) {
+		m->unsupported = true;
+		return 0;
+	}
+	return product;
+}
+
 /* An expression's bytes, length first; NULL (and in->bad) if they are not all there. */
 static const uint8_t *in_block(struct in *in, size_t *ret_len)
 {
@@ -523,10 +535,10 @@ static bool step_cfa(struct machine *m, struct in *in, uint8_t op)
 	case 0x12: /* def_cfa_sf */
 		m->row.cfa = CFA_REG;
 		m->row.cfa_reg = in_uleb(in);
-		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		m->row.cfa_off = factored(m, in_sleb(in));
 		break;
 	case 0x13: /* def_cfa_offset_sf */
-		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		m->row.cfa_off = factored(m, in_sleb(in));
 		break;
 	default:
 		return false;
@@ -548,7 +560,7 @@ static void step_place(struct machine *m, struct in *in, uint8_t op)
 	reg = in_uleb(in);
 	switch (op) {
 	case 0x05: /* offset_extended */
-		set_place(m, reg, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+		set_place(m, reg, WHERE_CFA, factored(m, (int64_t)in_uleb(in)));
 		break;
 	case 0x06: /* restore_extended */
 		restore_place(m, reg);
@@ -568,7 +580,7 @@ static void step_place(struct machine *m, struct in *in, uint8_t op)
 			set_place(m, reg, WHERE_OTHER, 0);
 		break;
 	case 0x11: /* offset_extended_sf */
-		set_place(m, reg, WHERE_CFA, in_sleb(in) * m->cie->data_align);
+		set_place(m, reg, WHERE_CFA, factored(m, in_sleb(in)));
 		break;
 	case 0x09: /* register: moved to another register */
 	case 0x14: /* val_offset */
@@ -603,7 +615,7 @@ static void run(struct machine *m, struct in *in, uintptr_t pc)
 			m->loc += (op & 0x3f) * m->cie->code_align;
 			break;
 		case 2: /* offset */
-			set_place(m, op & 0x3f, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+			set_place(m, op & 0x3f, WHERE_CFA, factored(m, (int64_t)in_uleb(in)));
 			break;
 		case 3: /* restore */
 			restore_place(m, op & 0x3f);
@@ -695,6 +707,8 @@ static struct rule rule_of(const struct machine *m)
 		/* ld.so's lazy binding: the PLT has pushed two words before, which its tables leave to the caller. */
 		int32_t pushed = row->ra.off == 8 ? 16 : 0;
 
+		if (r.off > INT32_MAX - pushed || r.rbp_off < INT32_MIN + pushed)
+			return (struct rule){ .kind = RULE_NONE };
 		r.off += pushed;
 		r.rbp_off -= pushed;
 		add_return_address(&r, (int32_t)row->ra.off - pushed);
