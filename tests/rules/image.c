@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "made.h"
+
 #if defined(__x86_64__)
 enum { THIS_MACHINE = EM_X86_64 };
 #else
@@ -317,7 +319,12 @@ int image_open(struct image *im, const char *path)
 	int rc;
 
 	*im = (struct image){ .path = path, .memory = MAP_FAILED };
-	im->fd = strcmp(path, "[vdso]") == 0 ? vdso_file() : open(path, O_RDONLY | O_CLOEXEC);
+	if (strcmp(path, "[vdso]") == 0)
+		im->fd = vdso_file();
+	else if (strncmp(path, "[made ", 6) == 0)
+		im->fd = made_file(strtoull(path + 6, NULL, 10));
+	else
+		im->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (im->fd < 0)
 		return 0;
 	rc = open_elf(im);

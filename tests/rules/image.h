@@ -31,7 +31,7 @@ struct image {
 	size_t function_count;
 };
 
-/* "[vdso]" is this process's. 1: opened; 0: there is no such object, or none with call frame information for this
+/* "[vdso]" is this process's, "[made N]" one of made.h. 1: opened; 0: there is no such object, or none with call frame information for this
  * processor; negative: broken, and said so on stderr. */
 int image_open(struct image *im, const char *path);
 void image_close(struct image *im);
