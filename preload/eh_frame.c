@@ -642,7 +642,8 @@ static void add_return_address(struct rule *r, int32_t off)
 {
 	int64_t apart = (int64_t)off - r->rbp_off;
 
-	if (r->rbp_kind != RBP_AT_CFA || apart % 8 != 0 || apart < -(8 << (ADD_BITS - 1)) ||
+	/* apart 0 would say that it is in its register */
+	if (r->rbp_kind != RBP_AT_CFA || apart == 0 || apart % 8 != 0 || apart < -(8 << (ADD_BITS - 1)) ||
 	    apart >= 8 << (ADD_BITS - 1)) {
 		if (r->rbp_kind != RBP_SAME)
 			r->rbp_kind = RBP_UNKNOWN;

@@ -402,6 +402,7 @@ static void where_the_return_address_is(void **state)
 	};                                                            /* CFA = sp + 32, x29, x30 at its bottom */
 	static const uint8_t alone[] = { 0x9e, 0xa0, 0x9c, 1 };       /* x30 at CFA - 8 * 20000, x29 untouched */
 	static const uint8_t lazily[] = { 0x11, 30, 0x7f };           /* ld.so's binding: x30 at CFA + 8 */
+	static const uint8_t one_place[] = { 0x9d, 4, 0x9e, 4 };      /* nonsense: x29 and x30 in the same word */
 	static const uint8_t moved[] = { 0x09, 30, 9 };               /* in x9 */
 	static const uint8_t computed[] = { 0x0f, 3, 0x8f, 0, 0x06 }; /* CFA = *(sp) */
 	struct rule r;
@@ -413,6 +414,8 @@ static void where_the_return_address_is(void **state)
 	assert_true(r.kind == RULE_REG && r.reg == DW_SP && r.off == 32 && r.rbp_off == -32 && r.add == 1);
 	r = rule_unpack(rule_pack(rule_of_program(lazily, sizeof(lazily), 1)));
 	assert_true(r.kind == RULE_REG && r.off == 8 + 16 && r.rbp_kind == RBP_SAME && r.rbp_off + 8 * r.add == -8);
+	r = rule_unpack(rule_pack(rule_of_program(one_place, sizeof(one_place), 1)));
+	assert_true(r.kind == RULE_REG && r.rbp_kind == RBP_UNKNOWN && r.add != 0 && r.rbp_off + 8 * r.add == -32);
 	assert_int_equal(rule_of_program(moved, sizeof(moved), 1).kind, RULE_NONE);
 	assert_int_equal(rule_of_program(computed, sizeof(computed), 1).kind, RULE_NONE);
 	r = rule_unpack(rule_pack(rule_of_program(alone, sizeof(alone), 1)));
