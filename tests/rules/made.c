@@ -111,7 +111,7 @@ static void put_place_expression(struct made *m, unsigned reg)
 	const uint8_t by_fp[] = { DW_OP_breg0 + DW_FP, small(m) },
 	              other[] = { DW_OP_breg3, small(m), DW_OP_deref, DW_OP_lit1, DW_OP_plus };
 
-	if (reg == DW_FP && pick(m, 2))
+	if (reg == DW_FP && !ARCH_RA_IN_REGISTER && pick(m, 2))
 		put_block(m, by_fp, sizeof(by_fp));
 	else
 		put_block(m, other, sizeof(other));

@@ -34,7 +34,7 @@ static const char *const verdict_names[VERDICTS] = { "equal", "no frame pointer"
 
 static const char ra_in_register[] = "the return address is in another register";
 static const char ra_elsewhere[] = "the return address is elsewhere";
-static const char ra_above[] = "the return address is above the CFA";
+static const char ra_above[] = "the return address is at the CFA or above";
 static const char fp_in_register[] = "the frame pointer is in another register";
 static const char fp_elsewhere[] = "the frame pointer is saved too far away, or by another register";
 static const char cfa_refused[] = "a register of the CFA alone, after an expression";
@@ -177,8 +177,8 @@ static const char *fp_beyond_rules(const struct frame *truth, enum verdict *verd
 		if (!is_near(truth->fp.at, truth->cfa))
 			return fp_elsewhere;
 		if (ARCH_RA_IN_REGISTER && truth->ra.kind == PLACE_MEMORY &&
-		    (apart < -LARGEST_ADD || apart >= LARGEST_ADD))
-			return "the frame pointer and the return address are too far from each other";
+		    (apart == 0 || apart < -LARGEST_ADD || apart >= LARGEST_ADD))
+			return "the frame pointer and the return address are too far from each other, or in one word";
 		if (ARCH_RA_IN_REGISTER && truth->ra.kind == PLACE_SAME)
 			return "the frame pointer is saved, the return address is not";
 		/* fallthrough */
@@ -191,13 +191,16 @@ static const char *fp_beyond_rules(const struct frame *truth, enum verdict *verd
 /* Why a rule cannot say it; NULL: it could. */
 static const char *beyond_rules(Dwarf_Frame *dwarf, const struct frame *truth)
 {
-	bool at_cfa = truth->ra.kind == PLACE_MEMORY;
+	bool in_memory = truth->ra.kind == PLACE_MEMORY;
+	int64_t off = (int64_t)(truth->ra.at - truth->cfa);
 
 	if (truth->ra.kind == PLACE_REGISTER)
 		return ra_in_register;
-	if (ARCH_RA_IN_REGISTER ? !at_cfa && truth->ra.kind != PLACE_SAME : !at_cfa || truth->ra.at != truth->cfa - 8)
+	if (!ARCH_RA_IN_REGISTER && !(in_memory && off == -8))
 		return ra_elsewhere;
-	if (ARCH_RA_IN_REGISTER && at_cfa && (int64_t)(truth->ra.at - truth->cfa) > 8)
+	if (ARCH_RA_IN_REGISTER && truth->ra.kind != PLACE_SAME && !(in_memory && off == (int32_t)off))
+		return ra_elsewhere;
+	if (ARCH_RA_IN_REGISTER && in_memory && off >= 0 && off != 8) /* 8: lazy binding */
 		return ra_above;
 	return frame_is_register_and_offset(dwarf) ? NULL : "the CFA is an expression";
 }
