@@ -491,6 +491,8 @@ static int scan_file(const char *path, const struct options *o)
 	return good ? 0 : CLI_FAILED;
 }
 
+static const struct cli_program program = { .name = "rule_scan", .commands = &command, .count = 1, .exit_status = "" };
+
 int main(int argc, char **argv)
 {
 	struct options o = { 0 };
@@ -503,7 +505,7 @@ int main(int argc, char **argv)
 		return CLI_USAGE;
 	}
 	if (args.help || args.count == 0) {
-		cli_print_help(args.help ? stdout : stderr, "", &command);
+		cli_print_help(args.help ? stdout : stderr, &program, &command);
 		return args.help ? CLI_DONE : CLI_USAGE;
 	}
 	for (size_t i = 0; i < args.count; i++)
