@@ -305,7 +305,7 @@ static int try_place(const struct target *t, uid_t inner_uid, uid_t uid, bool he
 		return err_set(err, -EPERM,
 		               "the directory of its control socket is a link or none at all; not trusted");
 	if (dir < 0)
-		return dir;
+		return err_set(err, dir, "the directory of its control socket: %s", strerror(-dir));
 	rc = check_directory(dir, uid, err);
 	if (rc == 0)
 		rc = connect_in(t, dir, only_look, err);
@@ -448,9 +448,15 @@ static int read_answer(int fd, struct buf *answer, struct err *err)
 /* It comes from the process: nothing in it may steer a terminal. */
 static void make_clean(struct buf *answer)
 {
-	for (size_t i = 0; i < answer->len; i++)
-		if (answer->data[i] != '\n' && iscntrl((unsigned char)answer->data[i]))
-			answer->data[i] = '?';
+	char *at = answer->data, *end = at ? at + answer->len : at;
+
+	for (; at < end; at++) {
+		if (*at != '\n' && iscntrl((unsigned char)*at))
+			*at = '?';
+		/* U+0080 to U+009F, control characters as well, in UTF-8: data ends in a NUL, so the next byte can be read. */
+		else if ((unsigned char)*at == 0xc2 && (unsigned char)at[1] >= 0x80 && (unsigned char)at[1] < 0xa0)
+			at[0] = at[1] = '?';
+	}
 }
 
 /* "ok TEXT\nmore\n" -> TEXT and the rest on `out`; "error TEXT" -> the sentence. A path is told as it is reached from here. */
