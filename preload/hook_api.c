@@ -105,18 +105,12 @@ EXPORT int perfprobe_1_leaks(void)
 	return !r || r->state ? -EAGAIN : r->count < INT_MAX ? (int)r->count : INT_MAX;
 }
 
-static void change_state(int from, int to)
-{
-	/* Pairs with nothing: hooks may see it late. A recorder that is passive stays so. */
-	(void)cas_relaxed(&state_now, &from, to);
-}
-
 EXPORT void perfprobe_1_start(void)
 {
-	change_state(STATE_STOPPED, STATE_RUNNING);
+	state_change(STATE_STOPPED, STATE_RUNNING);
 }
 
 EXPORT void perfprobe_1_stop(void)
 {
-	change_state(STATE_RUNNING, STATE_STOPPED);
+	state_change(STATE_RUNNING, STATE_STOPPED);
 }
