@@ -118,10 +118,15 @@ void finish_exit_called(void)
 
 void finish_from_handler(void)
 {
-	if (last_begin())
-		last_done(helper_start(config)
-		                  ? helper_dump("exit", config->leaks == LEAKS_EXIT ? LEAKS_PATIENCE_NS : PATIENCE_NS)
-		                  : -EAGAIN);
+	if (!last_begin())
+		return;
+	if (!helper_start(config)) {
+		last_done(-EAGAIN);
+		return;
+	}
+	if (config->leaks == LEAKS_EXIT)
+		(void)helper_check_leaks(LEAKS_PATIENCE_NS);
+	last_done(helper_dump("exit", PATIENCE_NS));
 }
 
 void finish_before_exec(void)

@@ -17,6 +17,7 @@
 #include "os_linux.h"
 #include "recorder.h"
 #include "sampler.h"
+#include "say.h"
 #include "units.h"
 #include "unwind.h"
 
@@ -25,10 +26,11 @@
 #define CHECK_NS         NS_PER_S
 #define SAMPLER_CHECK_NS (NS_PER_S / 4)
 /* Between two checks for leaks: long enough for what was under way to be done. */
-#define LEAK_GAP_NS      (500 * NS_PER_MS)
-#define LEAK_GAP_EXIT_NS (50 * NS_PER_MS)
-#define PAUSE_NS         (2 * NS_PER_S)
-#define PAUSE_STEP_NS    (20 * NS_PER_US)
+#define LEAK_GAP_NS       (500 * NS_PER_MS)
+#define LEAK_GAP_SHORT_NS (50 * NS_PER_MS) /* who asks waits */
+#define LEAK_STEP_NS      (2 * NS_PER_MS)
+#define PAUSE_NS          (2 * NS_PER_S)
+#define PAUSE_STEP_NS     (20 * NS_PER_US)
 
 enum { LEAK_CHECKS = 2, STACK_MARGIN = 256 /* the registers that a function saves */ };
 
@@ -40,10 +42,6 @@ static _Atomic uint32_t pausing;   /* callers of helper_pause() that have not re
 static uint64_t next_every, every; /* they go on when the helper is made anew; every: what next_every was made with */
 /* A signal to be sent: its number and the thread, 0 = none. */
 static _Atomic uint64_t send_soon;
-/* Requests: `asked` counts them, `done` those answered. A request is asked by one compare-and-swap, so that handlers may. */
-static _Atomic uint32_t asked, done;
-static _Atomic(const char *) asked_reason;
-static _Atomic int done_rc;
 
 static void ring(void)
 {
@@ -74,32 +72,84 @@ static bool alone(void)
 	return threads == 1;
 }
 
-static const char reason_leaks[] = "leaks", reason_exit[] = "exit", only_check[] = "";
-static const char reason_leaks_now[] = "leaks"; /* another address: the program waits */
+/* ---- requests ----------------------------------------------------------------------------------------------------- */
 
-static int carry_out(const char *reason)
+/* Requests for a profile, and for a leak check, which takes longer and whose askers wait for it alone. */
+static struct requests {
+	/* `asked` counts them, `done` those answered. A request is asked by one compare-and-swap, so that handlers may. */
+	_Atomic uint32_t asked, done;
+	_Atomic(const char *)
+	        reason; /* of the last one asked for; a leak check: of the profile after it, or NULL: none */
+	_Atomic int rc;
+} for_dump, for_leaks;
+
+static bool waits(const struct requests *r)
 {
-	bool ending = reason == only_check || strcmp(reason, reason_exit) == 0;
+	return load_acquire(&r->asked) != load_relaxed(&r->done); /* pairs with the CAS in ask() */
+}
 
-	if (reason == reason_leaks_now)
-		leaks_check(LEAK_CHECKS, LEAK_GAP_EXIT_NS, false);
-	else if (strcmp(reason, reason_leaks) == 0)
-		leaks_check(LEAK_CHECKS, LEAK_GAP_NS, false);
-	else if (ending && config->leaks == LEAKS_EXIT)
-		leaks_check(LEAK_CHECKS, LEAK_GAP_EXIT_NS, true);
-	return reason == only_check ? 0 : dump_write(reason, 5 * NS_PER_S);
+static void answered(struct requests *r, uint32_t n, int rc)
+{
+	store_relaxed(&r->rc, rc);
+	store_release(&r->done, n); /* pairs with the acquire in ask() */
+	os_futex_wake(&r->done);
 }
 
 static void answer(void)
 {
-	uint32_t n = load_acquire(&asked); /* pairs with the CAS in helper_dump: the reason is in place */
+	uint32_t n = load_acquire(&for_dump.asked); /* pairs with the CAS in ask(): the reason is in place */
 
-	if (n == load_relaxed(&done))
+	if (n == load_relaxed(&for_dump.done))
 		return;
 	os_follow_credentials();
-	store_relaxed(&done_rc, carry_out(load_relaxed(&asked_reason)));
-	store_release(&done, n); /* pairs with the acquire in helper_dump */
-	os_futex_wake(&done);
+	answered(&for_dump, n, dump_write(load_relaxed(&for_dump.reason), 5 * NS_PER_S));
+}
+
+/* ---- leak checks -------------------------------------------------------------------------------------------------- */
+
+static enum asker { NOBODY, PROGRAM, SOCKET } checking; /* for whom a check is under way */
+
+/* Begins the check, or goes on with it. True: it is done; else it was not this asker's turn, or it takes longer. */
+static bool is_checked(enum asker who, uint64_t gap_ns, bool at_exit)
+{
+	if (checking == NOBODY && leaks_begin(LEAK_CHECKS, gap_ns, at_exit))
+		checking = who;
+	if (checking != who || !leaks_step())
+		return false;
+	checking = NOBODY;
+	return true;
+}
+
+static void answer_leaks(void)
+{
+	static uint32_t n; /* of the request under way */
+	const char *reason = load_relaxed(&for_leaks.reason);
+
+	if (!waits(&for_leaks))
+		return;
+	if (checking != PROGRAM)
+		n = load_acquire(&for_leaks.asked);
+	os_follow_credentials();
+	if (is_checked(PROGRAM, LEAK_GAP_SHORT_NS, !reason))
+		answered(&for_leaks, n, reason ? dump_write(reason, 5 * NS_PER_S) : 0);
+}
+
+/* control_leaks_fn. */
+static int socket_leaks(char *text, size_t size)
+{
+	int rc;
+
+	os_follow_credentials();
+	if (!is_checked(SOCKET, LEAK_GAP_NS, false))
+		return -EINPROGRESS;
+	rc = dump_write_named("leaks", 5 * NS_PER_S, text, size);
+	if (rc == 0 && leaks_last()->state) {
+		text[0] = '\0';
+		say_append(text, size, "the program could not be searched: ");
+		say_append(text, size, leaks_last()->note);
+		rc = -ENOTSUP;
+	}
+	return rc;
 }
 
 static void send_signal(void)
@@ -155,8 +205,8 @@ static void let_it_begin(void)
 {
 	uint32_t seen = load_acquire(&bell);
 
-	if (!live_is_open() && !load_relaxed(&pausing) && !load_relaxed(&send_soon) &&
-	    load_acquire(&asked) == load_relaxed(&done))
+	if (!live_is_open() && !load_relaxed(&pausing) && !load_relaxed(&send_soon) && !waits(&for_dump) &&
+	    !waits(&for_leaks))
 		os_futex_wait(&bell, seen, BEGIN_NS);
 }
 
@@ -167,6 +217,7 @@ static void loop(void *unused)
 	(void)unused;
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
+	control_on_leaks(socket_leaks);
 	control_socket_begin(os_own_descriptors() < 0, os_now_ns());
 	let_it_begin();
 	(void)modules_scan();
@@ -177,6 +228,7 @@ static void loop(void *unused)
 		recorder_tick(now);
 		live_keep_tick(now);
 		answer();
+		answer_leaks();
 		write_interval(now);
 		if (!check_now_and_then(now, &next_check))
 			break;
@@ -185,10 +237,14 @@ static void loop(void *unused)
 			wait = control;
 		if (next_every > now && next_every - now < wait)
 			wait = next_every - now;
+		if (checking != NOBODY && wait > LEAK_STEP_NS)
+			wait = LEAK_STEP_NS;
 		os_futex_wait(&bell, seen, wait);
 		send_signal();
 	}
 	control_socket_end();
+	leaks_cancel();
+	checking = NOBODY;
 	store_release(&running, 0);
 }
 
@@ -252,26 +308,31 @@ bool helper_send_soon(int sig)
 	return true;
 }
 
-int helper_dump(const char *reason, uint64_t patience_ns)
+static int ask(struct requests *r, const char *reason, uint64_t patience_ns)
 {
 	uint64_t deadline = os_now_ns() + patience_ns;
-	uint32_t n = load_relaxed(&asked);
+	uint32_t n = load_relaxed(&r->asked);
 
-	store_relaxed(&asked_reason, reason);
-	if (!cas_acq_rel(&asked, &n,
+	store_relaxed(&r->reason, reason);
+	if (!cas_acq_rel(&r->asked, &n,
 	                 n + 1)) /* pairs with the acquire in answer(); lost to another request: wait for its file */
 		n = n - 1;
 	ring();
 	for (;;) {
-		uint32_t seen = load_acquire(&done); /* pairs with the release in answer() */
+		uint32_t seen = load_acquire(&r->done); /* pairs with the release in answered() */
 		uint64_t now = os_now_ns();
 
 		if ((int32_t)(seen - (n + 1)) >= 0)
-			return load_relaxed(&done_rc);
+			return load_relaxed(&r->rc);
 		if (now >= deadline)
 			return -ETIMEDOUT;
-		os_futex_wait(&done, seen, deadline - now);
+		os_futex_wait(&r->done, seen, deadline - now);
 	}
+}
+
+int helper_dump(const char *reason, uint64_t patience_ns)
+{
+	return ask(&for_dump, reason, patience_ns);
 }
 
 /* What this thread has in registers is on its stack while it waits: where threads are held by signals, that is all that is known
@@ -282,19 +343,19 @@ static NOINLINE int wait_on_stack(const char *reason, uint64_t patience_ns)
 
 	__builtin_unwind_init();
 	leaks_set_waiter(os_tid(), (uint64_t)__builtin_frame_address(0) - STACK_MARGIN);
-	rc = helper_dump(reason, patience_ns);
+	rc = ask(&for_leaks, reason, patience_ns);
 	leaks_set_waiter(0, 0);
 	return rc;
 }
 
 int helper_check_leaks(uint64_t patience_ns)
 {
-	return wait_on_stack(only_check, patience_ns);
+	return wait_on_stack(NULL, patience_ns);
 }
 
 int helper_leaks_now(uint64_t patience_ns)
 {
-	return wait_on_stack(reason_leaks_now, patience_ns);
+	return wait_on_stack("leaks", patience_ns);
 }
 
 void helper_fork_child(void)
@@ -306,5 +367,7 @@ void helper_fork_child(void)
 	next_every = 0;
 	control_fork_child();
 	control_socket_fork_child();
-	store_relaxed(&done, load_relaxed(&asked));
+	store_relaxed(&for_dump.done, load_relaxed(&for_dump.asked));
+	store_relaxed(&for_leaks.done, load_relaxed(&for_leaks.asked));
+	checking = NOBODY;
 }

@@ -43,14 +43,18 @@ enum { SCHED_FIFO_ONCE = 0x40000001, SCHED_IDLE_POLICY = 5, ENDED_BY_US = 9 };
 struct job {
 	struct leak_stop *s;
 	void (*mark)(const struct leak_stop *s);
-	uint64_t patience_ns;
 	bool hurry;
 	struct leak_waiter waiter;
 	pid_t pid, self; /* the process, and who asks: not held */
 	int rc;
 	uint64_t began_ns;
-	uint32_t seized; /* of held[]: those behind are not seized */
+	pid_t tracer; /* 0: none */
+	pid_t copy;   /* 0: none */
+	uint64_t deadline;
+	_Atomic uint32_t taken; /* 1: rc says what became of the picture, and the threads go on */
 };
+
+static struct job job; /* one at a time */
 
 static uint32_t nothing; /* nobody wakes who waits here */
 
@@ -80,7 +84,7 @@ static pid_t number_of(const char *name)
 }
 
 /* linux/dirent.h: struct linux_dirent64 { u64 ino; s64 off; u16 reclen; u8 type; char name[]; } */
-static int each_task(pid_t pid, int (*visit)(struct job *job, pid_t tid), struct job *job)
+static int each_task(pid_t pid, int (*visit)(struct job *j, pid_t tid), struct job *j)
 {
 	char entries[DIRENT_BYTES];
 	int fd = open_tasks(pid), rc = 0;
@@ -95,8 +99,8 @@ static int each_task(pid_t pid, int (*visit)(struct job *job, pid_t tid), struct
 
 			memcpy(&reclen, entries + at + 16, sizeof(reclen));
 			at += reclen;
-			if (tid && tid != job->self)
-				rc = visit(job, tid);
+			if (tid && tid != j->self)
+				rc = visit(j, tid);
 		}
 	}
 	os_close(fd);
@@ -118,9 +122,9 @@ static long trace(long request, pid_t tid, long address, const void *data)
 	return os_call(SYS_ptrace, request, tid, address, (long)data, 0, 0);
 }
 
-static int seize(struct job *job, pid_t tid)
+static int seize(struct job *j, pid_t tid)
 {
-	struct leak_stop *s = job->s;
+	struct leak_stop *s = j->s;
 	long rc;
 
 	if (held_of(s, tid))
@@ -132,8 +136,8 @@ static int seize(struct job *job, pid_t tid)
 		return 0; /* ended meanwhile */
 	if (rc < 0)
 		return (int)rc;
-	if (!job->began_ns)
-		job->began_ns = os_now_ns();
+	if (!j->began_ns)
+		j->began_ns = os_now_ns();
 	(void)trace(PTRACE_INTERRUPT, tid, 0, NULL); /* it may have ended: waiting tells */
 	s->held[s->count++] = (struct leak_held){ .tid = tid };
 	return 0;
@@ -184,16 +188,16 @@ static bool wait_for_stop(struct leak_held *h, uint64_t deadline)
 	}
 }
 
-static int hold_all(struct job *job)
+static int hold_all(struct job *j)
 {
-	struct leak_stop *s = job->s;
+	struct leak_stop *s = j->s;
 	uint64_t deadline = os_now_ns() + HOLD_NS;
 	uint32_t before;
 	int rc = 0;
 
 	for (unsigned pass = 0; pass < PASSES; pass++) {
 		before = s->count;
-		rc = each_task(job->pid, seize, job);
+		rc = each_task(j->pid, seize, j);
 		if (rc < 0)
 			return rc;
 		for (uint32_t i = before; i < s->count; i++) {
@@ -242,34 +246,31 @@ static void be_humble(bool hurry)
 }
 
 /* Does not return in the copy. Its number or -errno. */
-static pid_t copy(struct job *job)
+static pid_t copy(struct job *j)
 {
 	/* No signal at its end, and nothing else in common: as fork(2) without libc and its handlers. */
 	long pid = os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
 
 	if (pid)
 		return (pid_t)pid;
-	be_humble(job->hurry);
-	job->mark(job->s);
+	be_humble(j->hurry);
+	j->mark(j->s);
 	(void)os_call(SYS_exit_group, 0, 0, 0, 0, 0, 0);
 	__builtin_unreachable();
 }
 
-static void wait_for_copy(struct job *job, pid_t pid)
+/* Looks after the copy, whose parent is the caller. True: it is gone. */
+static bool copy_ended(struct job *j)
 {
-	uint64_t deadline = os_now_ns() + job->patience_ns;
-	long rc;
+	long rc = os_call(SYS_wait4, j->copy, (long)&j->s->status, WNOHANG | __WALL, 0, 0, 0);
 
-	for (;;) {
-		rc = os_call(SYS_wait4, pid, (long)&job->s->status, WNOHANG | __WALL, 0, 0, 0);
-		if (rc == pid || (rc < 0 && rc != -EINTR))
-			return;
-		if (os_now_ns() > deadline && !job->s->late) {
-			job->s->late = true;
-			(void)os_call(SYS_kill, pid, ENDED_BY_US, 0, 0, 0, 0);
-		}
-		pause_for(CHECK_NS);
+	if (rc == j->copy || (rc < 0 && rc != -EINTR))
+		return true;
+	if (os_now_ns() > j->deadline && !j->s->late) {
+		j->s->late = true;
+		(void)os_call(SYS_kill, j->copy, ENDED_BY_US, 0, 0, 0, 0);
 	}
+	return false;
 }
 
 /* While threads are held, nothing else is to come first: where we may, and not in the copy. Else the pause is longer by what other
@@ -281,43 +282,71 @@ static void hurry_up(void)
 	(void)os_call(SYS_sched_setscheduler, 0, SCHED_FIFO_ONCE, (long)&priority, 0, 0, 0);
 }
 
+static void picture_is_taken(struct job *j)
+{
+	store_release(&j->taken, 1); /* pairs with the acquire in hold_by_tracing_once */
+	os_futex_wake(&j->taken);
+}
+
 /* Runs as a process of its own. */
 static void tracer(void *arg)
 {
-	struct job *job = arg;
-	struct leak_stop *s = job->s;
-	pid_t pid = 0;
+	struct job *j = arg;
+	struct leak_stop *s = j->s;
 
 	hurry_up();
-	job->rc = hold_all(job);
-	if (job->rc == 0) {
+	j->rc = hold_all(j);
+	if (j->rc == 0) {
 		for (uint32_t i = 0; i < s->count; i++)
 			s->missed += s->held[i].bytes == 0;
 		s->standing = s->count - s->missed;
 		s->taken_ns = os_now_ns();
-		pid = copy(job);
-		if (pid < 0)
-			job->rc = pid;
+		j->rc = copy(j);
+		j->copy = j->rc > 0 ? j->rc : 0;
 	}
 	let_go(s);
-	if (job->began_ns)
-		s->pause_ns = os_now_ns() - job->began_ns;
-	if (pid > 0)
-		wait_for_copy(job, pid);
+	if (j->began_ns)
+		s->pause_ns = os_now_ns() - j->began_ns;
+	picture_is_taken(j);
+	while (j->copy && !copy_ended(j))
+		pause_for(CHECK_NS);
+}
+
+static int hold_by_tracing_once(struct job *j)
+{
+	store_relaxed(&j->taken, 0);
+	j->s->count = j->s->missed = 0;
+	j->tracer = os_process_start(tracer, j);
+	if (j->tracer < 0) {
+		j->rc = j->tracer;
+		j->tracer = 0;
+		return j->rc;
+	}
+	while (!load_acquire(&j->taken) &&
+	       !os_process_ended(j->tracer)) /* pairs with the release in picture_is_taken */
+		os_futex_wait(&j->taken, 0, CHECK_NS);
+	if (!load_acquire(&j->taken))
+		j->rc = -ECHILD; /* somebody ended it */
+	if (j->rc > 0)
+		return 0;
+	while (!os_process_ended(j->tracer))
+		pause_for(POLL_NS);
+	j->tracer = 0;
+	return j->rc;
 }
 
 /* Yama asks a process to name who may trace it: Documentation/admin-guide/LSM/Yama.rst. The tracer is not its ancestor. */
-static int hold_by_tracing(struct job *job)
+static int hold_by_tracing(struct job *j)
 {
-	int rc = os_process_run(tracer, job);
+	int rc = hold_by_tracing_once(j);
 
-	if (rc < 0 || job->rc != -EPERM)
-		return rc < 0 ? rc : job->rc;
+	if (rc != -EPERM)
+		return rc;
 	/* Only where it helps: what the program itself had set cannot be asked for. */
 	(void)os_call(SYS_prctl, PR_SET_PTRACER, (long)PR_SET_PTRACER_ANY, 0, 0, 0, 0);
-	rc = os_process_run(tracer, job);
+	rc = hold_by_tracing_once(j);
 	(void)os_call(SYS_prctl, PR_SET_PTRACER, 0, 0, 0, 0, 0);
-	return rc < 0 ? rc : job->rc;
+	return rc;
 }
 
 /* ---- signals ------------------------------------------------------------------------------------------------------ */
@@ -353,9 +382,9 @@ static void park(int sig, siginfo_t *info, void *context)
 		os_futex_wait(&gate, closed, NS_PER_S);
 }
 
-static int send(struct job *job, pid_t tid)
+static int send(struct job *j, pid_t tid)
 {
-	if (tid != job->waiter.tid && os_kill_thread(job->pid, tid, job->rc) == 0)
+	if (tid != j->waiter.tid && os_kill_thread(j->pid, tid, j->rc) == 0)
 		add_relaxed(&asked, 1);
 	return 0;
 }
@@ -369,9 +398,9 @@ static int free_signal(struct sigaction *ret_old)
 	return 0;
 }
 
-static int hold_by_signals(struct job *job)
+static int hold_by_signals(struct job *j)
 {
-	struct leak_stop *s = job->s;
+	struct leak_stop *s = j->s;
 	struct sigaction act, old;
 	int sig = free_signal(&old);
 	uint64_t deadline;
@@ -389,25 +418,24 @@ static int hold_by_signals(struct job *job)
 	store_relaxed(&asked, 0);
 	if (real.sigaction(sig, &act, NULL) != 0)
 		return -EINVAL;
-	job->began_ns = os_now_ns();
+	j->began_ns = os_now_ns();
 	store_release(&gate, load_relaxed(&gate) + 1); /* pairs with the acquire in park */
-	job->rc = sig;
-	(void)each_task(job->pid, send, job);
+	j->rc = sig;
+	(void)each_task(j->pid, send, j);
 	deadline = os_now_ns() + HOLD_NS / 20;
 	while (load_relaxed(&entered) < load_relaxed(&asked) && os_now_ns() < deadline)
 		pause_for(POLL_NS);
 	s->count = load_relaxed(&parked) < THREADS_MAX - 1 ? load_relaxed(&parked) : THREADS_MAX - 1;
 	s->missed = load_relaxed(&asked) - s->count;
-	if (job->waiter.tid)
-		s->held[s->count++] = (struct leak_held){ .tid = job->waiter.tid, .sp = job->waiter.sp };
+	if (j->waiter.tid)
+		s->held[s->count++] = (struct leak_held){ .tid = j->waiter.tid, .sp = j->waiter.sp };
 	s->standing = s->count;
 	s->taken_ns = os_now_ns();
-	pid = copy(job);
+	pid = copy(j);
 	store_release(&gate, load_relaxed(&gate) + 1);
 	os_futex_wake(&gate);
-	s->pause_ns = os_now_ns() - job->began_ns;
-	if (pid > 0)
-		wait_for_copy(job, pid);
+	s->pause_ns = os_now_ns() - j->began_ns;
+	j->copy = pid > 0 ? pid : 0;
 	if (s->missed == 0) /* else one may come late: our handler returns at once */
 		(void)real.sigaction(sig, &old, NULL);
 	return pid < 0 ? pid : 0;
@@ -418,19 +446,37 @@ static int hold_by_signals(struct job *job)
 int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, struct leak_waiter waiter, uint64_t patience_ns,
               void (*mark)(const struct leak_stop *s))
 {
-	struct job job = { .s = s,
-		           .mark = mark,
-		           .hurry = hurry,
-		           .waiter = waiter,
-		           .patience_ns = patience_ns,
-		           .pid = os_pid(),
-		           .self = os_tid() };
-
 	*s = (struct leak_stop){ .held = os_map(THREADS_MAX * sizeof(*s->held)) };
 	s->regs = s->held ? os_map(REGS_ROOM) : NULL;
 	if (!s->regs)
 		return -ENOMEM;
+	job = (struct job){
+		.s = s,
+		.mark = mark,
+		.hurry = hurry,
+		.waiter = waiter,
+		.pid = os_pid(),
+		.self = os_tid(),
+		.deadline = os_now_ns() + patience_ns,
+	};
 	return way == LEAK_STOP_PTRACE ? hold_by_tracing(&job) : hold_by_signals(&job);
+}
+
+bool leak_stop_ended(void)
+{
+	bool ended = job.tracer ? os_process_ended(job.tracer) : !job.copy || copy_ended(&job);
+
+	if (ended)
+		job.tracer = job.copy = 0;
+	return ended;
+}
+
+void leak_stop_cancel(void)
+{
+	if (job.copy)
+		(void)os_call(SYS_kill, job.copy, ENDED_BY_US, 0, 0, 0, 0);
+	while ((job.tracer || job.copy) && !leak_stop_ended())
+		pause_for(CHECK_NS);
 }
 
 void leak_stop_done(struct leak_stop *s)

@@ -37,9 +37,12 @@ struct leak_waiter {
 	uint64_t sp;
 };
 
-/* Holds the threads but the caller, has `mark` run on a copy of the memory, and waits for that, `patience_ns` at most. `hurry`: not
- * as idle work, since the program waits for it. Not to be
- * called twice at once. 0 or -errno. leak_stop_done() afterwards. */
+/* Holds the threads but the caller, and has `mark` run on a copy of the memory, which is given `patience_ns` at most. `hurry`: not
+ * as idle work, since the program waits for it. Back when the threads go on. 0 or -errno. leak_stop_done() afterwards. */
 int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, struct leak_waiter waiter, uint64_t patience_ns,
               void (*mark)(const struct leak_stop *s));
+/* Has the copy come to its end? After leak_stop() returned 0. */
+bool leak_stop_ended(void);
+/* Ends the copy now, and is back when it is gone. */
+void leak_stop_cancel(void);
 void leak_stop_done(struct leak_stop *s);

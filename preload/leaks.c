@@ -40,7 +40,9 @@
 
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
 enum { TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
-#define PATIENCE_NS (60 * NS_PER_S)
+/* For the copy to search. As idle work it may have to wait long for a processor. */
+#define PATIENCE_NS      (300 * NS_PER_S)
+#define PATIENCE_EXIT_NS (100 * NS_PER_S)
 /* For a lock: a thread may hold it that a signal has interrupted, and whose handler waits for us. */
 #define HOLD_NS (NS_PER_S / 2)
 
@@ -227,13 +229,6 @@ bool leaks_ignore(const void *address)
 		ignored[ignored_count++] = (struct ignored){ at, key_of(at, &b) };
 	lock_leave(&registry_lock);
 	return stored;
-}
-
-void leaks_fork_child(void)
-{
-	store_relaxed(&registry_lock.word, 0); /* its holder does not exist here */
-	have_result = false;
-	before_count = 0;
 }
 
 /* ---- in the copy: roots ------------------------------------------------------------------------------------------- */
@@ -577,7 +572,7 @@ static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
 		return rc;
 	if (pools_hold(HOLD_NS)) {
 		if (mappings_hold(HOLD_NS)) {
-			rc = leak_stop(s, way, hurry, waiter, PATIENCE_NS, mark);
+			rc = leak_stop(s, way, hurry, waiter, hurry ? PATIENCE_EXIT_NS : PATIENCE_NS, mark);
 			mappings_fork_done();
 		}
 		pools_fork_done();
@@ -683,7 +678,7 @@ static bool copy_did_it(const struct leak_stop *s)
 	char digits[24];
 
 	if (s->late) {
-		failed("the search took longer than a minute", "");
+		failed("the search took too long, or other programs left it no time", "");
 	} else if (!found->done) {
 		failed("the process that searches was ended by signal ",
 		       say_number(digits, (uint64_t)s->status & 0x7f));
@@ -696,34 +691,6 @@ static bool copy_did_it(const struct leak_stop *s)
 	return false;
 }
 
-static bool check_once(bool hurry)
-{
-	struct leak_stop s = { .held = NULL };
-	const char *method = "ptrace";
-	int rc, first;
-
-	memset(found, 0, offsetof(struct findings, row));
-	first = rc = take_picture(&s, LEAK_STOP_PTRACE, hurry);
-	if (rc < 0 && rc != -ENOMEM && rc != -EAGAIN && rc != -EBUSY) {
-		leak_stop_done(&s);
-		rc = take_picture(&s, LEAK_STOP_SIGNALS, hurry);
-		method = s.count ? "signals" : "scans";
-	}
-	if (rc < 0)
-		failed("no copy of the process could be made: ", say_errno(rc));
-	else if (copy_did_it(&s))
-		keep(&s);
-	if (rc >= 0 && first < 0 && result.state == 0) {
-		note("the threads could not be traced (");
-		say_append(result.note, sizeof(result.note), say_errno(first));
-		say_append(result.note, sizeof(result.note), ")");
-	}
-	if (result.state == 0)
-		result.method = method;
-	leak_stop_done(&s);
-	return result.state == 0;
-}
-
 /* All that was found is sure: the program stands still. */
 static void confirm_all(void)
 {
@@ -733,49 +700,135 @@ static void confirm_all(void)
 	}
 }
 
-static void run_checks(unsigned checks, uint64_t gap_ns, bool at_exit)
-{
-	static uint32_t nothing;
+static struct checking {
+	enum { CHECK_NONE, CHECK_PICTURE, CHECK_COPY, CHECK_GAP } phase;
+	unsigned checks; /* that are wanted */
+	uint64_t gap_ns, began_ns, next_ns;
+	bool at_exit;
+	enum leak_stop_way way;
+	int refused; /* why the threads could not be traced */
+	struct leak_stop s;
+} now;
 
-	for (unsigned i = 0; i < checks; i++) {
-		if (i)
-			os_futex_wait(&nothing, 0, gap_ns);
-		if (!check_once(at_exit))
-			return;
-		result.checks++;
-		if (at_exit && result.threads + result.threads_missed == 1) {
-			result.checks = checks;
-			result.method = "exit";
-			confirm_all();
-			return;
+static void end_check(void)
+{
+	os_unmap(found, sizeof(*found));
+	found = NULL;
+	result.check_ns = os_now_ns() - now.began_ns;
+	now.phase = CHECK_NONE;
+}
+
+/* Another way of holding threads may be left. */
+static bool try_other_way(int rc)
+{
+	if (now.way != LEAK_STOP_PTRACE || rc == -ENOMEM || rc == -EAGAIN || rc == -EBUSY)
+		return false;
+	now.way = LEAK_STOP_SIGNALS;
+	now.refused = rc;
+	return true;
+}
+
+static void begin_picture(void)
+{
+	int rc;
+
+	memset(found, 0, offsetof(struct findings, row));
+	rc = take_picture(&now.s, now.way, now.at_exit);
+	if (rc == 0) {
+		now.phase = CHECK_COPY;
+		return;
+	}
+	leak_stop_done(&now.s);
+	if (try_other_way(rc))
+		return;
+	failed("no copy of the process could be made: ", say_errno(rc));
+	end_check();
+}
+
+static void take_over(void)
+{
+	bool alone;
+
+	if (copy_did_it(&now.s))
+		keep(&now.s);
+	alone = now.s.standing + now.s.missed == 1;
+	if (result.state == 0) {
+		result.method = now.way == LEAK_STOP_PTRACE ? "ptrace" : now.s.count ? "signals" : "scans";
+		if (now.refused) {
+			note("the threads could not be traced (");
+			say_append(result.note, sizeof(result.note), say_errno(now.refused));
+			say_append(result.note, sizeof(result.note), ")");
 		}
+		result.checks++;
+	}
+	leak_stop_done(&now.s);
+	if (result.state == 0 && now.at_exit && alone) { /* nothing moves: a second look would see the same */
+		result.checks = now.checks;
+		result.method = "exit";
+		confirm_all();
+	}
+	if (result.state != 0 || result.checks >= now.checks) {
+		end_check();
+	} else {
+		now.phase = CHECK_GAP;
+		now.next_ns = os_now_ns() + now.gap_ns;
 	}
 }
 
-void leaks_check(unsigned checks, uint64_t gap_ns, bool at_exit)
+bool leaks_step(void)
 {
-	uint64_t began = os_now_ns();
+	if (now.phase == CHECK_GAP && os_now_ns() >= now.next_ns)
+		now.phase = CHECK_PICTURE;
+	if (now.phase == CHECK_PICTURE)
+		begin_picture();
+	else if (now.phase == CHECK_COPY && leak_stop_ended())
+		take_over();
+	return now.phase == CHECK_NONE;
+}
+
+void leaks_cancel(void)
+{
+	if (now.phase == CHECK_NONE)
+		return;
+	if (now.phase == CHECK_COPY) {
+		leak_stop_cancel();
+		leak_stop_done(&now.s);
+	}
+	failed("the program changed its rights or namespaces meanwhile", "");
+	end_check();
+}
+
+bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
+{
 	char why[LEAKS_NOTE_BYTES];
 
+	if (now.phase != CHECK_NONE)
+		return false;
 	result = (struct leaks_result){ .state = 1, .method = "" };
 	have_result = true;
-	if (recorder_mode == HEAP_OFF) {
+	if (recorder_mode == HEAP_OFF)
 		failed("the heap is not recorded", "");
-		return;
-	}
-	if (!memory_limit_allows(recorder_live_bytes() / 8 + (16 << 20), why, sizeof(why))) {
+	else if (!memory_limit_allows(recorder_live_bytes() / 8 + (16 << 20), why, sizeof(why)))
 		failed(why, "");
-		return;
-	}
-	found = map_findings();
-	if (!found) {
+	else if (!(found = map_findings()))
 		failed("no memory for the result", "");
-		return;
+	else
+		now = (struct checking){ .phase = CHECK_PICTURE,
+			                 .checks = checks,
+			                 .gap_ns = gap_ns,
+			                 .at_exit = at_exit,
+			                 .began_ns = os_now_ns() };
+	if (now.phase == CHECK_PICTURE) {
+		read_suppressions();
+		result.state = 0;
 	}
-	read_suppressions();
-	result.state = 0;
-	run_checks(checks, gap_ns, at_exit);
-	os_unmap(found, sizeof(*found));
-	found = NULL;
-	result.check_ns = os_now_ns() - began;
+	return true;
+}
+
+void leaks_fork_child(void)
+{
+	store_relaxed(&registry_lock.word, 0); /* its holder does not exist here */
+	have_result = false;
+	before_count = 0;
+	now.phase = CHECK_NONE;
 }

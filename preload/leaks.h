@@ -1,5 +1,5 @@
 /* The leak check: which blocks can nobody reach any more? In a copy of the process, while it goes on.
- * Context    leaks_check(): [helper]; the rest as said. One check at a time.
+ * Context    [helper] unless said otherwise. One check at a time.
  * Errors     a check that cannot be made says why (state, note), and no rows mean nothing then. */
 #pragma once
 #include <stdbool.h>
@@ -29,9 +29,13 @@ struct leaks_result {
 
 void leaks_init(const struct config *config); /* [init] */
 
-/* So many checks, `gap_ns` apart; at the end of the program one is enough where no other thread runs. Takes seconds; the program
- * stands still for milliseconds. `rest`: what the caller has to do meanwhile, called now and then; NULL: nothing. */
-void leaks_check(unsigned checks, uint64_t gap_ns, bool at_exit);
+/* Begins so many checks, `gap_ns` apart; at the end of the program one is enough where no other thread runs. False: one is under
+ * way. The program stands still for milliseconds, the rest takes up to seconds, in steps: leaks_step() goes on, and is true when
+ * all is done. No step waits for the search. [helper] */
+bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit);
+bool leaks_step(void);
+/* Ends a check under way: nothing of it is left, no process and no result. [helper] */
+void leaks_cancel(void);
 /* The thread waits for the next check, with its registers above `sp` on its stack. 0, 0: none does. [any thread] */
 void leaks_set_waiter(pid_t tid, uint64_t sp);
 /* What the last one found; NULL: none was made. Valid until the next. [helper, snapshot] */

@@ -73,9 +73,11 @@ int os_thread_start(void (*fn)(void *), void *arg);
 /* Such a thread gives up what the program has given up by system calls of its own. [such a thread] */
 void os_follow_credentials(void);
 
-/* Runs fn(arg) in a process of its own that shares this one's memory and descriptors, and waits for its end. Not known to the
- * program: no SIGCHLD, no wait(2) of the program's sees it but with __WALL or __WCLONE. 0 or -errno. fn as above. */
-int os_process_run(void (*fn)(void *), void *arg);
+/* Runs fn(arg) in a process of its own that shares this one's memory and descriptors. Not known to the program: no SIGCHLD, no
+ * wait(2) of the program's sees it but with __WALL or __WCLONE. Its pid or -errno. fn as above; one at a time, and it is to be
+ * asked for its end. */
+int os_process_start(void (*fn)(void *), void *arg);
+bool os_process_ended(pid_t pid);
 
 /* Descriptor moved up so that programs that use select() or count on low numbers see none of ours. Takes `fd` over. */
 int os_move_up(int fd);

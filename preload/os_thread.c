@@ -20,7 +20,7 @@ enum { STACK_BYTES = 256 << 10, TLS_BYTES = 128 << 10, HEADER_BYTES = 8 << 10, G
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS)
 
 /* A process with the memory and descriptors of this one; no signal tells of its end, so that only who asks for it learns of it. */
-#define PROCESS_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_UNTRACED | CLONE_SETTLS)
+#define PROCESS_FLAGS (CLONE_VM | CLONE_FILES | CLONE_UNTRACED | CLONE_SETTLS)
 
 /* What the new thread pops from its stack. */
 struct first_words {
@@ -72,16 +72,24 @@ int os_thread_start(void (*fn)(void *), void *arg)
 	return (int)tid;
 }
 
-int os_process_run(void (*fn)(void *), void *arg)
-{
-	uint8_t *memory = os_map(TASK_BYTES);
-	long pid = memory ? task_start(memory, PROCESS_FLAGS, fn, arg) : -ENOMEM;
-	int status;
+static uint8_t *process_memory; /* of the process made last; one at a time */
 
-	while (pid > 0 && os_call(SYS_wait4, pid, (long)&status, __WALL, 0, 0, 0) == -EINTR)
-		continue;
-	os_unmap(memory, TASK_BYTES);
-	return pid < 0 ? (int)pid : 0;
+int os_process_start(void (*fn)(void *), void *arg)
+{
+	long pid;
+
+	if (!process_memory)
+		process_memory = os_map(TASK_BYTES);
+	pid = process_memory ? task_start(process_memory, PROCESS_FLAGS, fn, arg) : -ENOMEM;
+	return (int)pid;
+}
+
+bool os_process_ended(pid_t pid)
+{
+	int status;
+	long rc = os_call(SYS_wait4, pid, (long)&status, __WALL | WNOHANG, 0, 0, 0);
+
+	return rc == pid || (rc < 0 && rc != -EINTR);
 }
 
 /* A program that gave up its privileges must not have a thread that kept them. hook_rights.c sees to that where they are given

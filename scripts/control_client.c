@@ -31,7 +31,7 @@
 static const char library_name[] = "/libperfprobe.so";
 
 enum {
-	ANSWER_SECONDS = 120, /* a leak check of a large heap takes seconds; a stopped process answers never */
+	ANSWER_SECONDS = 330, /* a leak check of a large heap takes seconds; a stopped process answers never */
 	ANSWER_MAX = 1 << 20,
 	WAIT_MS = 1000,
 	STEP_MS = 20,
