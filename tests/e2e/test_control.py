@@ -584,7 +584,7 @@ def test_short_processes_make_no_socket(tmp_path):
     assert done.returncode == 0
     text = trace.read_text()
     assert "clone" in text and "libperfprobe" in text
-    assert not re.search(r"\b(socket|bind|listen|connect|mkdirat|mkdir)\(", text) and "perfprobe-" not in text, text
+    assert not re.search(r"\b(socket|bind|listen|connect|mkdirat|mkdir)\(", text) and "/tmp/perfprobe-" not in text, text
 
 
 def test_ends_and_replacements(tmp_path):
@@ -658,6 +658,18 @@ time.sleep(60)
             os.kill(child, signal.SIGTERM)
         wait_until(lambda: not socket_of(child).exists(), what="the child's is gone")
         assert f".{p.pid}.0001.request.snap" in ask("snapshot", p.pid)
+
+
+def test_a_forked_child_that_makes_a_thread_has_its_own(tmp_path):
+    """Though it has used no CPU time to speak of. A daemon begins so."""
+    program = ("import os, threading, time\nif os.fork() == 0:\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+               "    print(os.getpid(), flush=True)\n    time.sleep(60)\nos.wait()")
+    with Python(tmp_path, program, cpu=0) as p:
+        child = int(p.output())
+        try:
+            assert f".{child}.0001.request.snap" in ask("snapshot", child)
+        finally:
+            os.kill(child, signal.SIGTERM)
 
 
 def test_children_that_are_not_followed_have_none(tmp_path):
