@@ -12,6 +12,20 @@
 #include "snapshot_read.h"
 #include "symbolize.h"
 
+static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
+	                                   { "B", CLI_FILES, "snap live" },
+	                                   { NULL, CLI_FILES, NULL } };
+
+const struct cli_program cmd_program = {
+	.name = "probe-analyze",
+	.purpose = "Turns perfprobe snapshots (.snap) and live files (.live) into answers.",
+	.exit_status = "  0  done\n"
+	               "  1  failed: a file that cannot be read or written, or is no snapshot\n"
+	               "  2  wrong usage, or something that is not built yet\n"
+	               "  3  a check that was asked for did not hold\n",
+	.values = values,
+};
+
 int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
 {
 	int rc;
@@ -124,13 +138,14 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 	if (rc < 0)
 		return rc;
 	if (ret_args->help) {
-		cli_print_help(stdout, "probe-analyze", command);
+		cli_print_help(stdout, &cmd_program, command);
 		return 1;
 	}
 	if (ret_args->count < least)
-		return err_set(err, -EINVAL, "%s needs %s", command->name, command->args);
+		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
+		               least == 1 ? "a snapshot" : "two snapshots", command->name, command->args);
 	if (ret_args->count > most)
-		return err_set(err, -EINVAL, "%s takes %s, and '%s' is one too many", command->name, command->args,
-		               ret_args->items[most]);
+		return err_set(err, -EINVAL, "'%s' is one too many; usage: probe-analyze %s [options] %s",
+		               ret_args->items[most], command->name, command->args);
 	return 0;
 }

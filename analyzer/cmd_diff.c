@@ -16,15 +16,18 @@ struct options {
 	uint64_t top;
 };
 
+#define FORMATS "text|json|folded|flamegraph" /* those of the table `formats` that are built */
+
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
-	{ "format", 'f', CLI_STRING, "F", "text (default), json, folded, flamegraph; later: html",
+	{ "format", 'f', CLI_STRING, FORMATS, "(default: text; html is not built yet)",
 	  offsetof(struct options, format) },
 	{ "json", 0, CLI_FLAG, NULL, "the same as --format json", offsetof(struct options, json) },
-	{ "metric", 'm', CLI_STRING, "M", PROFILE_METRIC_NAMES " (default: live if recorded, else cpu)",
+	{ "metric", 'm', CLI_CHOICE, PROFILE_METRIC_VALUE, "what is compared (default: live if recorded, else cpu)",
 	  offsetof(struct options, metric) },
-	{ "top", 'n', CLI_U64, "N", "only the N stacks that grew most", offsetof(struct options, top) },
+	{ "top", 'n', CLI_U64, "N", "only the N stacks that grew most (default: 10 in text, else all)",
+	  offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
 	CLI_END,
@@ -237,7 +240,7 @@ static int find_format(const struct options *o, const struct format **ret_format
 		*ret_format = &formats[i];
 		return 0;
 	}
-	return err_set(err, -EINVAL, "unknown format '%s'; there are text, json, folded and flamegraph", name);
+	return cli_check_choice("--format", FORMATS, name, err);
 }
 
 /* Both sides show one metric: what the second snapshot has, unless it is named. */

@@ -14,18 +14,19 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "format", 'f', CLI_STRING, "F", "one of:" EXPORTERS(EXPORTER_WORD), offsetof(struct options, format) },
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "format", 'f', CLI_STRING, EXPORTER_VALUE, "has to be given", offsetof(struct options, format) },
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
-	{ "metric", 'm', CLI_STRING, "M", "as for report (default: cpu if sampled, else live)",
+	{ "metric", 'm', CLI_CHOICE, PROFILE_METRIC_VALUE, "what is exported (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
-	{ "thread", 't', CLI_STRING, "TID", "only this thread; a cpuprofile then shows when it ran and when not",
+	{ "thread", 't', CLI_STRING, "TID",
+	  "only the thread of this kernel id; a cpuprofile then shows when it ran and when not",
 	  offsetof(struct options, thread) },
 	{ "with-thread", 0, CLI_FLAG, NULL, "folded: the thread is the outermost frame",
 	  offsetof(struct options, with_thread) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "json: frames with source line, module and offset",
 	  offsetof(struct options, full_frames) },
-	{ "top", 'n', CLI_U64, "N", "json: only the largest N stacks", offsetof(struct options, top) },
+	{ "top", 'n', CLI_U64, "N", "json: only the largest N stacks (default: all)", offsetof(struct options, top) },
 	CLI_END,
 };
 
@@ -35,7 +36,7 @@ static int find_format(const char *name, const struct exporter **ret, struct err
 		return err_set(err, -EINVAL, "export needs --format, one of:" EXPORTERS(EXPORTER_WORD));
 	*ret = exporter_find(name);
 	if (!*ret)
-		return err_set(err, -EINVAL, "unknown format '%s'; there are:" EXPORTERS(EXPORTER_WORD), name);
+		return cli_check_choice("--format", EXPORTER_VALUE, name, err);
 	if (!(*ret)->write)
 		return err_set(err, -ENOSYS, "format %s (%s) is not built yet; there are:" EXPORTERS(EXPORTER_WORD),
 		               name, (*ret)->help);

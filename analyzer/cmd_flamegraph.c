@@ -19,14 +19,15 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
-	{ "metric", 'm', CLI_STRING, "M", "as for report (default: cpu if sampled, else live)",
+	{ "metric", 'm', CLI_CHOICE, PROFILE_METRIC_VALUE, "what is drawn (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
 	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name and the metric",
 	  offsetof(struct options, title) },
-	{ "width", 'w', CLI_U64, "PX", "fixed width (default: that of the window)", offsetof(struct options, width) },
-	{ "min-width", 0, CLI_DOUBLE, "PX", "leave out frames narrower than this in the whole picture (default 0.01)",
+	{ "width", 'w', CLI_U64, "PX", "fixed width in pixels (default: that of the window)",
+	  offsetof(struct options, width) },
+	{ "min-width", 0, CLI_DOUBLE, "PX", "leave out frames of fewer pixels in the whole picture (default 0.01)",
 	  offsetof(struct options, min_width) },
 	{ "inverted", 'i', CLI_FLAG, NULL, "root at the top (icicle)", offsetof(struct options, inverted) },
 	{ "reverse", 'r', CLI_FLAG, NULL, "stacks leaf first: what each hot function was called by",
@@ -154,7 +155,7 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 		                           .normalize = o->normalize };
 	struct flamegraph_input in = { w->tree, &w->functions, w->n, p->metric, w->period_ns };
 	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
-	const char *notes[1];
+	const char *notes[2];
 
 	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_metric_text(p->metric),
 	           w->n == 2 ? ", what grew and shrank" : "");
@@ -164,6 +165,9 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 		           (unsigned long long)losses);
 		notes[look.note_count++] = lost.data;
 	}
+	if (p->partial || (w->n == 2 && w->profiles[1]->partial))
+		notes[look.note_count++] =
+		        "Blocks of another allocator in the program are not in it: see probe-analyze info.";
 	look.title = o->title ? o->title : title.data;
 	look.subtitle = subtitle.data;
 	look.notes = notes;

@@ -18,7 +18,7 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
 	{ "json", 0, CLI_FLAG, NULL, "as JSON", offsetof(struct options, json) },
 	CLI_END,

@@ -16,12 +16,13 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
-	{ "top", 'n', CLI_U64, "N", "only the largest N stacks", offsetof(struct options, top) },
+	{ "top", 'n', CLI_U64, "N", "only the largest N stacks (default: 20; JSON: all)",
+	  offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
-	{ "json", 0, CLI_FLAG, NULL, "as JSON: all stacks unless --top is given", offsetof(struct options, json) },
+	{ "json", 0, CLI_FLAG, NULL, "as JSON", offsetof(struct options, json) },
 	CLI_END,
 };
 

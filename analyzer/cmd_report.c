@@ -22,18 +22,18 @@ struct options {
 };
 
 static const struct cli_option option_table[] = {
-	{ "output", 'o', CLI_STRING, "FILE", "write there instead of standard output",
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
-	{ "metric", 'm', CLI_STRING, "M", PROFILE_METRIC_NAMES " (default: cpu if sampled, else live)",
+	{ "metric", 'm', CLI_CHOICE, PROFILE_METRIC_VALUE, "what is shown (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
-	{ "by", 'b', CLI_STRING, "WHAT",
-	  "stack (default), or thread: who used the time, allocated, or holds the memory",
-	  offsetof(struct options, by) },
-	{ "top", 'n', CLI_U64, "N", "only the largest N stacks (and functions, in text)",
+	{ "by", 'b', CLI_CHOICE, "stack|thread",
+	  "thread: who used the time, allocated, or holds the memory (default: stack)", offsetof(struct options, by) },
+	{ "top", 'n', CLI_U64, "N",
+	  "only the largest N stacks, and in text N functions (default: 10 and 20; JSON: all)",
 	  offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
-	{ "json", 0, CLI_FLAG, NULL, "as JSON: all stacks unless --top is given", offsetof(struct options, json) },
+	{ "json", 0, CLI_FLAG, NULL, "as JSON", offsetof(struct options, json) },
 	CLI_END,
 };
 
@@ -213,16 +213,6 @@ static int report_threads(const char *path, const struct options *o, struct cmd_
 	return 0;
 }
 
-/* 1 if the report is by thread, 0 if by stack. */
-static int choose(const struct options *o, struct err *err)
-{
-	if (!o->by || strcmp(o->by, "stack") == 0)
-		return 0;
-	if (strcmp(o->by, "thread") == 0)
-		return 1;
-	return err_set(err, -EINVAL, "--by is stack or thread, not '%s'", o->by);
-}
-
 static int report_stacks(const char *path, const struct options *o, struct cmd_input *in, struct buf *out,
                          struct err *err)
 {
@@ -244,10 +234,8 @@ static int run(int argc, char **argv, struct err *err)
 
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	rc = choose(&o, err);
-	if (rc >= 0)
-		rc = rc ? report_threads(args.items[0], &o, &in, &out, err)
-		        : report_stacks(args.items[0], &o, &in, &out, err);
+	rc = o.by && strcmp(o.by, "thread") == 0 ? report_threads(args.items[0], &o, &in, &out, err)
+	                                         : report_stacks(args.items[0], &o, &in, &out, err);
 	if (rc == 0)
 		rc = cmd_output(o.output, &out, err);
 	buf_done(&out);

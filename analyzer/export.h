@@ -26,8 +26,11 @@ struct profile;
 	X("callgrind", ".callgrind", "KCachegrind", NULL)                  \
 	X("perf-script", ".perf.txt", "what reads perf script", NULL)      \
 	X("dhat", ".dhat.json", "DHAT viewer", NULL)
-/* For help texts: " cpuprofile speedscope ..." */
+/* For help texts: " heapprofile pprof ..." */
 #define EXPORTER_WORD(name, suffix, help, write) " " name
+/* As the value of an option: "cpuprofile|speedscope|..." */
+#define EXPORTER_VALUE                             (&EXPORTERS(EXPORTER_CHOICE)[1])
+#define EXPORTER_CHOICE(name, suffix, help, write) "|" name
 
 #define EXPORT_ALL_THREADS UINT64_MAX
 

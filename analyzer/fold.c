@@ -50,6 +50,7 @@ static int fold_about(const struct profile *p, struct profile_maker *mk)
 
 	out->period_ns = p->period_ns;
 	out->followed = p->followed;
+	out->partial = p->partial;
 	out->lost = p->lost;
 	out->pid = p->pid;
 	out->start_ns = p->start_ns;

@@ -9,10 +9,7 @@
 #include <string.h>
 
 #include "cmd.h"
-
-/* Every command of the program in the order of its help. What has no `run` is not built yet. */
-static const struct cli_command *const built[] = { &cmd_info,  &cmd_report,     &cmd_diff,
-	                                           &cmd_leaks, &cmd_flamegraph, &cmd_export };
+#include "completion.h"
 
 static const struct {
 	const char *name, *help;
@@ -26,48 +23,38 @@ static const struct {
 	{ "results", "load-test results" },
 };
 
-static const char prog[] = "probe-analyze";
+static int run_completion(int argc, char **argv, struct err *err);
+static int run_help(int argc, char **argv, struct err *err);
 
-static size_t copy_commands(struct cli_command commands[ARRAY_LEN(built)])
-{
-	for (size_t i = 0; i < ARRAY_LEN(built); i++)
-		commands[i] = *built[i];
-	return ARRAY_LEN(built);
-}
+static const struct cli_option no_options[] = { CLI_END };
+static const struct cli_command cmd_completion = {
+	"completion",
+	run_completion,
+	no_options,
+	COMPLETION_ARGS,
+	COMPLETION_HELP,
+	"  source <(probe-analyze completion bash)         in ~/.bashrc; the same for zsh, after compinit\n"
+	"  probe-analyze completion fish | source          in config.fish\n",
+};
+static const struct cli_command cmd_help = {
+	"help", run_help, no_options, "[COMMAND]", "the same as --help", "  probe-analyze help report\n",
+};
+
+/* Every command of the program in the order of its help. */
+static const struct cli_command *const built[] = { &cmd_info,       &cmd_report, &cmd_diff,       &cmd_leaks,
+	                                           &cmd_flamegraph, &cmd_export, &cmd_completion, &cmd_help };
+
+/* The same as one array, and cmd_program with it: made by main(). */
+static struct cli_command commands[ARRAY_LEN(built)];
+static struct cli_program program;
 
 static void print_usage(FILE *out)
 {
-	struct cli_command commands[ARRAY_LEN(built)];
-	size_t n = copy_commands(commands);
-
-	cli_print_commands(out, prog, "Turns perfprobe snapshots (.snap) into answers.", commands, n, NULL);
+	cli_print_commands(out, &program);
 	fprintf(out, "\nnot built yet:");
 	for (size_t i = 0; i < ARRAY_LEN(later); i++)
 		fprintf(out, " %s", later[i].name);
-	fprintf(out, "\n\nexit status: 0 done, 1 failed, 2 wrong usage, 3 a check asked for did not hold\n");
-}
-
-/* Commands and their long options from the same tables, for bash's programmable completion. */
-static int completion(const char *shell, struct err *err)
-{
-	if (!shell || strcmp(shell, "bash") != 0)
-		return err_set(err, -EINVAL, "completion needs the name of a shell; there is bash");
-	printf("_probe_analyze()\n{\n\tlocal cur=\"${COMP_WORDS[COMP_CWORD]}\" words=\n"
-	       "\tcase \"${COMP_WORDS[1]}\" in\n");
-	for (size_t i = 0; i < ARRAY_LEN(built); i++) {
-		printf("\t%s) words=\"--help", built[i]->name);
-		for (const struct cli_option *o = built[i]->options; o->name; o++)
-			printf(" --%s", o->name);
-		printf("\" ;;\n");
-	}
-	printf("\tesac\n\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
-	for (size_t i = 0; i < ARRAY_LEN(built); i++)
-		printf("%s ", built[i]->name);
-	printf("help --version\" -- \"$cur\"))\n\telif [[ $cur == -* ]]; then\n"
-	       "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-	       "\telse\n\t\tCOMPREPLY=($(compgen -f -- \"$cur\"))\n\tfi\n}\n"
-	       "complete -o filenames -F _probe_analyze probe-analyze\n");
-	return 0;
+	fprintf(out, "\n");
 }
 
 static int unknown(const char *name, const char *nearest, struct err *err)
@@ -77,29 +64,40 @@ static int unknown(const char *name, const char *nearest, struct err *err)
 			return err_set(err, -ENOSYS, "%s (%s) is not built yet", name, later[i].help);
 	if (nearest)
 		return err_set(err, -EINVAL, "unknown command '%s'; did you mean '%s'?", name, nearest);
-	return err_set(err, -EINVAL, "unknown command '%s'; '%s help' lists the commands", name, prog);
+	return err_set(err, -EINVAL, "unknown command '%s'; '%s help' lists the commands", name, program.name);
 }
 
-static int help(const char *name, struct err *err)
+static int run_help(int argc, char **argv, struct err *err)
 {
-	struct cli_command commands[ARRAY_LEN(built)];
+	const char *name = argc > 1 ? argv[1] : NULL, *nearest;
 	const struct cli_command *command;
-	const char *nearest;
 
+	if (argc > 2)
+		return err_set(err, -EINVAL, "help takes one command, and '%s' is one too many", argv[2]);
 	if (!name) {
 		print_usage(stdout);
 		return 0;
 	}
-	command = cli_find_command(commands, copy_commands(commands), name, &nearest);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	command = cli_find_command(commands, ARRAY_LEN(commands), name, &nearest);
 	if (!command)
 		return unknown(name, nearest, err);
-	cli_print_help(stdout, prog, command);
+	cli_print_help(stdout, &program, command);
 	return 0;
+}
+
+static int run_completion(int argc, char **argv, struct err *err)
+{
+	int rc = completion_run(stdout, &program, argc, argv, err);
+
+	if (rc == 1)
+		cli_print_help(stdout, &program, &cmd_completion);
+	return rc < 0 ? rc : 0;
 }
 
 static int dispatch(int argc, char **argv, struct err *err)
 {
-	struct cli_command commands[ARRAY_LEN(built)];
 	const struct cli_command *command;
 	const char *nearest;
 
@@ -108,14 +106,15 @@ static int dispatch(int argc, char **argv, struct err *err)
 		return err_set(err, -EINVAL, "a command is needed");
 	}
 	if (strcmp(argv[1], "--version") == 0) {
-		printf("%s %s\n", prog, PERFPROBE_VERSION);
+		printf("%s %s\n", program.name, PERFPROBE_VERSION);
 		return 0;
 	}
-	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-		return help(argc > 2 ? argv[2] : NULL, err);
-	if (strcmp(argv[1], "completion") == 0)
-		return completion(argc > 2 ? argv[2] : NULL, err);
-	command = cli_find_command(commands, copy_commands(commands), argv[1], &nearest);
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return run_help(argc - 1, argv + 1, err);
+	if (argv[1][0] == '-')
+		return err_set(err, -EINVAL, "a command comes before '%s'; '%s help' lists the commands", argv[1],
+		               program.name);
+	command = cli_find_command(commands, ARRAY_LEN(commands), argv[1], &nearest);
 	if (!command)
 		return unknown(argv[1], nearest, err);
 	return command->run(argc - 1, argv + 1, err);
@@ -135,10 +134,15 @@ int main(int argc, char **argv)
 
 	/* A reader that went away (| head) is an error of write(), told like any other. */
 	(void)signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(built); i++)
+		commands[i] = *built[i];
+	program = cmd_program;
+	program.commands = commands;
+	program.count = ARRAY_LEN(commands);
 	rc = dispatch(argc, argv, &err);
 	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
 		rc = err_set(&err, -EIO, "cannot write to standard output");
 	if (rc < 0)
-		fprintf(stderr, "%s: %s\n", prog, err.text);
+		fprintf(stderr, "%s: %s\n", program.name, err.text);
 	return exit_code(rc);
 }

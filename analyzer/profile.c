@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli.h"
 #include "model.h"
 #include "profile_make.h"
 #include "symbolize.h"
@@ -25,6 +26,8 @@ static const struct {
 /* The causes that make a total too small; what else is counted as lost only blurs stacks. */
 static const char *const cpu_losses[] = { "cpu.dropped", "cpu.deferred_full" };
 static const char *const heap_losses[] = { "heap.table_full" };
+/* Blocks of another allocator; these counts are of objects and references, not of events. */
+static const char *const heap_unseen[] = { "heap.own_allocator", "heap.hidden_allocator", "heap.unseen_calls" };
 
 const char *profile_metric_name(enum profile_metric metric)
 {
@@ -49,13 +52,7 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 			return 0;
 		}
 	}
-	return err_set(err, -EINVAL,
-	               "unknown metric '%s'; there are"
-#define PROFILE_METRIC_LIST(id, name, unit, about) " " name
-	               PROFILE_METRICS(PROFILE_METRIC_LIST)
-#undef PROFILE_METRIC_LIST
-	                       ,
-	               text);
+	return cli_check_choice("the metric", PROFILE_METRIC_VALUE, text, err);
 }
 
 /* The frames that one node of the tree stands for: list[first .. first + count), innermost first. */
@@ -360,6 +357,7 @@ static int add_about(struct build *b)
 		p->lost = count_lost(m, cpu_losses, ARRAY_LEN(cpu_losses));
 	} else {
 		p->lost = count_lost(m, heap_losses, ARRAY_LEN(heap_losses));
+		p->partial = b->metric != METRIC_MMAP && count_lost(m, heap_unseen, ARRAY_LEN(heap_unseen));
 		p->followed = m->heap_detail_one_in > 0;
 	}
 	p->pid = m->pid;

@@ -27,8 +27,9 @@ struct symbolizer;
 	X(SLOP, "slop", "bytes", "bytes of live blocks beyond what was asked for") \
 	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")
 
-/* For help texts; test_profile.c compares it with the table. */
-#define PROFILE_METRIC_NAMES "cpu, wall, live, live-count, alloc, alloc-count, peak, temporary, leaked, slop, mmap"
+/* As the value of an option: "cpu|wall|..." */
+#define PROFILE_METRIC_VALUE                        (&PROFILE_METRICS(PROFILE_METRIC_CHOICE)[1])
+#define PROFILE_METRIC_CHOICE(id, name, unit, text) "|" name
 
 enum profile_metric {
 #define PROFILE_METRIC_ENUM(id, name, unit, text) METRIC_##id,
@@ -93,6 +94,7 @@ struct profile {
 	struct profile_sample *samples; /* sorted by time; empty for heap metrics */
 	size_t stack_count, frame_count, thread_count, sample_count;
 	bool followed; /* lifetimes and slop were recorded; else only the largest block is in profile_heap */
+	bool partial;  /* blocks of another allocator are missing, nobody knows how many */
 	uint64_t lost; /* everything the recorder counted as lost that makes this metric's total too small */
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;

@@ -2,9 +2,9 @@
 set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
 add_custom_command(
   OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/embedded.c
-  COMMAND ${CMAKE_COMMAND} "-DINPUTS=${embedded_files}" -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/embedded.c
-          -P ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
-  DEPENDS ${embedded_files} ${CMAKE_CURRENT_SOURCE_DIR}/embed.cmake
+  COMMAND ${CMAKE_COMMAND} "-DINPUTS=${embedded_files}" -DHEADER=embedded.h -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/embedded.c
+          -P ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
+  DEPENDS ${embedded_files} ${PROJECT_SOURCE_DIR}/cmake/embed.cmake
   VERBATIM)
 add_library(analyzer_views STATIC
   clean_text.c

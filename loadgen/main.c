@@ -17,6 +17,7 @@
 
 #include "buf.h"
 #include "cli.h"
+#include "completion.h"
 #include "engine.h"
 #include "net.h"
 #include "out.h"
@@ -58,8 +59,7 @@ static const struct cli_option options[] = {
 	{ "quiet", 'q', CLI_FLAG, NULL, "no progress line", AT(quiet) },
 	{ "version", 0, CLI_FLAG, NULL, "print the version", AT(version) },
 	{ "rate", 'r', CLI_DOUBLE, "RATE", "requests a second, open model (not built yet)", AT(rate) },
-	{ "preset", 0, CLI_STRING, "NAME", "smoke, load, stress, spike, endurance, volume (not built yet)",
-	  AT(preset) },
+	{ "preset", 0, CLI_STRING, "smoke|load|stress|spike|endurance|volume", "(not built yet)", AT(preset) },
 	{ "target", 0, CLI_STRING, "URL", "overrides a plan's target (not built yet)", AT(target) },
 	{ "time-scale", 0, CLI_DOUBLE, "F", "stretches a plan's durations (not built yet)", AT(time_scale) },
 	{ "seed", 0, CLI_U64, "N", "of random choices (not built yet)", AT(seed) },
@@ -83,11 +83,7 @@ static const char examples[] =
         "A request that is under way when the time is up is waited for, up to its timeout; Ctrl-C ends at once and "
         "prints\n"
         "what was measured. Redirects are counted, not followed. Latency runs from the send to the last byte.\n"
-        "\n"
-        "exit status:\n"
-        "  0    done: some requests were answered (with whatever status)\n"
-        "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
-        "  105  ended early by SIGINT or SIGTERM (the results are printed)\n";
+        "D is a duration: 250ms, 10s, 1m30s. 'probe-load completion bash' (zsh, fish) prints a script for the shell.\n";
 
 static const struct cli_command command = {
 	"",
@@ -96,6 +92,20 @@ static const struct cli_command command = {
 	"URL",
 	"Drives an HTTP/1.1 server as fast as it answers, and measures how long it takes.",
 	examples
+};
+
+static const struct cli_value values[] = { { "URL", CLI_WORDS, "http://" },
+	                                   { "METHOD", CLI_WORDS, "GET\nHEAD\nPOST\nPUT\nPATCH\nDELETE\nOPTIONS" },
+	                                   { NULL, CLI_WORDS, NULL } };
+
+static const struct cli_program program = {
+	.name = "probe-load",
+	.commands = &command,
+	.count = 1,
+	.exit_status = "  0    done: some requests were answered (with whatever status)\n"
+	               "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
+	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n",
+	.values = values,
 };
 
 static int say(const char *text)
@@ -154,7 +164,10 @@ static int open_outputs(const struct options *o, struct output *outputs, size_t 
 		int rc;
 
 		if (text && strncmp(text, "json=", 5) != 0)
-			return err_set(err, -EINVAL, "--out '%s' is not built yet; json=FILE is", text);
+			return err_set(err, -EINVAL,
+			               "--out takes json=FILE, not '%s' (other formats are not built yet)", text);
+		if (text && !text[5])
+			return err_set(err, -EINVAL, "--out json= needs the name of a file");
 		if (*ret_count == OUTPUTS_MAX)
 			return err_set(err, -EINVAL, "at most %d results files", OUTPUTS_MAX);
 		rc = open_output(text ? text + 5 : o->summary_export, &outputs[*ret_count], err);
@@ -327,6 +340,19 @@ static int finish_stdout(void)
 	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : say("cannot write to the standard output");
 }
 
+/* The script of a shell, and what it asks. */
+static int completion(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int rc = completion_run(stdout, &program, argc, argv, &err);
+
+	if (rc < 0)
+		return say(err.text);
+	if (rc == 1)
+		cli_print_help(stdout, &program, &command);
+	return finish_stdout();
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .seed = PLAN_UNSET, .warmup_ns = PLAN_UNSET };
@@ -339,10 +365,12 @@ int main(int argc, char **argv)
 	(void)setlocale(LC_CTYPE, ""); /* only to learn whether the terminal takes UTF-8 */
 	o.request.connections = o.request.threads = o.request.requests = PLAN_UNSET;
 	o.request.duration_ns = o.request.timeout_ns = PLAN_UNSET;
+	if (argc > 1 && strcmp(argv[1], "completion") == 0)
+		return completion(argc - 1, argv + 1);
 	if (cli_parse(options, argc, argv, &o, &args, &err) < 0)
 		return say(err.text);
 	if (args.help) {
-		cli_print_help(stdout, "probe-load", &command);
+		cli_print_help(stdout, &program, &command);
 		return finish_stdout();
 	}
 	if (o.version) {
@@ -355,7 +383,8 @@ int main(int argc, char **argv)
 		return EXIT_FAILED;
 	}
 	if (args.count != 1)
-		return say(args.count ? "one URL, please; --help explains" : "no URL given; --help explains");
+		return say(args.count ? "one URL, please; probe-load --help explains"
+		                      : "no URL given; probe-load --help explains");
 	o.request.url = args.items[0];
 	if (plan_build(&o.request, available_cpus(), &plan, &err) < 0)
 		return say(err.text);

@@ -76,14 +76,14 @@ static int split_authority(const char *text, size_t len, struct url *u, const ch
 		rest = host_end;
 	}
 	*ret_host_len = (size_t)(host_end - *ret_host);
+	if (!u->is_ipv6 && rest < end && memchr(rest + 1, ':', (size_t)(end - rest - 1)))
+		return err_set(err, -EINVAL, "an IPv6 address in a URL stands in brackets: http://[::1]:8080/");
 	if (*ret_host_len == 0)
 		return err_set(err, -EINVAL, "the URL has no host");
 	if (rest == end)
 		return 0;
 	if (*rest != ':')
 		return err_set(err, -EINVAL, "'%.*s' does not follow an address", (int)(end - rest), rest);
-	if (memchr(rest + 1, ':', (size_t)(end - rest - 1)))
-		return err_set(err, -EINVAL, "an IPv6 address in a URL stands in brackets: http://[::1]:8080/");
 	return parse_port(rest + 1, (size_t)(end - rest - 1), &u->port, err);
 }
 

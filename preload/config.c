@@ -48,23 +48,9 @@ struct word {
 };
 
 static const struct word words[] = {
-	{ KIND_SWITCH, "on", 1 },
-	{ KIND_SWITCH, "off", 0 },
-	{ KIND_CHOICE_CLOCK, "cpu", CLOCK_CPU },
-	{ KIND_CHOICE_CLOCK, "wall", CLOCK_WALL },
-	{ KIND_CHOICE_HEAP, "sampled", HEAP_SAMPLED },
-	{ KIND_CHOICE_HEAP, "full", HEAP_FULL },
-	{ KIND_CHOICE_HEAP, "off", HEAP_OFF },
-	{ KIND_CHOICE_LEAKS, "off", LEAKS_OFF },
-	{ KIND_CHOICE_LEAKS, "exit", LEAKS_EXIT },
-	{ KIND_CHOICE_FOLLOW, "fork", FOLLOW_FORK },
-	{ KIND_CHOICE_FOLLOW, "exec", FOLLOW_EXEC },
-	{ KIND_CHOICE_FOLLOW, "both", FOLLOW_BOTH },
-	{ KIND_CHOICE_FOLLOW, "none", FOLLOW_NONE },
-	{ KIND_CHOICE_UNWIND, "auto", UNWIND_AUTO },
-	{ KIND_CHOICE_UNWIND, "cfi", UNWIND_CFI },
-	{ KIND_CHOICE_UNWIND, "fp", UNWIND_FP },
-	{ KIND_CHOICE_UNWIND, "libunwind", UNWIND_LIBUNWIND },
+#define OPTION_WORD(kind_, text_, value_) { KIND_##kind_, text_, value_ },
+#include "option_words.def"
+#undef OPTION_WORD
 };
 
 static const char prefix[] = "PERFPROBE_";

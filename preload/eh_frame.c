@@ -295,10 +295,18 @@ struct place {
 	int64_t off;
 };
 
+enum cfa { CFA_NONE, CFA_REG, CFA_EXPRESSION };
+
+/* Register and offset outlive an expression: libgcrypt returns to them by naming the register alone, and libgcc and
+ * binutils take the offset that stood before. */
 struct row {
-	uint8_t cfa_kind; /* RULE_REG, RULE_DEREF, RULE_PLT or RULE_NONE */
+	uint8_t cfa; /* enum cfa */
 	uint64_t cfa_reg;
-	int64_t cfa_off, cfa_add;
+	int64_t cfa_off;
+	struct {
+		uint8_t kind, reg; /* of a rule; RULE_NONE: it cannot be said */
+		int32_t off, add;
+	} expression;
 	struct place rbp, ra, wanted;
 };
 
@@ -323,52 +331,66 @@ enum {
 	OP_BREG0 = 0x70,
 };
 
+/* `kind` for numbers that fit, else RULE_NONE. */
+static void keep_expression(struct row *row, enum rule_kind kind, unsigned reg, int64_t off, uint64_t add)
+{
+	if (off != (int32_t)off || add > INT32_MAX)
+		return;
+	row->expression.kind = (uint8_t)kind;
+	row->expression.reg = (uint8_t)reg;
+	row->expression.off = (int32_t)off;
+	row->expression.add = (int32_t)add;
+}
+
 /* The CFA expressions that compilers and linkers emit; anything else is not supported. */
 static void cfa_expression(struct row *row, const uint8_t *expr, size_t len)
 {
 	static const uint8_t plt[] = { OP_BREG0 + DW_SP, 8,     OP_BREG0 + 16, 0,      OP_LIT0 + 15, OP_AND,
 		                       OP_LIT0 + 11,     OP_GE, OP_LIT0 + 3,   OP_SHL, OP_PLUS };
 	struct in in = { expr, expr + len, 0, false };
-	uint8_t op, kind = RULE_DEREF;
+	enum rule_kind kind = RULE_DEREF;
+	uint64_t op, add = 0;
+	unsigned reg;
+	int64_t off;
 
-	row->cfa_kind = RULE_NONE;
+	row->cfa = CFA_EXPRESSION;
+	row->expression.kind = RULE_NONE;
 	if (len == sizeof(plt) && memcmp(expr, plt, 6) == 0 && expr[7] == OP_GE && expr[8] == OP_LIT0 + 3 &&
 	    expr[9] == OP_SHL && expr[10] == OP_PLUS && (expr[6] == OP_LIT0 + 11 || expr[6] == OP_LIT0 + 10)) {
-		row->cfa_kind = RULE_PLT; /* lit10: PLTs with an endbr64 are 10 bytes to the push */
-		row->cfa_add = expr[6] - OP_LIT0;
+		/* lit10: PLTs with an endbr64 are 10 bytes to the push */
+		keep_expression(row, RULE_PLT, DW_SP, 8, (uint64_t)(expr[6] - OP_LIT0));
 		return;
 	}
-	op = (uint8_t)in_fixed(&in, 1);
+	op = in_fixed(&in, 1);
 	if (in.bad || op < OP_BREG0 || op >= OP_BREG0 + EXPRESSION_REGS)
 		return;
-	row->cfa_reg = (uint64_t)(op - OP_BREG0);
-	row->cfa_off = in_sleb(&in);
-	row->cfa_add = 0;
+	reg = (unsigned)(op - OP_BREG0);
+	off = in_sleb(&in);
 	if (in.bad)
 		return;
 	if (in.at == in.end) {
-		row->cfa_kind = RULE_REG;
+		keep_expression(row, RULE_REG, reg, off, 0);
 		return;
 	}
-	op = (uint8_t)in_fixed(&in, 1);
-	if (row->cfa_reg == DW_SP && op >= OP_BREG0 &&
+	op = in_fixed(&in, 1);
+	if (reg == DW_SP && op >= OP_BREG0 &&
 	    op < OP_BREG0 + EXPRESSION_REGS) { /* rsp + off; reg + 0; lit8; mul; plus; deref */
-		row->cfa_reg = (uint64_t)(op - OP_BREG0);
+		reg = (unsigned)(op - OP_BREG0);
 		if (in_sleb(&in) != 0 || in_fixed(&in, 1) != OP_LIT0 + 8 || in_fixed(&in, 1) != OP_MUL ||
 		    in_fixed(&in, 1) != OP_PLUS)
 			return;
 		kind = RULE_INDEX;
-		op = (uint8_t)in_fixed(&in, 1);
+		op = in_fixed(&in, 1);
 	}
 	if (op != OP_DEREF)
 		return;
 	if (in.at != in.end) {
 		if (in_fixed(&in, 1) != OP_PLUS_UCONST)
 			return;
-		row->cfa_add = (int64_t)in_uleb(&in);
+		add = in_uleb(&in);
 	}
 	if (!in.bad && in.at == in.end)
-		row->cfa_kind = kind;
+		keep_expression(row, kind, reg, off, add);
 }
 
 static struct place *place_of(struct machine *m, uint64_t reg)
@@ -413,6 +435,18 @@ static void restore_place(struct machine *m, uint64_t reg)
 		m->row.ra = m->initial.ra;
 	else if (reg == m->wanted)
 		m->row.wanted = m->initial.wanted;
+}
+
+/* An offset in units of the CIE's. */
+static int64_t factored(struct machine *m, int64_t n)
+{
+	int64_t product;
+
+	if (__builtin_mul_overflow(n, m->cie->data_align, &product)) {
+		m->unsupported = true;
+		return 0;
+	}
+	return product;
 }
 
 /* An expression's bytes, length first; NULL (and in->bad) if they are not all there. */
@@ -481,12 +515,14 @@ static bool step_cfa(struct machine *m, struct in *in, uint8_t op)
 
 	switch (op) {
 	case 0x0c: /* def_cfa */
-		m->row.cfa_kind = RULE_REG;
+		m->row.cfa = CFA_REG;
 		m->row.cfa_reg = in_uleb(in);
 		m->row.cfa_off = (int64_t)in_uleb(in);
 		break;
 	case 0x0d: /* def_cfa_register */
 		m->row.cfa_reg = in_uleb(in);
+		if (m->row.cfa == CFA_EXPRESSION)
+			m->row.cfa = CFA_REG;
 		break;
 	case 0x0e: /* def_cfa_offset */
 		m->row.cfa_off = (int64_t)in_uleb(in);
@@ -497,12 +533,12 @@ static bool step_cfa(struct machine *m, struct in *in, uint8_t op)
 			cfa_expression(&m->row, expr, len);
 		break;
 	case 0x12: /* def_cfa_sf */
-		m->row.cfa_kind = RULE_REG;
+		m->row.cfa = CFA_REG;
 		m->row.cfa_reg = in_uleb(in);
-		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		m->row.cfa_off = factored(m, in_sleb(in));
 		break;
 	case 0x13: /* def_cfa_offset_sf */
-		m->row.cfa_off = in_sleb(in) * m->cie->data_align;
+		m->row.cfa_off = factored(m, in_sleb(in));
 		break;
 	default:
 		return false;
@@ -524,7 +560,7 @@ static void step_place(struct machine *m, struct in *in, uint8_t op)
 	reg = in_uleb(in);
 	switch (op) {
 	case 0x05: /* offset_extended */
-		set_place(m, reg, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+		set_place(m, reg, WHERE_CFA, factored(m, (int64_t)in_uleb(in)));
 		break;
 	case 0x06: /* restore_extended */
 		restore_place(m, reg);
@@ -544,7 +580,7 @@ static void step_place(struct machine *m, struct in *in, uint8_t op)
 			set_place(m, reg, WHERE_OTHER, 0);
 		break;
 	case 0x11: /* offset_extended_sf */
-		set_place(m, reg, WHERE_CFA, in_sleb(in) * m->cie->data_align);
+		set_place(m, reg, WHERE_CFA, factored(m, in_sleb(in)));
 		break;
 	case 0x09: /* register: moved to another register */
 	case 0x14: /* val_offset */
@@ -579,7 +615,7 @@ static void run(struct machine *m, struct in *in, uintptr_t pc)
 			m->loc += (op & 0x3f) * m->cie->code_align;
 			break;
 		case 2: /* offset */
-			set_place(m, op & 0x3f, WHERE_CFA, (int64_t)in_uleb(in) * m->cie->data_align);
+			set_place(m, op & 0x3f, WHERE_CFA, factored(m, (int64_t)in_uleb(in)));
 			break;
 		case 3: /* restore */
 			restore_place(m, op & 0x3f);
@@ -597,8 +633,6 @@ static bool return_address_is_followed(const struct row *row)
 {
 	if (!ARCH_RA_IN_REGISTER)
 		return row->ra.where == WHERE_CFA && row->ra.off == -8;
-	if (row->cfa_kind != RULE_REG)
-		return false;
 	return row->ra.where == WHERE_SAME || (row->ra.where == WHERE_CFA && row->ra.off <= 8 && row->ra.off != 0 &&
 	                                       row->ra.off % 8 == 0 && row->ra.off > INT32_MIN + 8);
 }
@@ -608,7 +642,8 @@ static void add_return_address(struct rule *r, int32_t off)
 {
 	int64_t apart = (int64_t)off - r->rbp_off;
 
-	if (r->rbp_kind != RBP_AT_CFA || apart % 8 != 0 || apart < -(8 << (ADD_BITS - 1)) ||
+	/* apart 0 would say that it is in its register */
+	if (r->rbp_kind != RBP_AT_CFA || apart == 0 || apart % 8 != 0 || apart < -(8 << (ADD_BITS - 1)) ||
 	    apart >= 8 << (ADD_BITS - 1)) {
 		if (r->rbp_kind != RBP_SAME)
 			r->rbp_kind = RBP_UNKNOWN;
@@ -616,6 +651,25 @@ static void add_return_address(struct rule *r, int32_t off)
 		apart = 8;
 	}
 	r->add = (int32_t)(apart / 8);
+}
+
+static bool set_cfa(struct rule *r, const struct row *row)
+{
+	if (row->cfa == CFA_EXPRESSION) {
+		if (row->expression.kind == RULE_NONE || (ARCH_RA_IN_REGISTER && row->expression.kind != RULE_REG))
+			return false;
+		r->kind = row->expression.kind;
+		r->reg = row->expression.reg;
+		r->off = row->expression.off;
+		r->add = row->expression.add;
+		return true;
+	}
+	if (row->cfa == CFA_NONE || row->cfa_reg >= EXPRESSION_REGS || row->cfa_off != (int32_t)row->cfa_off)
+		return false;
+	r->kind = RULE_REG;
+	r->reg = (uint8_t)row->cfa_reg;
+	r->off = (int32_t)row->cfa_off;
+	return true;
 }
 
 static struct rule rule_of(const struct machine *m)
@@ -631,16 +685,8 @@ static struct rule rule_of(const struct machine *m)
 		r.kind = RULE_STOP;
 		return r;
 	}
-	if (row->cfa_kind == RULE_NONE || row->cfa_reg >= EXPRESSION_REGS || !return_address_is_followed(row))
+	if (!return_address_is_followed(row) || !set_cfa(&r, row))
 		return r;
-	r.kind = row->cfa_kind;
-	r.reg = (uint8_t)row->cfa_reg;
-	r.off = (int32_t)row->cfa_off;
-	r.add = (int32_t)row->cfa_add;
-	if (r.off != row->cfa_off || r.add != row->cfa_add) {
-		r.kind = RULE_NONE;
-		return r;
-	}
 	switch (row->rbp.where) {
 	case WHERE_SAME:
 		r.rbp_kind = RBP_SAME;
@@ -662,6 +708,8 @@ static struct rule rule_of(const struct machine *m)
 		/* ld.so's lazy binding: the PLT has pushed two words before, which its tables leave to the caller. */
 		int32_t pushed = row->ra.off == 8 ? 16 : 0;
 
+		if (r.off > INT32_MAX - pushed || r.rbp_off < INT32_MIN + pushed)
+			return (struct rule){ .kind = RULE_NONE };
 		r.off += pushed;
 		r.rbp_off -= pushed;
 		add_return_address(&r, (int32_t)row->ra.off - pushed);

@@ -17,9 +17,11 @@
 
 #include "compiler.h"
 #include "dump.h"
+#include "hidden.h"
 #include "hook_alloc.h"
 #include "losses.h"
 #include "misuse.h"
+#include "os_linux.h"
 #include "real.h"
 #include "redirect.h"
 #include "say.h"
@@ -190,11 +192,42 @@ static bool program_reaches_us(void)
 	return ours;
 }
 
-static void not_recorded(const char *why)
+static void not_recorded(const char *whose, const char *how)
 {
 	loss_add(LOSS_HEAP_FOREIGN, 1);
 	recorder_heap_off();
-	say("the program's malloc is ", why, ": its heap is not recorded", NULL);
+	say("the program's malloc is ", whose, how, ": its heap is not recorded", NULL);
+}
+
+/* An allocator inside the program, or inside a library. True: nothing of the program's own heap would come by here. */
+static bool look_for_hidden(const struct config *config)
+{
+	struct hidden h;
+	char more[24], bytes[24], files[24], us[24];
+	uint64_t start_ns = os_now_ns();
+	const char *slash, *where;
+
+	hidden_find(&h);
+	if (config->verbose)
+		say("looked for allocators inside: ", say_number(files, h.files), " files, ",
+		    say_number(bytes, h.bytes), " bytes read, ", say_number(us, (os_now_ns() - start_ns) / 1000), " us",
+		    NULL);
+	if (!h.objects)
+		return false;
+	if (h.alone) {
+		not_recorded(h.allocator ? h.allocator : "its own", ", linked in");
+		return true;
+	}
+	loss_add(LOSS_HEAP_HIDDEN, h.objects);
+	if (h.unnamed)
+		misuse_unsure();
+	slash = strrchr(h.path, '/');
+	where = slash ? slash + 1 : *h.path ? h.path : "the program";
+	say(h.allocator ? h.allocator : "an allocator", " is linked into ", where, " (", h.function,
+	    "): its blocks are not recorded, the rest of the heap is",
+	    h.objects > 1 ? "; other objects with an allocator inside: " : "",
+	    h.objects > 1 ? say_number(more, h.objects - 1) : "", NULL);
+	return false;
 }
 
 /* A block that was made by one of these and is freed by a hook would be taken for no block. */
@@ -232,14 +265,16 @@ void hook_other_init(const struct config *config)
 	real_behind = !ours;
 	any = redirect_find(table, ARRAY_LEN(table), &result);
 	if (!ours && !malloc_is_found()) {
-		not_recorded("its own, linked in");
+		not_recorded("its own", ", linked in");
 		return;
 	}
+	if (look_for_hidden(config))
+		return;
 	if (!any)
 		return;
 	if (!config->redirect) {
 		if (!ours)
-			not_recorded("another library's, and PERFPROBE_REDIRECT=off");
+			not_recorded("another library's", ", and PERFPROBE_REDIRECT=off");
 		return;
 	}
 	for (size_t i = 0; i < result.libraries; i++)
@@ -250,7 +285,7 @@ void hook_other_init(const struct config *config)
 			say("calls of ", result.library, " beside malloc cannot be led here: they are not recorded",
 			    NULL);
 		else if (!result.done)
-			not_recorded("another library's, and its calls cannot be led here");
+			not_recorded("another library's", ", and its calls cannot be led here");
 		misuse_unsure();
 		loss_add(LOSS_HEAP_UNSEEN_CALL, result.refused + !result.done);
 		return;

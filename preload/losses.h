@@ -19,5 +19,5 @@ static inline void loss_add(enum loss which, uint64_t n)
 }
 
 const char *loss_name(enum loss which);
-/* In a forked child: its own losses start at none. */
+/* In a forked child: its own losses start at none; what is known of the program since its start stays. */
 void losses_reset(void);

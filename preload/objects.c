@@ -80,6 +80,16 @@ bool object_is_ours(const struct object *o)
 	return object_holds(o, (uintptr_t)__ehdr_start);
 }
 
+/* Not strcmp(): a sanitizer's is in front of libc's, and begins the sanitizer, which calls our hooks while they look for theirs. */
+static bool is_name(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 static uint32_t gnu_hash(const char *name)
 {
 	uint32_t h = 5381;
@@ -118,11 +128,28 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 		ElfW(Sym) *s = &o->symbols[i];
 
 		if ((other | 1) == (hash | 1) && s->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(s->st_info) == STT_FUNC &&
-		    strcmp(o->names + s->st_name, name) == 0)
+		    is_name(o->names + s->st_name, name))
 			return s;
 		if (other & 1)
 			return NULL;
 	}
+}
+
+/* By its references: a hash table of an object that exports nothing does not tell where the undefined names end. */
+static bool is_named_in(const struct object *o, const ElfW(Rela) * r, size_t count, const char *name)
+{
+	for (; count; count--, r++) {
+		const ElfW(Sym) *s = &o->symbols[ELF64_R_SYM(r->r_info)];
+
+		if (ELF64_R_SYM(r->r_info) && s->st_shndx == SHN_UNDEF && is_name(o->names + s->st_name, name))
+			return true;
+	}
+	return false;
+}
+
+bool object_needs(const struct object *o, const char *name)
+{
+	return is_named_in(o, o->data, o->data_count, name) || is_named_in(o, o->calls, o->call_count, name);
 }
 
 static bool defines(const struct link_map *map, const char *name)
@@ -145,6 +172,18 @@ bool objects_define(const char *name)
 {
 	for (const struct link_map *map = _r_debug.r_map; map; map = map->l_next)
 		if (map->l_ld != _DYNAMIC && defines(map, name))
+			return true;
+	return false;
+}
+
+bool objects_define_after_us(const char *name)
+{
+	const struct link_map *map = _r_debug.r_map;
+
+	while (map && map->l_ld != _DYNAMIC)
+		map = map->l_next;
+	for (map = map ? map->l_next : NULL; map; map = map->l_next)
+		if (defines(map, name))
 			return true;
 	return false;
 }

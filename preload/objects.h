@@ -27,8 +27,12 @@ bool object_holds(const struct object *o, uintptr_t address);
 bool object_is_ours(const struct object *o);
 /* The object's own function of this name; NULL: it has none. Versions are not looked at. */
 ElfW(Sym) * object_function(const struct object *o, const char *name);
+/* Does it refer to a name that another object must define? */
+bool object_needs(const struct object *o, const char *name);
 
 /* Does any object but ours define the function? While no other thread loads libraries: at the process's first allocation. */
 bool objects_define(const char *name);
 /* Does the program, or a library that is looked up before ours? [any time: these are never unloaded] */
 bool objects_define_before_us(const char *name);
+/* Does a library that is looked up after ours, as by RTLD_NEXT? [as objects_define()] */
+bool objects_define_after_us(const char *name);

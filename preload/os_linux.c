@@ -124,6 +124,24 @@ ssize_t os_read(int fd, void *to, size_t bytes)
 	return n;
 }
 
+int os_pread_all(int fd, void *to, size_t bytes, uint64_t offset)
+{
+	char *at = to;
+
+	while (bytes > 0) {
+		long n = os_call(SYS_pread64, fd, (long)at, (long)bytes, (long)offset, 0, 0);
+
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+		at += n;
+		offset += (uint64_t)n;
+		bytes -= (size_t)n;
+	}
+	return 0;
+}
+
 int os_write_all(int fd, const void *data, size_t bytes)
 {
 	const char *at = data;

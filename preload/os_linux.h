@@ -31,8 +31,9 @@ void os_populate(void *at, size_t bytes);
 int os_open(const char *path, int flags, mode_t mode);
 int os_openat(int dir, const char *path, int flags, mode_t mode);
 void os_close(int fd);
-ssize_t os_read(int fd, void *to, size_t bytes);          /* retried on EINTR */
-int os_write_all(int fd, const void *data, size_t bytes); /* 0 or -errno; short writes continued */
+ssize_t os_read(int fd, void *to, size_t bytes);                   /* retried on EINTR */
+int os_pread_all(int fd, void *to, size_t bytes, uint64_t offset); /* 0 or -errno; -EIO: the file ends before */
+int os_write_all(int fd, const void *data, size_t bytes);          /* 0 or -errno; short writes continued */
 int os_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset);
 /* Whole file or as much as fits; NUL-terminated. Returns the length or -errno. */
 ssize_t os_read_file(const char *path, char *to, size_t size);

@@ -42,7 +42,7 @@ extern const char __ehdr_start[] HIDDEN, _end[] HIDDEN;
 
 static void *find(const char *name, enum need need)
 {
-	void *at = objects_define(name) ? dlsym(RTLD_NEXT, name) : NULL;
+	void *at = objects_define_after_us(name) ? dlsym(RTLD_NEXT, name) : NULL;
 
 	if ((uintptr_t)at >= (uintptr_t)__ehdr_start && (uintptr_t)at < (uintptr_t)_end)
 		at = NULL; /* ourselves again: the library was given twice, or found under another name */
@@ -54,11 +54,15 @@ static void *find(const char *name, enum need need)
 	return at;
 }
 
+/* Not the program's: a sanitizer's would begin the sanitizer, which calls our hooks while they look for theirs. */
+static int (*next_dladdr)(const void *at, Dl_info *ret_info);
+
 static bool same_object(const void *a, const void *b)
 {
 	Dl_info one, other;
 
-	return a && b && dladdr(a, &one) && dladdr(b, &other) && one.dli_fbase == other.dli_fbase;
+	return a && b && next_dladdr && next_dladdr(a, &one) && next_dladdr(b, &other) &&
+	       one.dli_fbase == other.dli_fbase;
 }
 
 void real_joined_by(const void *function)
@@ -82,6 +86,7 @@ bool real_resolve(void)
 #define HOOK(need, returns, name, params, args) *(void **)&real.name = find(#name, need);
 #include "hooks.def"
 #undef HOOK
+	*(void **)&next_dladdr = find("dladdr", OPTIONAL);
 	real_knows_usable = same_object((void *)real.malloc, (void *)real.malloc_usable_size);
 	real_knows_usable_of_new = same_object((void *)real._Znwm, (void *)real.malloc_usable_size);
 	store_release(&real_state_, KNOWN); /* pairs with the acquire in real_ready */

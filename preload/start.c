@@ -33,6 +33,12 @@ static const char *find_passive_reason(void)
 		return "the program is built with AddressSanitizer, which tracks allocations itself";
 	if (objects_define("__tsan_init"))
 		return "the program is built with ThreadSanitizer, which replaces the allocator itself";
+	if (objects_define("__msan_init"))
+		return "the program is built with MemorySanitizer, which tracks allocations itself";
+	if (objects_define("__lsan_init"))
+		return "the program is built with LeakSanitizer, which tracks allocations itself";
+	if (objects_define("__hwasan_init"))
+		return "the program is built with HWAddressSanitizer, which tracks allocations itself";
 	if (!program_begins_in_libc())
 		return "the program does not begin in libc (Go without cgo, or assembler): its threads may not be "
 		       "libc's";

@@ -3,11 +3,13 @@ a malloc of the program's own. Counts are exact in full mode."""
 import os
 import pathlib
 import re
+import shutil
+import struct
 import subprocess
 
 import pytest
 
-from recording import LIBRARY, VICTIMS, analyze, environment, inclusive, info, one, report
+from recording import LIBRARY, VICTIMS, analyze, environment, inclusive, info, one, report, usable_by_all
 
 FULL = {"heap": "full", "cpu": 0}
 PATHS = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4", "mimalloc": "libmimalloc.so.2"}
@@ -307,3 +309,314 @@ def test_loaded_with_its_own_names(tmp_path):
     done = run(tmp_path, [program, plugin], [library("jemalloc"), LIBRARY])
     assert (done.returncode, done.stderr) == (0, "")
     assert os.path.exists(one(tmp_path))
+
+
+# ---- linked in, and not exported
+
+
+# What the program asks of its allocator, and what of malloc beside it; every block is printed, so that none is left out.
+USER = r"""
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+extern void *MAKE(size_t);
+extern void DROP(void *);
+__attribute__((noinline)) void *inside(void) { char *p = MAKE(1000); memset(p, 1, 1000); return p; }
+__attribute__((noinline)) void *beside(void) { char *p = malloc(50); memset(p, 2, 50); return p; }
+int main(int argc, char **argv)
+{
+	int sum = 0, fd = dup(0);
+	for (int i = 0; i < 20; i++) {
+		char *p = inside(), *q = beside();
+		sum += p[999] + q[49];
+		if (i % 2) { DROP(p); free(q); }
+	}
+	fflush(stdout);
+	if (argc > 1) {
+		pid_t child = fork();
+		if (child == 0) { beside(); exit(0); }
+		waitpid(child, NULL, 0);
+	}
+	printf("%d %d\n", sum, fd);
+	return 3;
+}
+"""
+ALONE = USER.replace("malloc(50)", "MAKE(50)").replace("free(q)", "DROP(q)")
+OURS = ("-Wl,--exclude-libs,ALL", "-Wl,--version-script,local.map")
+EXTRA = {"jemalloc": ["-lstdc++", "-lm"], "tcmalloc_minimal": ["-lstdc++", "-lm"]}
+
+
+def archive(name):
+    found = subprocess.run(["gcc", f"-print-file-name=lib{name}.a"], capture_output=True, text=True, check=True).stdout.strip()
+    if not os.path.isabs(found):
+        pytest.skip(f"no lib{name}.a")
+    return found
+
+
+def prefixed(tmp_path, prefix):
+    """jemalloc as it is built with --with-jemalloc-prefix: its own functions under other names."""
+    names = subprocess.run(["nm", "-g", "--defined-only", archive("jemalloc_pic")], capture_output=True, text=True, check=True)
+    public = {line.split()[2] for line in names.stdout.splitlines() if len(line.split()) == 3}
+    public = {n for n in public if not n.startswith(("je_", "_Z", "DW.", "__"))}
+    assert {"malloc", "free", "mallctl"} < public
+    (tmp_path / "names").write_text("".join(f"{n} {prefix}{n}\n" for n in public))
+    subprocess.run(["objcopy", f"--redefine-syms={tmp_path / 'names'}", archive("jemalloc_pic"), tmp_path / "prefixed.a"], check=True)
+    # without its operators of C++, as such a build has none
+    subprocess.run(["ar", "d", tmp_path / "prefixed.a", "jemalloc_cpp.pic.o", "jemalloc_cpp.o"], check=True)
+    return tmp_path / "prefixed.a"
+
+
+def link(tmp_path, name, text, *options, strip=False, compiler="gcc"):
+    (tmp_path / "local.map").write_text("{ local: *; };\n")
+    options = [str(o).replace("local.map", str(tmp_path / "local.map")) for o in options]
+    program = build(tmp_path, name, text, *options, compiler=compiler)
+    if strip:
+        subprocess.run(["strip", program], check=True)
+    return program
+
+
+def with_and_without(tmp_path, command, preload=(LIBRARY,), **options):
+    """Unharmed: prints and ends the same. Returns what it said beyond that."""
+    plain = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+    done = run(tmp_path, command, list(preload), **options)
+    assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout), done.stderr
+    assert plain.stderr == "" and plain.returncode == 3
+    return done.stderr
+
+
+def lost(path, name):
+    return info(path)["lost"]["heap." + name]
+
+
+@pytest.mark.parametrize("strip", [False, True])
+@pytest.mark.parametrize("hide", ["", *OURS])
+@pytest.mark.parametrize("name,known", [("jemalloc", "jemalloc"), ("tcmalloc_minimal", "tcmalloc")])
+def test_an_archive_that_replaces_malloc(tmp_path, name, known, hide, strip):
+    program = link(tmp_path, "program", ALONE, "-DMAKE=malloc", "-DDROP=free", archive(name), *EXTRA[name], *([hide] if hide else []), strip=strip)
+    said = with_and_without(tmp_path, [program])
+    path = one(tmp_path)
+    counts = inclusive(path, "alloc-count")[0]
+    assert "main" not in counts and info(path)["misuse"] == []
+    if hide and strip:  # nothing is left to know it by: the manual page says so
+        assert said == "" and lost(path, "own_allocator") == 0
+    else:
+        whose = known if hide else "its own"
+        assert said == f"perfprobe: the program's malloc is {whose}, linked in: its heap is not recorded\n"
+        assert lost(path, "own_allocator") == 1
+    assert lost(path, "hidden_allocator") == 0
+
+
+def check_half(path, said, sentence):
+    """What malloc made is recorded, exactly; what the other made is not, and this is said once and counted."""
+    assert said == f"perfprobe: {sentence}: its blocks are not recorded, the rest of the heap is\n"
+    assert lost(path, "hidden_allocator") == 1 and lost(path, "own_allocator") == 0
+    counts = {m: inclusive(path, m)[0] for m in METRICS}
+    assert [counts[m]["beside"] for m in METRICS] == [20, 1000, 10, 500]
+    assert "inside" not in counts["alloc-count"] and info(path)["misuse"] == []
+    assert "heap.hidden_allocator" in analyze("report", "--metric", "live", path).stdout
+    assert "Blocks of another allocator" in analyze("flamegraph", "--metric", "live", path).stdout
+
+
+@pytest.mark.parametrize("how", ["hidden", "only in .symtab", "exported and stripped"])
+@pytest.mark.parametrize("prefix", ["je_", "_rjem_"])
+def test_jemalloc_under_a_prefix(tmp_path, prefix, how):
+    options = {"hidden": [OURS[0]], "only in .symtab": [], "exported and stripped": ["-rdynamic"]}[how]
+    program = link(tmp_path, "program", USER, f"-DMAKE={prefix}malloc", f"-DDROP={prefix}free", prefixed(tmp_path, prefix), "-lm", *options,
+                   strip="stripped" in how)
+    said = with_and_without(tmp_path, [program])
+    path = one(tmp_path)
+    if how == "exported and stripped":
+        assert said.startswith(f"perfprobe: jemalloc is linked into the program ({prefix}malloc): ")
+        assert lost(path, "hidden_allocator") == 1 and inclusive(path, "alloc-count")[1] >= 20
+    else:
+        check_half(path, said, f"jemalloc is linked into the program ({prefix}malloc)")
+
+
+# Others, of which Debian has no archive: their functions by name, on top of static memory.
+MADE = r"""
+#include <stddef.h>
+static _Alignas(16) char memory[1 << 20];
+static size_t used;
+__attribute__((noinline)) void *MAKE(size_t n) { char *p = memory + used; used += (n + 15) & ~(size_t)15; return used <= sizeof memory ? p : NULL; }
+void DROP(void *p) { (void)p; }
+void *PROOF(size_t n) { return MAKE(n); }
+"""
+
+
+@pytest.mark.parametrize("make,drop,proof,whose", [
+    ("mi_malloc", "mi_free", "_mi_malloc_generic", "mimalloc"), ("tc_malloc", "tc_free", "tc_malloc_skip_new_handler", "tcmalloc"),
+    ("TCMallocInternalMalloc", "TCMallocInternalFree", "more", "tcmalloc"), ("rpmalloc", "rpfree", "rpmalloc_initialize", "rpmalloc"),
+    ("sn_rust_alloc", "sn_rust_dealloc", "more", "snmalloc"), ("scalable_malloc", "scalable_free", "more", "TBB's malloc")])
+def test_others_by_their_names(tmp_path, make, drop, proof, whose):
+    names = [f"-DMAKE={make}", f"-DDROP={drop}", f"-DPROOF={proof}"]
+    part = build(tmp_path, "made.o", MADE, *names, "-c")
+    program = link(tmp_path, "program", USER, *names, part)
+    said = with_and_without(tmp_path, [program])
+    check_half(one(tmp_path), said, f"{whose} is linked into the program ({make})")
+
+
+@pytest.mark.parametrize("hide", ["hidden", "exported"])
+def test_inside_a_library(tmp_path, hide):
+    """Of an exported name nothing needs to be said where calls of it are followed; of je_malloc none are."""
+    source = "extern void *je_malloc(unsigned long); extern void je_free(void *);\n" \
+             "void *plugin_make(unsigned long n) { return je_malloc(n); }\nvoid plugin_drop(void *p) { je_free(p); }\n"
+    build(tmp_path, "libplugin.so", source, "-shared", "-fPIC", prefixed(tmp_path, "je_"), "-lm", *([OURS[0]] if hide == "hidden" else []))
+    program = link(tmp_path, "program", USER, "-DMAKE=plugin_make", "-DDROP=plugin_drop", f"-L{tmp_path}", "-lplugin", f"-Wl,-rpath,{tmp_path}")
+    said = with_and_without(tmp_path, [program])
+    check_half(one(tmp_path), said, "jemalloc is linked into libplugin.so (je_malloc)")
+
+
+def test_a_program_that_takes_nothing_from_elsewhere_has_no_heap(tmp_path):
+    program = link(tmp_path, "program", ALONE, "-DMAKE=je_malloc", "-DDROP=je_free", prefixed(tmp_path, "je_"), "-lm")
+    assert with_and_without(tmp_path, [program]) == "perfprobe: the program's malloc is jemalloc, linked in: its heap is not recorded\n"
+    assert lost(one(tmp_path), "own_allocator") == 1 and inclusive(one(tmp_path), "alloc-count")[1] == 0
+
+
+def test_two_objects_with_one_are_one_sentence(tmp_path):
+    names = ["-DMAKE=rpmalloc", "-DDROP=rpfree", "-DPROOF=rpmalloc_initialize"]
+    build(tmp_path, "libplugin.so", MADE, *names, "-shared", "-fPIC")
+    program = link(tmp_path, "program", USER, "-DMAKE=je_malloc", "-DDROP=je_free", prefixed(tmp_path, "je_"), "-lm", "-Wl,--no-as-needed",
+                   f"-L{tmp_path}", "-lplugin", f"-Wl,-rpath,{tmp_path}")
+    said = with_and_without(tmp_path, [program])
+    assert said == "perfprobe: jemalloc is linked into the program (je_malloc): its blocks are not recorded, the rest of the heap is; " \
+                   "other objects with an allocator inside: 1\n"
+    assert lost(one(tmp_path), "hidden_allocator") == 2
+
+
+CXX_WITH_ITS_OWN_MALLOC = r"""
+#include <cstdio>
+#include <cstdlib>
+__attribute__((noinline)) char *made() { return new char[100]; }
+int main() { for (int i = 0; i < 10; i++) { char *p = made(); asm volatile("" : "+r"(p)); delete[] p; std::free(std::malloc(10)); } puts("done"); return 3; }
+"""
+
+
+def test_a_malloc_of_the_programs_own_beside_operators_that_are_not(tmp_path):
+    """The operators are libstdc++'s, which calls the malloc that it finds: ours."""
+    (tmp_path / "local.map").write_text("{ local: *; };\n")
+    (tmp_path / "cxx.cc").write_text(CXX_WITH_ITS_OWN_MALLOC)
+    part = build(tmp_path, "made.o", MADE, "-DMAKE=malloc", "-DDROP=free", "-DPROOF=calloc", "-c")
+    subprocess.run(["g++", "-O1", "-g", "-fno-builtin", tmp_path / "cxx.cc", part, f"-Wl,--version-script,{tmp_path / 'local.map'}", "-o", tmp_path / "cxx"],
+                   check=True, timeout=60)
+    said = with_and_without(tmp_path, [tmp_path / "cxx"])
+    assert said == "perfprobe: an allocator is linked into the program (malloc): its blocks are not recorded, the rest of the heap is\n"
+    path = one(tmp_path)
+    assert inclusive(path, "alloc-count")[0]["made()"] == 10 and "made()" not in inclusive(path, "live")[0] and info(path)["misuse"] == []
+
+
+def test_a_forked_child_has_the_same_gap(tmp_path):
+    program = link(tmp_path, "program", USER, "-DMAKE=je_malloc", "-DDROP=je_free", prefixed(tmp_path, "je_"), "-lm")
+    said = with_and_without(tmp_path, [program, "fork"])
+    assert said.count("\n") == 1
+    files = sorted(tmp_path.glob("*.snap"))
+    assert len(files) == 2 and [lost(f, "hidden_allocator") for f in files] == [1, 1]
+
+
+# A program that has all the names, as text, data, parts of other names, references and wrappers, and no allocator but libc's.
+MENTIONS = USER.replace("MAKE(1000)", "malloc(1000)").replace("DROP(p)", "free(p)").replace("extern void *MAKE(size_t);\nextern void DROP(void *);", r"""
+const char *texts[] = { "MALLOC_CONF", "<jemalloc>: ", "je_malloc", "je_mallctl", "_rjem_malloc", "mi_malloc", "_mi_malloc_generic", "tc_malloc",
+                        "tcmalloc", "libjemalloc.so.2", "tc_malloc_skip_new_handler", "rpmalloc", "rpmalloc_initialize", "malloc", "free" };
+int je_mallctl = 1, _rjem_malloc = 2, tc_malloc_skip_new_handler = 3; /* data */
+extern void *mi_malloc(size_t) __attribute__((weak));
+extern void *_mi_malloc_generic(size_t) __attribute__((weak));
+void *mine_rpmalloc(size_t n) { return malloc(n); } /* "rpmalloc" and "malloc" are tails of it */
+void *x_malloc(size_t n) { return malloc(n); }
+void x_free(void *p) { free(p); }
+void rpmalloc_initialize(void) { }
+void *je_malloc(size_t n) { return malloc(n); } /* somebody's wrappers */
+void je_free(void *p) { free(p); }
+void *tc_malloc(size_t n) { return malloc(n); }
+""")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("option", ["-O1", "-rdynamic", "-no-pie"])
+def test_a_program_that_only_mentions_allocators_is_recorded_in_full(tmp_path, option, compiler):
+    program = link(tmp_path, "program", MENTIONS, option, compiler=compiler)
+    assert with_and_without(tmp_path, [program]) == ""
+    path = one(tmp_path)
+    counts = {m: inclusive(path, m)[0] for m in METRICS}
+    assert [counts[m]["beside"] for m in METRICS] == [20, 1000, 10, 500]
+    assert [counts[m]["inside"] for m in METRICS] == [20, 20000, 10, 10000]
+    assert lost(path, "own_allocator") == lost(path, "hidden_allocator") == 0
+    assert "Blocks of another allocator" not in analyze("flamegraph", "--metric", "live", path).stdout
+
+
+def half(tmp_path):
+    return link(tmp_path, "program", USER, "-DMAKE=je_malloc", "-DDROP=je_free", prefixed(tmp_path, "je_"), "-lm")
+
+
+def test_by_way_of_the_loader(tmp_path):
+    """/proc/self/exe is the loader then."""
+    interpreter = re.search(r"interpreter: ([^\]]*)", subprocess.run(["readelf", "-lW", "/bin/sh"], capture_output=True, text=True).stdout)
+    said = with_and_without(tmp_path, [interpreter.group(1), half(tmp_path)])
+    check_half(one(tmp_path), said, "jemalloc is linked into the program (je_malloc)")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_a_program_that_may_be_run_and_not_read(tmp_path):
+    usable_by_all(tmp_path)
+    program = half(tmp_path)
+    program.chmod(0o111)
+    env = {**environment(tmp_path, **FULL)}
+    done = subprocess.run([program], env=env, timeout=60, stdin=subprocess.DEVNULL, capture_output=True, text=True, user=65534, group=65534)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert inclusive(one(tmp_path), "alloc-count")[1] >= 20
+
+
+@pytest.mark.parametrize("where,value", [("e_shoff", 1 << 62), ("e_shnum", 0xffff), ("e_shentsize", 3), ("symtab size", 1 << 60), ("symtab link", 7777)])
+def test_a_file_whose_headers_lie(tmp_path, where, value):
+    """The loader does not look at them."""
+    program = half(tmp_path)
+    data = bytearray(program.read_bytes())
+    shoff, = struct.unpack_from("<Q", data, 40)
+    shnum, = struct.unpack_from("<H", data, 60)
+    symtab = next(at for at in range(shoff, shoff + 64 * shnum, 64) if struct.unpack_from("<I", data, at + 4) == (2,))
+    offset, form = {"e_shoff": (40, "<Q"), "e_shnum": (60, "<H"), "e_shentsize": (58, "<H"), "symtab size": (symtab + 32, "<Q"),
+                    "symtab link": (symtab + 40, "<I")}[where]
+    struct.pack_into(form, data, offset, value)
+    program.write_bytes(data)
+    said = with_and_without(tmp_path, [program])
+    assert said == "" or where == "e_shnum"
+    assert inclusive(one(tmp_path), "alloc-count")[1] >= 20
+
+
+def test_without_a_heap_nothing_is_looked_for(tmp_path):
+    assert with_and_without(tmp_path, [half(tmp_path)], heap="off") == ""
+
+
+RUST = r"""
+use std::alloc::{GlobalAlloc, Layout};
+extern "C" {
+    fn _rjem_mallocx(size: usize, flags: i32) -> *mut u8;
+    fn _rjem_malloc(size: usize) -> *mut u8;
+    fn _rjem_sdallocx(ptr: *mut u8, size: usize, flags: i32);
+}
+struct Jemalloc;
+unsafe impl GlobalAlloc for Jemalloc {
+    unsafe fn alloc(&self, l: Layout) -> *mut u8 {
+        if l.align() <= 16 { _rjem_malloc(l.size()) } else { _rjem_mallocx(l.size(), l.align().trailing_zeros() as i32) }
+    }
+    unsafe fn dealloc(&self, p: *mut u8, l: Layout) { _rjem_sdallocx(p, l.size(), 0) }
+}
+#[global_allocator]
+static GLOBAL: Jemalloc = Jemalloc;
+fn main() {
+    let v: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+    println!("{}", v.join(" ").len());
+    std::process::exit(3);
+}
+"""
+
+
+def test_the_global_allocator_of_a_rust_program(tmp_path):
+    if not shutil.which("rustc"):
+        pytest.skip("no rustc")
+    (tmp_path / "program.rs").write_text(RUST)
+    subprocess.run(["rustc", "-O", "-o", tmp_path / "program", tmp_path / "program.rs", "-C", f"link-arg={prefixed(tmp_path, '_rjem_')}",
+                    "-C", "link-arg=-lm"], check=True, timeout=120)
+    said = with_and_without(tmp_path, [tmp_path / "program"])
+    assert said == "perfprobe: jemalloc is linked into the program (_rjem_malloc): its blocks are not recorded, the rest of the heap is\n"
+    assert lost(one(tmp_path), "hidden_allocator") == 1

@@ -310,14 +310,33 @@ def program(tmp_path):
     return source
 
 
-@pytest.mark.parametrize("kind", ["address", "thread"])
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("compiler,kind", [(c, k) for c in ("gcc", "clang") for k in ("address", "thread", "leak", "memory")
+                                           if (c, k) != ("gcc", "memory")])
 def test_sanitized_programs_are_left_alone(tmp_path, program, compiler, kind):
     build([compiler, f"-fsanitize={kind}", "-pthread", program, "-o", tmp_path / "sanitized"])
     if run([tmp_path / "sanitized"], plain()).returncode != 3:
         pytest.skip("the sanitizer does not run here")
     _, profiles = same_as_without(tmp_path, [tmp_path / "sanitized"], stderr="perfprobe: passive: .*Sanitizer.*\n")
     assert profiles == []
+
+
+def test_leaks_that_a_sanitizer_finds_are_the_same(tmp_path, program):
+    program.write_text(PROGRAM.replace('puts("done");', 'for (int i = 0; i < 10; i++) *(void *volatile *)&t = malloc(77);'))
+    for compiler in ("gcc", "clang"):
+        build([compiler, "-fsanitize=leak", "-pthread", program, "-o", tmp_path / "leaks"])
+        expected = run([tmp_path / "leaks"], plain())
+        done = run([tmp_path / "leaks"], environment(tmp_path, **FULL))
+        summary = re.compile(r"SUMMARY: LeakSanitizer: .*")
+        assert done.returncode == expected.returncode != 3
+        assert summary.findall(done.stderr) == summary.findall(expected.stderr) != []
+        assert done.stderr.count("perfprobe: passive: ") == 1
+
+
+def test_a_sanitizer_without_a_runtime_here_is_known_by_its_entry(tmp_path, program):
+    """HWAddressSanitizer needs processors that this machine is not."""
+    program.write_text(PROGRAM + "void __hwasan_init(void) { }\n")
+    build(["gcc", "-rdynamic", "-pthread", program, "-o", tmp_path / "sanitized"])
+    same_as_without(tmp_path, [tmp_path / "sanitized"], stderr="perfprobe: passive: .*HWAddressSanitizer.*\n")
 
 
 @pytest.mark.parametrize("follow", ["exec", "both"])

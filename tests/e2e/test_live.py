@@ -64,7 +64,7 @@ def test_a_clean_end_leaves_none(tmp_path):
     record(tmp_path, [VICTIMS / "victim_forks", 3], heap="full")
     with Running(tmp_path, [VICTIMS / "victim_ends", "default"]) as running:
         wait_until(lambda: "ready" in running.output(), what="ready")
-        assert len(snapshots(tmp_path, "*.live")) == 1
+        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == 1, what="the live file, made when there is something to keep")
         running.stop()
     assert snapshots(tmp_path, "*.live") == []
 

@@ -233,7 +233,7 @@ def test_flame_graph_of_snapshots(snap, tmp_path):
 
 USAGE = [
     (["export", "SNAP"], 2, "--format"),
-    (["export", "--format", "nonsense", "SNAP"], 2, "cpuprofile speedscope folded json"),
+    (["export", "--format", "nonsense", "SNAP"], 2, "cpuprofile, speedscope, folded or json"),
     (["export", "--format", "pprof", "SNAP"], 2, "not built yet"),
     (["export", "--format", "cpuprofile", "--metric", "live", "SNAP"], 2, "speedscope or folded"),
     (["export", "--format", "folded", "--thread", "99", "SNAP"], 2, "no thread 99"),

@@ -30,6 +30,16 @@ def run(*args, env=None, **kwargs):
                           stdin=subprocess.DEVNULL, **kwargs)
 
 
+def options():
+    with open(OPTIONS_DEF) as table:
+        return re.findall(r"^OPTION\((\w+), *\w+, *(\w+),", table.read(), re.M)
+
+
+def words_of(kind):
+    with open(os.path.join(os.path.dirname(OPTIONS_DEF), "option_words.def")) as table:
+        return re.findall(rf'^OPTION_WORD\({kind}, *"(\w+)"', table.read(), re.M)
+
+
 def environment_of(result):
     return dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
 
@@ -49,14 +59,33 @@ class Run(unittest.TestCase):
         shutil.rmtree(os.path.dirname(other))
 
     def test_every_option_has_a_flag(self):
-        with open(OPTIONS_DEF) as table:
-            names = re.findall(r"^OPTION\((\w+),", table.read(), re.M)
+        names = options()
         self.assertGreater(len(names), 15)
-        for name in names:
+        for name, kind in names:
             flag = "--" + name.lower().replace("_", "-")
-            for spelling in ([flag, "some value"], [flag + "=some value"]):
-                r = run("run", *spelling, "--", "env")
-                self.assertEqual(environment_of(r).get("PERFPROBE_" + name), "some value", (flag, r.stderr))
+            for value in words_of(kind) or {"COUNT": ["7"], "BYTES": ["64k"], "DURATION": ["10s", "off"]}.get(kind, ["some value"]):
+                for spelling in ([flag, value], [flag + "=" + value]):
+                    r = run("run", *spelling, "--", "env")
+                    self.assertEqual(environment_of(r).get("PERFPROBE_" + name), value, (flag, r.stderr))
+
+    def test_a_value_that_cannot_be_is_refused_before_the_program_starts(self):
+        for name, kind in options():
+            if kind in ("PATH", "WORD", "LIMIT", "RATE"):  # nearly anything; the library judges
+                continue
+            flag = "--" + name.lower().replace("_", "-")
+            for words, subject in ((["run", flag, "nonsense", "--", "env"], flag),
+                                   (["set", "1", f"{name}=nonsense"], "PERFPROBE_" + name)):
+                r = run(*words)
+                self.assertEqual((r.returncode, r.stdout, r.stderr.count("\n")), (2, "", 1), words)
+                self.assertTrue(r.stderr.startswith(f"perfprobe: {subject} takes "), r.stderr)
+
+    def test_did_you_mean(self):
+        for words, hint in ((["run", "--heep", "full", "--", "true"], "--heap"), (["run", "--heap", "ful", "--", "true"], "'full'"),
+                            (["set", "1", "HAEP=full"], "HEAP"), (["snapsot", "1"], "'snapshot'"), (["help", "rum"], "'run'"),
+                            (["run", "-heap", "full", "--", "true"], "--heap")):
+            r = run(*words)
+            self.assertEqual((r.returncode, r.stdout), (2, ""))
+            self.assertTrue(r.stderr.endswith(f"did you mean {hint}?\n"), r.stderr)
 
     def test_the_programs_own_options_are_its_own(self):
         for words in (["echo", "--cpu", "-n", "--"], ["--", "echo", "--cpu", "-n", "--"]):

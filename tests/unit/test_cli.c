@@ -13,6 +13,7 @@ struct fields {
 	uint64_t top, duration_ns, bytes;
 	double rate;
 	struct cli_list headers;
+	const char *by;
 };
 
 static const struct cli_option options[] = {
@@ -24,6 +25,9 @@ static const struct cli_option options[] = {
 	{ "limit", 'l', CLI_BYTES, "SIZE", "how much", offsetof(struct fields, bytes) },
 	{ "rate", 'r', CLI_DOUBLE, "R", "how fast", offsetof(struct fields, rate) },
 	{ "header", 'H', CLI_LIST, "LINE", "may be repeated", offsetof(struct fields, headers) },
+	{ "by", 0, CLI_CHOICE, "stack|thread", "order of the rows", offsetof(struct fields, by) },
+	{ "a-very-long-name", 0, CLI_STRING, "one|another|yet-another", "on a line of its own",
+	  offsetof(struct fields, out) },
 	CLI_END,
 };
 
@@ -101,6 +105,9 @@ static void cli_kinds(void **state)
 	assert_string_equal(f.headers.items[0], "a: b");
 	assert_string_equal(f.headers.items[1], "=c");
 
+	assert_int_equal(parse(WORDS("--by", "thread"), &f, &args, &err), 0);
+	assert_string_equal(f.by, "thread");
+
 	/* a value may look like an option; "-" is an argument; negative numbers are values */
 	assert_int_equal(parse(WORDS("-o", "-q", "-", "-r", "-1"), &f, &args, &err), 0);
 	assert_string_equal(f.out, "-q");
@@ -132,15 +139,29 @@ static const struct {
 	const char *words[4];
 	const char *sentence;
 } refusals[] = {
-	{ { "--nonsense" }, "unknown option --nonsense" },
-	{ { "--nonsense=1" }, "unknown option --nonsense" },
-	{ { "--outpu", "f" }, "unknown option --outpu" }, /* no abbreviations: they break when an option is added */
-	{ { "-x" }, "unknown option -x" },
-	{ { "-jx" }, "unknown option -x" },
+	{ { "--nonsense" }, "unknown option --nonsense; --help lists the options" },
+	{ { "--nonsense=1" }, "unknown option --nonsense; --help lists the options" },
+	/* no abbreviations: they break when an option is added */
+	{ { "--outpu", "f" }, "unknown option --outpu; did you mean --output?" },
+	{ { "--dur=1s" }, "unknown option --dur; did you mean --duration?" },
+	{ { "--ratte", "1" }, "unknown option --ratte; did you mean --rate?" },
+	{ { "--xy" }, "unknown option --xy; --help lists the options" },
+	{ { "-json" }, "unknown option -json; did you mean --json?" },
+	{ { "-output=f" }, "unknown option -output; did you mean --output?" },
+	{ { "-x" }, "unknown option -x; --help lists the options" },
+	{ { "-jx" }, "unknown option -x; --help lists the options" },
+	{ { "--by", "thred" }, "--by takes stack or thread, not 'thred'; did you mean 'thread'?" },
+	{ { "--by=frames" }, "--by takes stack or thread, not 'frames'" },
+	{ { "--by", "" }, "--by takes stack or thread, not ''" },
+	{ { "--by", "stack|thread" }, "--by takes stack or thread, not 'stack|thread'" },
 	{ { "--json=1" }, "--json takes no value" },
 	{ { "--output" }, "--output needs a value (FILE)" },
 	{ { "-o" }, "-o needs a value (FILE)" },
 	{ { "-jo" }, "-o needs a value (FILE)" },
+	{ { "--top" }, "--top needs a whole number" },
+	{ { "-d" }, "-d needs a duration such as 250ms, 10s or 1m30s" },
+	{ { "--by" }, "--by needs a value (stack|thread)" },
+	{ { "--by", "STACK" }, "--by takes stack or thread, not 'STACK'; did you mean 'stack'?" },
 	{ { "--top", "ten" }, "--top takes a whole number, not 'ten'" },
 	{ { "--top", "-1" }, "--top takes a whole number, not '-1'" },
 	{ { "--top", "" }, "--top takes a whole number, not ''" },
@@ -222,6 +243,10 @@ static const struct cli_command commands[] = {
 	{ "flamegraph", run_nothing, options, "A [B]", "a picture", NULL },
 };
 
+static const struct cli_program program = {
+	"prog", "Does things.", commands, ARRAY_LEN(commands), "  0 done, 1 failed\n", "footer\n", NULL,
+};
+
 static const struct {
 	const char *typed, *found, *nearest;
 } lookups[] = {
@@ -229,6 +254,10 @@ static const struct {
 	{ "info", "info", NULL },
 	{ "repotr", NULL, "report" },
 	{ "inf", NULL, "info" },
+	{ "flame", NULL, "flamegraph" }, /* the beginning of it */
+	{ "into", NULL, "info" },
+	{ "ifno", NULL, "info" }, /* changed places: one slip */
+	{ "tofu", NULL, NULL },   /* two of four letters are not a slip */
 	{ "Info", NULL, "info" },
 	{ "flamegraf", NULL, "flamegraph" },
 	{ "nothing-like-it", NULL, NULL },
@@ -262,13 +291,15 @@ static void cli_help_shows_every_row(void **state)
 
 	(void)state;
 	assert_non_null(out);
-	cli_print_help(out, "prog", &commands[1]);
-	cli_print_commands(out, "prog", "Does things.", commands, ARRAY_LEN(commands), "footer\n");
+	cli_print_help(out, &program, &commands[1]);
+	cli_print_commands(out, &program);
 	assert_int_equal(fclose(out), 0);
 	assert_non_null(strstr(text, "usage: prog report [options] A\n"));
 	assert_non_null(strstr(text, "examples:\n  prog report a.snap\n"));
 	assert_non_null(strstr(text, "usage: prog COMMAND"));
 	assert_non_null(strstr(text, "footer\n"));
+	assert_non_null(strstr(text, "exit status:\n  0 done, 1 failed\n"));
+	assert_non_null(strstr(text, "\n      --by stack|thread         order of the rows\n"));
 	for (const struct cli_option *o = options; o->name; o++) {
 		const char *at = strstr(text, o->name);
 

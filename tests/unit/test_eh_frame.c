@@ -305,6 +305,55 @@ static void tables_without_an_index_and_wide_entries(void **state)
 	}
 }
 
+/* `at` bytes into the code. */
+static struct rule rule_of_program(const uint8_t *program, size_t len, size_t at)
+{
+	struct made m = make_tables(false, program, len);
+	struct t_guarded g = t_guarded_new(m.bytes, m.n);
+	uintptr_t lo = (uintptr_t)g.data, first = lo + 12;
+	struct rule r;
+
+	memcpy(g.data + 4, &first, 8);
+	r = eh_frame_rule(g.data, lo, lo + g.len, MADE_CODE + at);
+	t_guarded_free(&g);
+	return r;
+}
+
+/* libgcrypt goes back from an expression by naming the register only: the offset is the one from before. */
+static void register_and_offset_outlive_an_expression(void **state)
+{
+	static const uint8_t program[] = {
+		0x0e, 56,                                                    /* CFA = sp + 56 */
+		0x41, 0x0f, 6,     0x70 + DW_SP, 0x98, 0x04, 0x06, 0x23, 56, /* 1: *(sp + 536) + 56 */
+		0x41, 0x0e, 64,                                              /* 2: an offset, but of no register yet */
+		0x41, 0x0d, DW_SP,                                           /* 3: sp + 64 */
+		0x41, 0x0e, 48,                                              /* 4 */
+	};
+	static const int32_t off[] = { 56, 536, 536, 64, 48 };
+	static const uint8_t without_offset[] = {
+		0x0c, DW_SP, 16, 0x0f, 1, 0x96, 0x0d, DW_FP
+	}; /* the expression is broken */
+
+	(void)state;
+	for (size_t at = 0; at < ARRAY_LEN(off); at++) {
+		struct rule r = rule_of_program(program, sizeof(program), at);
+		bool expression = at == 1 || at == 2;
+
+		if (expression && ARCH_RA_IN_REGISTER) {
+			assert_int_equal(r.kind, RULE_NONE);
+			continue;
+		}
+		assert_int_equal(r.kind, expression ? RULE_DEREF : RULE_REG);
+		assert_int_equal(r.reg, DW_SP);
+		assert_int_equal(r.off, off[at]);
+		if (!ARCH_RA_IN_REGISTER)
+			assert_int_equal(r.add, expression ? 56 : 0);
+	}
+	assert_int_equal(rule_of_program(without_offset, sizeof(without_offset), 0).reg, DW_FP);
+	assert_int_equal(rule_of_program(without_offset, sizeof(without_offset), 0).off, 16);
+	assert_int_equal(rule_of_program(without_offset, sizeof(without_offset) - 2, 0).kind, RULE_NONE);
+}
+
 #if defined(__x86_64__)
 static void other_registers_and_an_indexed_frame(void **state)
 {
@@ -345,19 +394,6 @@ static void other_registers_and_an_indexed_frame(void **state)
 	}
 }
 #elif defined(__aarch64__)
-static struct rule rule_of_program(const uint8_t *program, size_t len)
-{
-	struct made m = make_tables(false, program, len);
-	struct t_guarded g = t_guarded_new(m.bytes, m.n);
-	uintptr_t lo = (uintptr_t)g.data, first = lo + 12;
-	struct rule r;
-
-	memcpy(g.data + 4, &first, 8);
-	r = eh_frame_rule(g.data, lo, lo + g.len, MADE_CODE + 1);
-	t_guarded_free(&g);
-	return r;
-}
-
 static void where_the_return_address_is(void **state)
 {
 	static const uint8_t in_register[] = { 0x08, 30 }; /* same value */
@@ -366,20 +402,23 @@ static void where_the_return_address_is(void **state)
 	};                                                            /* CFA = sp + 32, x29, x30 at its bottom */
 	static const uint8_t alone[] = { 0x9e, 0xa0, 0x9c, 1 };       /* x30 at CFA - 8 * 20000, x29 untouched */
 	static const uint8_t lazily[] = { 0x11, 30, 0x7f };           /* ld.so's binding: x30 at CFA + 8 */
+	static const uint8_t one_place[] = { 0x9d, 4, 0x9e, 4 };      /* nonsense: x29 and x30 in the same word */
 	static const uint8_t moved[] = { 0x09, 30, 9 };               /* in x9 */
 	static const uint8_t computed[] = { 0x0f, 3, 0x8f, 0, 0x06 }; /* CFA = *(sp) */
 	struct rule r;
 
 	(void)state;
-	r = rule_of_program(in_register, sizeof(in_register));
+	r = rule_of_program(in_register, sizeof(in_register), 1);
 	assert_true(r.kind == RULE_REG && r.reg == DW_SP && r.off == 8 && r.add == 0);
-	r = rule_unpack(rule_pack(rule_of_program(signed_too, sizeof(signed_too))));
+	r = rule_unpack(rule_pack(rule_of_program(signed_too, sizeof(signed_too), 1)));
 	assert_true(r.kind == RULE_REG && r.reg == DW_SP && r.off == 32 && r.rbp_off == -32 && r.add == 1);
-	r = rule_unpack(rule_pack(rule_of_program(lazily, sizeof(lazily))));
+	r = rule_unpack(rule_pack(rule_of_program(lazily, sizeof(lazily), 1)));
 	assert_true(r.kind == RULE_REG && r.off == 8 + 16 && r.rbp_kind == RBP_SAME && r.rbp_off + 8 * r.add == -8);
-	assert_int_equal(rule_of_program(moved, sizeof(moved)).kind, RULE_NONE);
-	assert_int_equal(rule_of_program(computed, sizeof(computed)).kind, RULE_NONE);
-	r = rule_unpack(rule_pack(rule_of_program(alone, sizeof(alone))));
+	r = rule_unpack(rule_pack(rule_of_program(one_place, sizeof(one_place), 1)));
+	assert_true(r.kind == RULE_REG && r.rbp_kind == RBP_UNKNOWN && r.add != 0 && r.rbp_off + 8 * r.add == -32);
+	assert_int_equal(rule_of_program(moved, sizeof(moved), 1).kind, RULE_NONE);
+	assert_int_equal(rule_of_program(computed, sizeof(computed), 1).kind, RULE_NONE);
+	r = rule_unpack(rule_pack(rule_of_program(alone, sizeof(alone), 1)));
 	assert_true(r.kind == RULE_REG && r.rbp_kind == RBP_SAME && r.rbp_off + 8 * r.add == -8 * 20000);
 }
 #endif
@@ -396,6 +435,7 @@ int main(void)
 		cmocka_unit_test(spoiled_tables_do_no_harm),
 		cmocka_unit_test(cut_tables_do_no_harm),
 		cmocka_unit_test(tables_without_an_index_and_wide_entries),
+		cmocka_unit_test(register_and_offset_outlive_an_expression),
 #if defined(__x86_64__)
 		cmocka_unit_test(other_registers_and_an_indexed_frame),
 #elif defined(__aarch64__)

@@ -1,6 +1,7 @@
-# cmake -DINPUTS="a.js;b.css" -DOUTPUT=embedded.c -P embed.cmake: files of text as arrays embedded_a_js, embedded_b_css.
-# They are put into CDATA sections, so one that holds the end mark of those is refused.
-set(code "/* Made from the files named below; do not edit. */\n#include \"embedded.h\"\n")
+# cmake -DINPUTS="a.js;b.css" -DHEADER=embedded.h -DOUTPUT=embedded.c -P embed.cmake: files of text as arrays embedded_a_js,
+# embedded_b_css, which the header declares. Some are put into CDATA sections, so one that holds the end mark of those is
+# refused.
+set(code "/* Made from the files named below; do not edit. */\n#include \"${HEADER}\"\n")
 foreach(input ${INPUTS})
   file(READ ${input} text)
   string(FIND "${text}" "]]>" at)

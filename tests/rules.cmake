@@ -1,0 +1,21 @@
+# The scan of every unwind rule of whole files: rules/scan.c. Here over the libraries of the system; tests/e2e/test_rules.py has
+# it look at programs, too.
+if(TARGET preload_core)
+  pkg_check_modules(LIBDW REQUIRED IMPORTED_TARGET libdw libelf)
+  add_executable(rule_scan rules/scan.c rules/frame.c rules/image.c rules/made.c)
+  target_link_libraries(rule_scan PRIVATE preload_core common_hosted PkgConfig::LIBDW)
+  set_target_properties(rule_scan PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  set(objects "[vdso]" "[made 1]" "[made 2]" "[made 3]" "[made 4]" "[made 5]" "[made 6]")
+  foreach(object libc.so.6 ld-linux-x86-64.so.2 ld-linux-aarch64.so.1 libm.so.6 libmvec.so.1 libgcc_s.so.1 libgcrypt.so.20
+          libcrypto.so.3 libssl.so.3 libstdc++.so.6)
+    foreach(directory lib usr/lib)
+      if(EXISTS ${CMAKE_SYSROOT}/${directory}/${CMAKE_LIBRARY_ARCHITECTURE}/${object})
+        list(APPEND objects ${CMAKE_SYSROOT}/${directory}/${CMAKE_LIBRARY_ARCHITECTURE}/${object})
+        break()
+      endif()
+    endforeach()
+  endforeach()
+  add_test(NAME rules.scan COMMAND rule_scan --skip-missing $<TARGET_FILE:rule_scan> ${objects})
+  set_tests_properties(rules.scan PROPERTIES TIMEOUT 120)
+  perfprobe_fuzz(eh_frame preload_core)
+endif()
