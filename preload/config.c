@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "atomic.h"
 #include "compiler.h"
+#include "os_linux.h"
 #include "say.h"
 #include "units.h"
 
@@ -23,7 +25,7 @@ enum kind {
 	KIND_CHOICE_FOLLOW,
 	KIND_CHOICE_UNWIND,
 };
-enum option_state { BUILT, LATER };
+enum option_state { BUILT, RUNTIME, LATER };
 
 struct option {
 	const char *name, *def, *help;
@@ -53,6 +55,7 @@ static const struct word words[] = {
 
 static const char prefix[] = "PERFPROBE_";
 static unsigned complaints;
+static _Atomic uint32_t changes;
 
 static int parse_word(enum kind kind, const char *text, uint64_t *ret_value)
 {
@@ -192,11 +195,11 @@ static void set_named(struct config *c, const char *name, size_t name_len, const
 {
 	char unknown[64];
 
-	for (size_t i = 0; i < CONFIG_COUNT; i++) {
-		if (strlen(options[i].name) == name_len && memcmp(options[i].name, name, name_len) == 0) {
-			set_option(c, (enum config_index)i, text);
-			return;
-		}
+	enum config_index index = config_find(name, name_len);
+
+	if (index != CONFIG_COUNT) {
+		set_option(c, index, text);
+		return;
 	}
 	if (name_len == 3 && memcmp(name, "LIB", 3) == 0)
 		return; /* the launcher's own: where the library is */
@@ -206,6 +209,76 @@ static void set_named(struct config *c, const char *name, size_t name_len, const
 	unknown[name_len] = '\0';
 	complaints++;
 	say("unknown variable PERFPROBE_", unknown, " (ignored)", NULL);
+}
+
+enum config_index config_find(const char *name, size_t name_len)
+{
+	unsigned i = 0;
+
+	while (i < CONFIG_COUNT &&
+	       (strlen(options[i].name) != name_len || memcmp(options[i].name, name, name_len) != 0))
+		i++;
+	return (enum config_index)i;
+}
+
+/* "PERFPROBE_NAME" and what is wrong with it. */
+static int refuse(const struct option *o, const char *what, char *why, size_t size)
+{
+	why[0] = '\0';
+	say_append(why, size, prefix);
+	say_append(why, size, o->name);
+	say_append(why, size, what);
+	return -EINVAL;
+}
+
+/* Memory for the text of a value that was set, one for each option, used again by the next. */
+static char *text_place(enum config_index index)
+{
+	static char *places[CONFIG_COUNT];
+
+	if (!places[index])
+		places[index] = os_map(PATH_MAX);
+	return places[index];
+}
+
+int config_set(struct config *c, enum config_index index, const char *text, char *why, size_t why_size)
+{
+	const struct option *o = &options[index];
+	const char *reason;
+	uint64_t value = 0;
+	char *place;
+	int rc;
+
+	if (o->state == LATER)
+		return refuse(o, " is not built yet", why, why_size);
+	if (o->state != RUNTIME)
+		return refuse(o, " cannot change while the program runs", why, why_size);
+	rc = strlen(text) < PATH_MAX ? parse_value(c, o->kind, text, &value) : -ERANGE;
+	reason = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value);
+	if (reason) {
+		(void)refuse(o, "='", why, why_size);
+		say_append(why, why_size, text);
+		say_append(why, why_size, "' is not usable (");
+		say_append(why, why_size, reason);
+		say_append(why, why_size, ")");
+		return -EINVAL;
+	}
+	place = text_place(index);
+	if (!place)
+		return refuse(o, ": there is no memory for its value", why, why_size);
+	place[0] = '\0';
+	say_append(place, PATH_MAX, text);
+	/* In one store: a program's thread that forks reads some of them. */
+	publish_plain((uint64_t *)(void *)((char *)c + o->offset), value);
+	c->text[index] = place;
+	c->source[index] = SNAP_OPTION_RUNTIME;
+	add_relaxed(&changes, 1); /* a figure: orders nothing */
+	return 0;
+}
+
+uint32_t config_changes(void)
+{
+	return load_relaxed(&changes);
 }
 
 void config_parse(struct config *ret_config, char **env)

@@ -1,5 +1,6 @@
-/* The PERFPROBE_* variables, parsed once from options.def before the first hook is armed; immutable afterwards.
- * A bad value keeps the default and says so; an unknown PERFPROBE_* name is reported. Nothing here stops the host. */
+/* The PERFPROBE_* variables, parsed once from options.def before the first hook is armed; after that only config_set() changes
+ * them, in the helper, with the right to write profiles held (dump.h): who reads the text of an option holds it too, or is
+ * the helper. A bad value keeps the default and says so; an unknown PERFPROBE_* name is reported. Nothing here stops the host. */
 #pragma once
 #include <limits.h>
 #include <stdbool.h>
@@ -32,6 +33,13 @@ struct config {
 
 /* Name without prefix, by index. */
 const char *config_name(enum config_index index);
+/* The option of that name, without prefix; CONFIG_COUNT: there is none. */
+enum config_index config_find(const char *name, size_t name_len);
+/* Changes an option that may change while the program runs; its source is then SNAP_OPTION_RUNTIME. 0, or -EINVAL with a
+ * sentence in `why` and nothing changed. */
+int config_set(struct config *c, enum config_index index, const char *text, char *why, size_t why_size);
+/* How many times that was done. */
+uint32_t config_changes(void);
 /* Reads the environment `env` (NULL-terminated NAME=VALUE); says what is wrong. The text pointers stay into `env`. [init] */
 void config_parse(struct config *ret_config, char **env);
 /* The longest first prefix of what the user must be told, for tests: number of complaints of the last parse. */

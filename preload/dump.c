@@ -30,6 +30,7 @@ static const char *unwind_engine = "", *heap_note = "";
 static char heap_engine[200];
 static uint64_t start_ns, start_wall_ns;
 static uint32_t sequence;
+static uint64_t written;
 static struct lock dump_lock; /* one dump at a time; guards what is above and `said` */
 static bool said_fallback;
 static int said_rc;
@@ -106,6 +107,20 @@ static int test_write(int fd)
 	int rc = (int)os_call(SYS_faccessat2, fd, (long)".", 2 /* W_OK */, AT_EACCESS, 0, 0);
 
 	return rc == -ENOSYS ? 0 : rc; /* Linux before 5.8: the write itself will tell */
+}
+
+int dump_set_dir(const char *path)
+{
+	int fd = open_dir(path, 0), rc = fd < 0 ? fd : test_write(fd);
+
+	os_close(fd);
+	if (rc < 0)
+		return rc;
+	dir[0] = '\0';
+	say_append(dir, sizeof(dir), path);
+	said_fallback = false;
+	said_rc = 0;
+	return 0;
 }
 
 static int open_fallback(char *path, size_t size)
@@ -193,28 +208,56 @@ static int write_numbered(const char *reason, char *ret_path, size_t path_size)
 int dump_write(const char *reason, uint64_t patience_ns)
 {
 	char path[PATH_MAX];
+
+	return dump_write_named(reason, patience_ns, path, sizeof(path));
+}
+
+int dump_write_named(const char *reason, uint64_t patience_ns, char *ret_path, size_t path_size)
+{
 	int rc;
 
 	if (!lock_within(&dump_lock, patience_ns))
 		return -EBUSY;
 	recorder_settle(); /* a forked child that did nothing yet; one that has other threads settled before */
-	rc = write_numbered(reason, path, sizeof(path));
+	rc = write_numbered(reason, ret_path, path_size);
+	written += rc == 0;
 	if (rc < 0) {
 		loss_add(LOSS_SNAPSHOT_FAILED, 1);
 		if (rc != said_rc)
 			say("no profile was written to ", dir, ": ", say_errno(rc), NULL);
 		said_rc = rc;
 	} else if (config->verbose) {
-		say("wrote ", path, NULL);
+		say("wrote ", ret_path, NULL);
 	}
 	lock_leave(&dump_lock);
 	return rc;
+}
+
+bool dump_hold(uint64_t patience_ns)
+{
+	return lock_within(&dump_lock, patience_ns);
+}
+
+void dump_release(void)
+{
+	lock_leave(&dump_lock);
+}
+
+const char *dump_dir(void)
+{
+	return dir;
+}
+
+uint64_t dump_count(void)
+{
+	return written;
 }
 
 void dump_fork_child(void)
 {
 	store_release(&dump_lock.word, 0); /* its holder does not exist here */
 	sequence = 0;
+	written = 0;
 	said_fallback = false;
 	said_rc = 0;
 	dump_set_start();

@@ -20,6 +20,17 @@ void dump_set_start(void);
 /* Writes COMM.PID.SEQ.REASON.snap. 0 or -errno; a failure is said once a cause and counted. -EBUSY: another one is being
  * written and was not done within `patience_ns`. */
 int dump_write(const char *reason, uint64_t patience_ns);
+/* The same; ret_path gets the file's name. */
+int dump_write_named(const char *reason, uint64_t patience_ns, char *ret_path, size_t path_size);
+/* The right to write profiles, for who changes what they say. False: somebody else had it for so long. */
+bool dump_hold(uint64_t patience_ns);
+void dump_release(void);
+/* Profiles go to `path` from now on, which begins with '/' and is shorter than PATH_MAX. 0; or -errno if it cannot be written,
+ * and nothing changed. The right is held. */
+int dump_set_dir(const char *path);
+/* The directory asked for, and how many profiles were written. [helper] */
+const char *dump_dir(void);
+uint64_t dump_count(void);
 
 /* What a profile of that reason says of the recording; sequence 0. */
 struct snapshot_about dump_about(const char *reason);

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "control_socket.h"
 #include "dump.h"
 #include "helper.h"
 #include "live.h"
@@ -78,6 +79,7 @@ static bool last_begin(void)
 /* `rc` says whether it was written. Else the live file is all that is left of the recording, and stays. */
 static void last_done(int rc)
 {
+	control_socket_remove(true);
 	if (rc == 0)
 		live_remove();
 	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
@@ -121,6 +123,7 @@ void finish_before_exec(void)
 		return;
 	if ((forked && os_now_ns() - born_ns <= SHORT_LIFE_NS) || dump_write("exit", PATIENCE_NS) == 0)
 		live_remove(); /* should the call fail, the recording goes on without the file */
+	control_socket_remove(false);
 }
 
 void finish_fork_child(bool follow)

@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "atomic.h"
 #include "compiler.h"
+#include "control.h"
+#include "control_socket.h"
 #include "dump.h"
 #include "live.h"
 #include "live_keep.h"
@@ -28,9 +29,9 @@
 static const struct config *config;
 static _Atomic uint32_t running; /* 0 none, 1 being made or running */
 static _Atomic int32_t helper_tid;
-static _Atomic uint32_t bell;    /* moves whenever there is something to do before the next tick */
-static _Atomic uint32_t pausing; /* callers of helper_pause() that have not resumed */
-static uint64_t next_every;      /* goes on when the helper is made anew */
+static _Atomic uint32_t bell;      /* moves whenever there is something to do before the next tick */
+static _Atomic uint32_t pausing;   /* callers of helper_pause() that have not resumed */
+static uint64_t next_every, every; /* they go on when the helper is made anew; every: what next_every was made with */
 /* A signal to be sent: its number and the thread, 0 = none. */
 static _Atomic uint64_t send_soon;
 /* Requests: `asked` counts them, `done` those answered. A request is asked by one compare-and-swap, so that handlers may. */
@@ -67,36 +68,13 @@ static bool alone(void)
 	return threads == 1;
 }
 
-/* A program that gave up its privileges must not have a thread that kept them. hook_rights.c sees to that where they are given
- * up by libc's functions; this is for system calls made past them. */
-static void follow_credentials(void)
-{
-	char text[4096];
-	const char *line;
-	long dumpable;
-	uint32_t uid = 0, own = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
-
-	if (own != 0 || os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
-		return;
-	line = strstr(text, "\nUid:\t");
-	line = line ? strchr(line + 6, '\t') : NULL; /* real, effective, saved, file system */
-	for (line = line ? line + 1 : "0"; *line >= '0' && *line <= '9'; line++)
-		uid = uid * 10 + (uint32_t)(*line - '0');
-	if (uid == own)
-		return;
-	dumpable = os_call(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0, 0);
-	(void)os_call(SYS_setresuid, uid, uid, uid, 0, 0, 0); /* root may; then /proc and files are as the program's */
-	if (dumpable == 1) /* which the kernel takes away, although the program may have asked for it since */
-		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
-}
-
 static void answer(void)
 {
 	uint32_t n = load_acquire(&asked); /* pairs with the CAS in helper_dump: the reason is in place */
 
 	if (n == load_relaxed(&done))
 		return;
-	follow_credentials();
+	os_follow_credentials();
 	store_relaxed(&done_rc, dump_write(load_relaxed(&asked_reason), 5 * NS_PER_S));
 	store_release(&done, n); /* pairs with the acquire in helper_dump */
 	os_futex_wake(&done);
@@ -110,11 +88,21 @@ static void send_signal(void)
 		(void)os_kill_thread(os_pid(), (pid_t)(to & UINT32_MAX), (int)(to >> 32)); /* it may have ended */
 }
 
+/* The interval is an option that may change. */
+static void follow_interval(uint64_t now)
+{
+	if (every == config->every && next_every)
+		return;
+	every = config->every;
+	next_every = every ? now + every : UINT64_MAX;
+}
+
 static void write_interval(uint64_t now)
 {
+	follow_interval(now);
 	if (now < next_every)
 		return;
-	follow_credentials();
+	os_follow_credentials();
 	(void)dump_write("interval", 0); /* a failure is said and counted there */
 	next_every += config->every;
 	if (next_every <= os_now_ns()) /* writing took longer than the interval */
@@ -157,12 +145,12 @@ static void loop(void *unused)
 	(void)unused;
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
-	(void)os_own_descriptors(); /* else they are shared */
+	control_socket_begin(os_own_descriptors() < 0, os_now_ns());
 	let_it_begin();
 	(void)modules_scan();
 	while (!load_relaxed(&pausing)) {
 		uint32_t seen = load_acquire(&bell);
-		uint64_t now = os_now_ns(), wait = TICK_NS;
+		uint64_t now = os_now_ns(), wait = TICK_NS, control;
 
 		recorder_tick(now);
 		live_keep_tick(now);
@@ -170,11 +158,15 @@ static void loop(void *unused)
 		write_interval(now);
 		if (!check_now_and_then(now, &next_check))
 			break;
+		control = control_socket_tick(now);
+		if (control < wait)
+			wait = control;
 		if (next_every > now && next_every - now < wait)
 			wait = next_every - now;
 		os_futex_wait(&bell, seen, wait);
 		send_signal();
 	}
+	control_socket_end();
 	store_release(&running, 0);
 }
 
@@ -188,10 +180,8 @@ bool helper_start(const struct config *with)
 	if (!cas_acq_rel(&running, &expected, 1))
 		return true;
 	config = with;
-	if (!config->every)
-		next_every = UINT64_MAX;
-	else if (!next_every)
-		next_every = os_now_ns() + config->every;
+	if (!next_every)
+		follow_interval(os_now_ns());
 	tid = os_thread_start(loop, NULL);
 	if (tid < 0) {
 		store_release(&running, 0);
@@ -269,5 +259,7 @@ void helper_fork_child(void)
 	store_relaxed(&pausing, 0);
 	store_relaxed(&send_soon, 0);
 	next_every = 0;
+	control_fork_child();
+	control_socket_fork_child();
 	store_relaxed(&done, load_relaxed(&asked));
 }

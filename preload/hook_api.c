@@ -86,18 +86,12 @@ EXPORT int perfprobe_1_snapshot(const char *name)
 	return helper_dump("request", 30 * NS_PER_S);
 }
 
-static void change_state(int from, int to)
-{
-	/* Pairs with nothing: hooks may see it late. A recorder that is passive stays so. */
-	(void)cas_relaxed(&state_now, &from, to);
-}
-
 EXPORT void perfprobe_1_start(void)
 {
-	change_state(STATE_STOPPED, STATE_RUNNING);
+	state_change(STATE_STOPPED, STATE_RUNNING);
 }
 
 EXPORT void perfprobe_1_stop(void)
 {
-	change_state(STATE_RUNNING, STATE_STOPPED);
+	state_change(STATE_RUNNING, STATE_STOPPED);
 }

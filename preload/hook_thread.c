@@ -13,6 +13,8 @@
 
 #include "allocs.h"
 #include "compiler.h"
+#include "finish.h"
+#include "helper.h"
 #include "hook_thread.h"
 #include "live_keep.h"
 #include "os_linux.h"
@@ -139,7 +141,7 @@ static struct birth *give_birth(const pthread_attr_t *attr, void *arg)
 	return b;
 }
 
-/* The process has shown that it stays. A sample that falls into the move of its tables waits: it would be counted in a
+/* The process has shown that it stays: a forked child gets its helper. A sample that falls into the move of its tables waits: it would be counted in a
  * table that is not listed yet, or in a page that was copied already. */
 static void stay(void)
 {
@@ -150,6 +152,9 @@ static void stay(void)
 		return;
 	live_keep_stay();
 	guard_leave(t, GUARD_TABLE);
+	if (state_get() >= STATE_STOPPED && finish_is_this_process())
+		(void)helper_start(
+		        start_config()); /* where no thread can be made, the end of the program writes its profile */
 }
 
 EXPORT int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*start)(void *), void *arg)

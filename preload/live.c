@@ -222,6 +222,11 @@ bool live_is_open(void)
 	return is_state(FILE_OPEN);
 }
 
+uint64_t live_bytes(void)
+{
+	return live_is_open() ? load_relaxed(&file_end) : 0;
+}
+
 struct live_header *live_header(void)
 {
 	return header;

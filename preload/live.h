@@ -20,6 +20,8 @@ void live_make(void);
 int live_open(int dir_fd, const char *dir, const char *name);
 /* Is there a file? */
 bool live_is_open(void);
+/* Its size; 0: there is none. [any thread] */
+uint64_t live_bytes(void);
 /* The header, to be kept up to date by whoever knows; a dummy while there is no file. */
 struct live_header *live_header(void);
 

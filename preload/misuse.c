@@ -35,7 +35,7 @@ static _Atomic(struct misuse *) rows; /* MISUSE_MAX_ROWS of them, in the live fi
 static struct lock rows_lock;         /* over rows but their counts, and what follows; rank: inside the threads' */
 static uint32_t watched[WATCHED];
 static uint32_t watched_count;
-static bool watch_all, verbose;
+static _Atomic bool watch_all, verbose; /* options: order nothing */
 
 /* Blocks that were not recorded; an address or 0. More than fit: from then on an unknown address says nothing. */
 static _Atomic uint64_t strangers[STRANGERS];
@@ -61,9 +61,9 @@ static const char *const freed_by[] = {
 
 void misuse_init(const struct config *config)
 {
-	verbose = config->verbose > 0;
-	watch_all = config->free_stacks;
-	store_relaxed(&misuse_watching, watch_all);
+	store_relaxed(&verbose, config->verbose > 0);
+	store_relaxed(&watch_all, config->free_stacks != 0);
+	store_relaxed(&misuse_watching, config->free_stacks || watched_count > 0);
 }
 
 void misuse_fork_child(bool forget)
@@ -213,7 +213,7 @@ static void add(const struct misuse *m)
 		loss_add(LOSS_MISUSE_FULL, 1);
 	}
 	lock_leave(&rows_lock);
-	if (fresh && verbose)
+	if (fresh && load_relaxed(&verbose))
 		say_row(m);
 }
 
@@ -241,7 +241,7 @@ static bool is_watched(uint32_t stack)
 	for (uint32_t i = 0; i < n && i < WATCHED; i++)
 		if (watched[i] == stack)
 			return true;
-	return watch_all;
+	return load_relaxed(&watch_all);
 }
 
 static void watch(uint32_t stack)

@@ -25,7 +25,7 @@ struct misuse {
 	uint64_t address, bytes, time_ns;       /* of the first time; bytes 0: unknown */
 };
 
-void misuse_init(const struct config *config); /* [init] */
+void misuse_init(const struct config *config); /* also when the options have changed [init, helper] */
 
 /* The free of a block of this family, by this: is it right? */
 static ALWAYS_INLINE bool misuse_matches(uint32_t family, enum snap_family freed_by)

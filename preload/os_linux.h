@@ -23,6 +23,8 @@ pid_t os_tid(void);
 /* Private zeroed memory in whole pages, kept out of core dumps; NULL when there is none. Never returned to malloc. */
 void *os_map(size_t bytes);
 void os_unmap(void *at, size_t bytes);
+/* Bytes that os_map() has given and os_unmap() not taken back. */
+uint64_t os_mapped_bytes(void);
 /* Gives whole pages that will be written soon their memory at once: a fraction of what a page fault for each costs. A hint. */
 void os_populate(void *at, size_t bytes);
 
@@ -47,6 +49,11 @@ void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns);
 void os_futex_wake(const void *word);
 void os_yield(void);
 int os_kill_thread(pid_t pid, pid_t tid, int sig);
+/* Is a filter of system calls (seccomp) in force for this thread? */
+bool os_filtered(void);
+/* May this process make the calls that `fn` makes? A filter may kill who asks, so where one is in force a forked child does.
+ * `fn` answers 0 for yes and calls nothing of libc. */
+bool os_may(int (*fn)(void));
 /* Gives the calling thread a table of descriptors of its own, with none in it. 0, or -errno: it shares the program's. */
 int os_own_descriptors(void);
 /* The descriptor number `fd` of the program, seen from a thread with a table of its own, as one of its own. Or -errno. */
@@ -56,6 +63,8 @@ int os_program_descriptor(int fd);
  * not call what looks at its libc thread, allocates or locks. Its memory is used again by the next, once it has ended. One
  * caller at a time. */
 int os_thread_start(void (*fn)(void *), void *arg);
+/* Such a thread gives up what the program has given up by system calls of its own. [such a thread] */
+void os_follow_credentials(void);
 
 /* Descriptor moved up so that programs that use select() or count on low numbers see none of ours. Takes `fd` over. */
 int os_move_up(int fd);

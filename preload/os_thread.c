@@ -7,6 +7,7 @@
 #include <linux/sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "arch.h"
@@ -53,4 +54,27 @@ int os_thread_start(void (*fn)(void *), void *arg)
 	last_memory = memory;
 	last_tid = (pid_t)tid;
 	return (int)tid;
+}
+
+/* A program that gave up its privileges must not have a thread that kept them. hook_rights.c sees to that where they are given
+ * up by libc's functions; this is for system calls made past them. */
+void os_follow_credentials(void)
+{
+	char text[4096];
+	const char *line;
+	long dumpable;
+	uint32_t uid = 0, own = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+
+	if (own != 0 || os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
+		return;
+	line = strstr(text, "\nUid:\t");
+	line = line ? strchr(line + 6, '\t') : NULL; /* real, effective, saved, file system */
+	for (line = line ? line + 1 : "0"; *line >= '0' && *line <= '9'; line++)
+		uid = uid * 10 + (uint32_t)(*line - '0');
+	if (uid == own)
+		return;
+	dumpable = os_call(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0, 0);
+	(void)os_call(SYS_setresuid, uid, uid, uid, 0, 0, 0); /* root may; then /proc and files are as the program's */
+	if (dumpable == 1) /* which the kernel takes away, although the program may have asked for it since */
+		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 }

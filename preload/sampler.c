@@ -390,18 +390,6 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 
 /* ---- choosing ----------------------------------------------------------------------------------------------------- */
 
-/* The lines of /proc/self/status that matter here: "Seccomp:\t2". */
-static bool under_seccomp(void)
-{
-	char text[4096];
-	const char *line;
-
-	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
-		return false;
-	line = strstr(text, "\nSeccomp:\t");
-	return line && line[10] == '2';
-}
-
 /* 6.16 and 6.17 hang when a cpu-clock event is refreshed from its own signal (fixed by kernel commit eb3182ef0405). */
 static bool kernel_hangs(void)
 {
@@ -416,7 +404,7 @@ static const char *why_no_perf(void)
 {
 	int fd;
 
-	if (under_seccomp())
+	if (os_filtered())
 		return "a seccomp filter is in force, which may forbid perf_event_open; samples come at the kernel's "
 		       "timer ticks";
 	if (kernel_hangs())
@@ -433,38 +421,19 @@ static const char *why_no_perf(void)
 	return "this kernel has no perf events; samples come at the kernel's timer ticks";
 }
 
-/* Can this process have a timer at all? A filter of system calls may refuse. Where one is in force the question is put by a
- * forked child, because the filter may kill who asks. */
-static bool timers_work(void)
+/* A filter of system calls may refuse. */
+static int try_timer(void)
 {
 	struct sigevent event;
-	struct rlimit no_core = { 0, 0 };
-	int id = -1, status = 1;
-	pid_t child = 0;
+	int id = -1;
 	long rc;
 
-	if (under_seccomp()) {
-		/* Without a signal at its end the child is waited for by __WALL (1 << 30) only: not by the program. */
-		child = (pid_t)os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
-		if (child > 0) {
-			do
-				rc = os_call(SYS_wait4, child, (long)&status, 1L << 30, 0, 0, 0);
-			while (rc == -EINTR);
-			return rc == child && status == 0;
-		}
-		if (child < 0)
-			return false;
-	}
-	if (under_seccomp())
-		(void)os_call(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0); /* the child's: no noise */
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_NONE;
 	rc = os_call(SYS_timer_create, CLOCK_THREAD_CPUTIME_ID, (long)&event, (long)&id, 0, 0, 0);
 	if (rc == 0)
 		rc = os_call(SYS_timer_delete, id, 0, 0, 0, 0, 0);
-	if (under_seccomp())
-		(void)os_call(SYS_exit_group, rc != 0, 0, 0, 0, 0, 0); /* the child */
-	return rc == 0;
+	return (int)rc;
 }
 
 static bool install_handler(int more_flags, struct sigaction *ret_old)
@@ -499,7 +468,7 @@ void sampler_init(const struct config *config)
 		return;
 	}
 	why = why_no_perf();
-	if (why && !timers_work()) {
+	if (why && !os_may(try_timer)) {
 		engine = (struct sampler_engine){ "off", "neither perf events nor timers are allowed here", 0 };
 		return;
 	}

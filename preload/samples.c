@@ -7,15 +7,17 @@
 #include "losses.h"
 #include "threads.h"
 
-static unsigned ring_bits_max; /* 0: no samples are kept */
-static uint64_t window;
+static _Atomic unsigned ring_bits_max; /* 0: no samples are kept */
+static _Atomic uint64_t window;        /* both may be set while samples come: late by one is no harm */
 
 void samples_init(uint64_t ring_entries, uint64_t window_ns)
 {
-	window = window_ns;
-	ring_bits_max = THREAD_FIRST_RING_BITS;
-	while (UINT64_C(1) << ring_bits_max < ring_entries && ring_bits_max < THREAD_MAX_RING_BITS)
-		ring_bits_max++;
+	unsigned bits = THREAD_FIRST_RING_BITS;
+
+	while (UINT64_C(1) << bits < ring_entries && bits < THREAD_MAX_RING_BITS)
+		bits++;
+	store_relaxed(&window, window_ns);
+	store_relaxed(&ring_bits_max, bits);
 }
 
 static _Atomic uintptr_t *place_for_old(struct thread *th)
@@ -34,7 +36,7 @@ static uintptr_t ring_next(struct thread *th, uintptr_t old, uint64_t head)
 	struct ring from = ring_of(old), to;
 	uintptr_t fresh;
 
-	if (bits > ring_bits_max || !keep)
+	if (bits > load_relaxed(&ring_bits_max) || !keep)
 		return old;
 	to.sample = live_map(LIVE_RING, th->record, sizeof(struct sample) << bits);
 	if (!to.sample)
@@ -63,13 +65,14 @@ static void keep(struct thread *th, const struct sample *s)
 {
 	uint64_t head = load_relaxed(&th->ring_head); /* relaxed: only the owner writes */
 	uintptr_t word = load_relaxed(&th->ring);
+	uint64_t keep_ns = load_relaxed(&window);
 	struct sample *at = slot(word, head);
 
-	if (UNLIKELY(!at || (at->time_ns && at->time_ns + window > s->time_ns)))
+	if (UNLIKELY(!at || (at->time_ns && at->time_ns + keep_ns > s->time_ns)))
 		at = slot(ring_next(th, word, head), head);
 	if (!at)
 		return; /* samples are counted by stack all the same */
-	if (at->time_ns && at->time_ns + window > s->time_ns)
+	if (at->time_ns && at->time_ns + keep_ns > s->time_ns)
 		loss_add(LOSS_CPU_RING, at->weight);
 	*at = *s;
 	store_release(&th->ring_head, head + 1); /* pairs with the acquire of the snapshot: the sample is complete */
@@ -86,7 +89,7 @@ void samples_record(struct thread *th, const uintptr_t *pcs, size_t depth, uint6
 		return;
 	}
 	own_add(&c->cpu_samples, weight);
-	if (ring_bits_max)
+	if (load_relaxed(&ring_bits_max))
 		keep(th, &(struct sample){ time_ns, stack, (uint16_t)th->record, weight });
 }
 

@@ -9,8 +9,8 @@
 struct thread;
 struct tls;
 
-/* Samples that the window can hold for one thread that never sleeps, and the window. Before the first sample; without it only
- * counts are kept. [init] */
+/* Samples that the window can hold for one thread that never sleeps, and the window. Without it only counts
+ * are kept; a shorter window leaves rings as large as they are. [init, helper] */
 void samples_init(uint64_t ring_entries, uint64_t window_ns);
 
 /* Counts pcs[0..depth) for the thread. The caller holds GUARD_TABLE. */

@@ -67,8 +67,7 @@ bool start_recorder(void)
 	dump_init(&config);
 	if (!passive_reason)
 		live_keep_init(&config);
-	if (config.cpu_hz)
-		samples_init(ring_entries(), config.window);
+	start_set_window();
 	recorder_init(&config);
 	/* release: hooks of threads made later see the tables by their creation */
 	store_release(&state_now, passive_reason ? STATE_OFF : STATE_RUNNING);
@@ -78,6 +77,17 @@ bool start_recorder(void)
 const struct config *start_config(void)
 {
 	return &config;
+}
+
+struct config *start_config_to_change(void)
+{
+	return &config;
+}
+
+void start_set_window(void)
+{
+	if (config.cpu_hz)
+		samples_init(ring_entries(), config.window);
 }
 
 const char *start_passive_reason(void)

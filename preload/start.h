@@ -8,5 +8,9 @@
 bool start_recorder(void);
 /* The options; valid once start_recorder() was called. */
 const struct config *start_config(void);
+/* For who may change them: config_set() says who. */
+struct config *start_config_to_change(void);
+/* The window may have changed: how many samples are kept. */
+void start_set_window(void);
 /* Why the recorder is passive, or NULL. */
 const char *start_passive_reason(void);

@@ -14,6 +14,13 @@ enum state {
  * or by the pthread_create that made their thread). */
 extern _Atomic int state_now HIDDEN;
 
+/* Stop and start, as perfprobe.h and the control socket have them. A recorder that is passive stays so. Pairs with nothing:
+ * hooks may see it late. */
+static inline void state_change(int from, int to)
+{
+	(void)cas_relaxed(&state_now, &from, to);
+}
+
 static inline enum state state_get(void)
 {
 	return (enum state)load_relaxed(&state_now);

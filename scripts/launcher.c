@@ -374,9 +374,6 @@ static int command_set(int argc, char **argv, struct err *err)
 	return rc;
 }
 
-/* What needs a control socket: the library of this version offers none. */
-#define LATER " (not built yet)"
-
 static int command_completion(int argc, char **argv, struct err *err);
 static int command_help(int argc, char **argv, struct err *err);
 
@@ -389,19 +386,17 @@ static const struct cli_command commands[] = {
 	  "word that\n"
 	  "is neither an option nor its value begins the command; -- may stand before it.\n" },
 	{ "list", command_list, no_options, "", "processes that run under the library", "  perfprobe list\n" },
-	{ "snapshot", command_request, no_options, "PID", "write a snapshot now; prints its path" LATER,
+	{ "snapshot", command_request, no_options, "PID", "write a snapshot now; prints its path",
 	  "  perfprobe snapshot 4711\n  probe-analyze report $(perfprobe snapshot 4711)\n" },
-	{ "leaks", command_request, no_options, "PID", "check for unreachable blocks now" LATER,
+	{ "leaks", command_request, no_options, "PID", "check for unreachable blocks now (not built yet)",
 	  "  perfprobe leaks 4711\n" },
-	{ "start", command_request, no_options, "PID", "record again after stop" LATER, "  perfprobe start 4711\n" },
-	{ "stop", command_request, no_options, "PID", "stop recording; the program goes on" LATER,
+	{ "start", command_request, no_options, "PID", "record again after stop", "  perfprobe start 4711\n" },
+	{ "stop", command_request, no_options, "PID", "stop recording; the program goes on",
 	  "  perfprobe stop 4711\n" },
-	{ "set", command_set, no_options, "PID NAME=VALUE", "change an option while it runs" LATER,
-	  "  perfprobe set 4711 CPU=999        samples a second of CPU time and thread\n"
-	  "  perfprobe set 4711 EVERY=1m       with or without PERFPROBE_ before it; 'perfprobe run --help' tells "
-	  "all\n" },
-	{ "status", command_request, no_options, "PID", "engines, options and counters" LATER,
-	  "  perfprobe status 4711\n" },
+	{ "set", command_set, no_options, "PID NAME=VALUE", "change an option while it runs",
+	  "  perfprobe set 4711 EVERY=1m                 with or without PERFPROBE_ before it\n"
+	  "  perfprobe set 4711 DIR=/var/tmp/profiles    an absolute name\n" },
+	{ "status", command_request, no_options, "PID", "engines, options and counters", "  perfprobe status 4711\n" },
 	{ "completion", command_completion, no_options, COMPLETION_ARGS, COMPLETION_HELP,
 	  "  source <(perfprobe completion bash)         in ~/.bashrc; the same for zsh, after compinit\n"
 	  "  perfprobe completion fish | source          in config.fish\n" },
@@ -496,13 +491,16 @@ static char *running_processes(void)
 	return lines;
 }
 
-/* Candidates for NAME=VALUE: the whole of it where the values are words, else as far as "NAME=". */
+/* Candidates for NAME=VALUE, of what may be set while a program runs: the whole of it where the values are words, else as far
+ * as "NAME=". */
 static void assignments(struct buf *out)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const char *at = option_values[i], *word;
 		size_t len;
 
+		if (strcmp(variables[i].state, "RUNTIME") != 0)
+			continue;
 		if (!has_words(at))
 			buf_printf(out, "%s=\t%s\n", variables[i].name, option_helps[i]);
 		while (has_words(option_values[i]) && cli_next_alternative(&at, &word, &len))

@@ -167,8 +167,9 @@ CASES = [
     ("perfprobe run -- probe-an", {"probe-analyze"}, {"run"}),
     ("perfprobe run --heap full probe-an", {"probe-analyze"}, {"run"}),
     ("perfprobe run -- probe-analyze rep", {"report"}, {"run"}),
-    ("perfprobe set 1 HEA", {"HEAP=full", "HEAP=sampled", "HEAP=off", "HEAP_INTERVAL="}, {"CPU="}),
-    ("perfprobe set 1 HEAP=f", {"HEAP=full"}, {"HEAP=off"}),
+    ("perfprobe set 1 ", {"DIR=", "EVERY=", "FREE_STACKS=on"}, {"CPU=", "HEAP=full"}),  # only what may be set
+    ("perfprobe set 1 FREE", {"FREE_STACKS=on", "FREE_STACKS=off"}, {"EVERY="}),
+    ("perfprobe set 1 FREE_STACKS=of", {"FREE_STACKS=off"}, {"FREE_STACKS=on"}),
     ("perfprobe completion ", {"bash", "zsh", "fish"}, {"a.snap"}),
     ("perfprobe help sn", {"snapshot"}, {"run"}),
     ("probe-analyze re", {"report"}, {"info", "perfprobe"}),

@@ -26,7 +26,7 @@ def run(*args, env=None, **kwargs):
             full.pop(key, None)
         else:
             full[key] = value
-    return subprocess.run([PERFPROBE, *args], env=full, capture_output=True, text=True, timeout=30,
+    return subprocess.run([PERFPROBE, *args], env=full, capture_output=True, text=True, errors="replace", timeout=30,
                           stdin=subprocess.DEVNULL, **kwargs)
 
 
@@ -211,7 +211,10 @@ class Control(unittest.TestCase):
                 while not b"".join(got).endswith(b"\n"):
                     got.append(peer.recv(100))
                 for part in answer:
-                    peer.sendall(part)
+                    try:
+                        peer.sendall(part)
+                    except BrokenPipeError:
+                        pass  # it would not hear the end
 
         server = threading.Thread(target=serve)
         server.start()
@@ -237,10 +240,39 @@ class Control(unittest.TestCase):
                 ([b"ok " + b"x" * 100000 + b"\n"], 0, "x" * 100000 + "\n", ""),
                 ([b"error the heap is not recorded\n"], 1, "",
                  f"perfprobe: process {pid}: the heap is not recorded\n"),
+                ([b"ok \x1b]0;title\x07 \xc2\x9b\r\tx\n\x00y\n"], 0, "?]0;title? ????x\n?y\n", ""),
+                ([b"error \x1b[2J\n"], 1, "", f"perfprobe: process {pid}: ?[2J\n"),
+                ([b"ok " + b"x" * (3 << 20)], 1, "", f"perfprobe: process {pid}: the answer has no end\n"),
                 ([b"okay\n"], 1, "", f"perfprobe: process {pid}: the answer is not understood: 'okay'\n"),
                 ([b""], 1, "", f"perfprobe: process {pid}: the answer is not understood: ''\n")):
             _, r = self.ask("status", pid, answer=parts)
             self.assertEqual((r.returncode, r.stdout, r.stderr), (code, out, err))
+
+    def test_another_process_listens(self):
+        """Whatever stands at the name: the kernel knows who made it."""
+        self.listener.close()
+        os.unlink(self.path)
+        other = subprocess.Popen([sys.executable, "-c", "import socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\ns.listen()\n"
+                                  "print('ready', flush=True)\nwhile True:\n  try: s.accept()[0].sendall(b'ok /tmp/forged\\n')\n  except OSError: pass", self.path],
+                                 stdout=subprocess.PIPE)
+        try:
+            other.stdout.readline()
+            r = run("snapshot", str(os.getpid()))
+            self.assertEqual((r.returncode, r.stdout), (1, ""))
+            self.assertIn("does not run under perfprobe", r.stderr)
+        finally:
+            other.kill()
+            other.wait()
+            other.stdout.close()
+
+    def test_a_directory_that_others_may_use(self):
+        os.chmod(self.dir, 0o755)
+        try:
+            r = run("snapshot", str(os.getpid()))
+        finally:
+            os.chmod(self.dir, 0o700)
+        self.assertEqual((r.returncode, r.stdout), (1, ""))
+        self.assertIn("alone; not trusted", r.stderr)
 
     def test_nobody_listens(self):
         self.listener.close()

@@ -47,6 +47,9 @@ def check_variables():
         expect(f".It Ev PERFPROBE_{name}\n" in manual("libperfprobe.7"), f"libperfprobe.7: no PERFPROBE_{name}")
         flag = name.lower().replace("_", "-")
         expect(f".It Fl -{flag} " in manual("perfprobe.1"), f"perfprobe.1: no --{flag}")
+        item = re.search(rf"^\.It Ev PERFPROBE_{name}\n((?:(?!\.It |\.El).*\n)*)", manual("libperfprobe.7"), re.M)
+        expect(bool(item) and ("May be set while the program runs." in item.group(1)) == (state == "RUNTIME"),
+               f"libperfprobe.7: PERFPROBE_{name} is {state}: say \"May be set while the program runs.\" exactly when it may")
         line = re.search(rf"^\| `PERFPROBE_{name}` .*", tree.read("README.md"), re.M)
         expect(bool(line) and ("not built yet" in line.group()) == (state == "LATER"),
                f"README.md: PERFPROBE_{name} is {state}: say \"not built yet\" exactly then")
