@@ -189,7 +189,7 @@ static int export_options(const struct run_options *o, struct err *err)
 		char name[64], flag[64];
 		int rc;
 
-		(void)snprintf(flag, sizeof(flag), "--%s", option_names[i]);
+		(void)snprintf(flag, sizeof(flag), "--%.60s", option_names[i]);
 		rc = o->value[i] ? check_value(i, flag, o->value[i], err) : 0;
 		if (rc < 0)
 			return rc;

@@ -27,7 +27,7 @@
 #include "threads.h"
 #include "unwind.h"
 
-enum { MAX_SAMPLES = 1 << 20, WALKED_BYTES = 64 << 20, LINE_BYTES = 64, DEPTH = 30, WARM_UP = 20 };
+enum { MAX_SAMPLES = 1 << 20, WALKED_BYTES = 64 << 20, LINE_BYTES = 64, DEPTH = 30, ROUNDS_MAX = 60, WARM_UP = 20 };
 
 static uint32_t handler_ns[MAX_SAMPLES], rearm_ns[MAX_SAMPLES];
 static _Atomic uint32_t samples;
@@ -197,8 +197,11 @@ int main(int argc, char **argv)
 	if (!work || !walked)
 		return 2;
 	start_sampling();
-	end_ns = now_ns() + (uint64_t)(seconds * 1e9);
-	level_0();
+	for (int i = 0; i < ROUNDS_MAX && load_relaxed(&samples) <= 2 * WARM_UP; i++) { /* more where time is scarce */
+		left = DEPTH;
+		end_ns = now_ns() + (uint64_t)(seconds * 1e9);
+		level_0();
+	}
 	sampler_thread_stop(&tls_self);
 	n = load_relaxed(&samples);
 	n = n > MAX_SAMPLES ? MAX_SAMPLES : n;
