@@ -10,7 +10,7 @@ from recording import BUILD, analyze, environment
 
 LEAKS = BUILD / "leaks"
 BUILDS = ("gcc-O0", "gcc-O2", "clang-O0", "clang-O2")
-MODES = ("exit", "demand")
+MODES = ("exit", "demand")  # when somebody looks: at the end, or while all is still in place
 SECONDS = 20  # no run may take longer; most take a hundredth
 
 
@@ -189,7 +189,7 @@ def run_lsan(build, topic, case, mode):
 
 def judge(outcome, mode, kinds=True):
     """All that is wrong with an outcome: of the program, and of the child that it had."""
-    whens = ("always", mode)
+    whens = ("always", "exit" if mode == "exit" else "demand")
     problems = compare(outcome.statement, whens, outcome.rows, kinds)
     if mode == "exit" and "child" in outcome.statement.leaks:
         alone = outcome.statement._replace(answers={})
@@ -237,6 +237,10 @@ def rows_of(snapshot):
     for key, total in (("leaked_blocks", sum(r.blocks for r in rows)), ("leaked_bytes", sum(r.bytes for r in rows))):
         assert found[key] == total, f"{snapshot.name}: {key} is {found[key]}, its rows have {total}"
     assert all("confirmed" in r for r in found["leaks"]), f"{snapshot.name}: a row does not say whether it is confirmed"
+    check = found.get("check", {})
+    assert check.get("done", True), f"{snapshot.name}: the check could not be done: {check.get('note')}"
+    if check.get("checks", 1) > 1:  # what is lost stays lost
+        assert all(r["confirmed"] for r in found["leaks"]), f"{snapshot.name}: seen by one of {check['checks']} checks only"
     return rows
 
 
@@ -253,9 +257,13 @@ def ask(pid):
 
 
 def run_library(directory, build, topic, case, mode, asking=ask, reading=rows_of):
-    """One case under the library: checked when it ends, or asked for while it waits."""
+    """One case under the library: checked when it ends (exit), asked for from outside while it waits (demand), or by the program
+    itself (call)."""
     options = {"heap": "full", "cpu": 0, "live": "off", "leaks": "exit" if mode == "exit" else "off"}
-    process = subprocess.Popen([program(build, topic), case], env=environment(directory, **options), stdin=subprocess.PIPE,
+    env = environment(directory, **options)
+    if mode == "call":
+        env["LEAKS_JUDGE"] = "demand"
+    process = subprocess.Popen([program(build, topic), case], env=env, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out = b""
@@ -271,7 +279,7 @@ def run_library(directory, build, topic, case, mode, asking=ask, reading=rows_of
         process.kill()
         process.wait()
     assert process.returncode == 0, f"{build} {topic} {case}: ended with {process.returncode}\\n{out}\\n{err}"
-    if mode == "demand":
+    if mode != "exit":
         return Outcome(parse(out), reading(newest(directory, process.pid, "leaks")), [], err)
     children = [p for p in directory.glob("*.exit.snap") if p.name.split(".")[-4] != str(process.pid)]
     return Outcome(parse(out), reading(newest(directory, process.pid, "exit")),

@@ -6,7 +6,7 @@
  *     keep always - FUNCTION BLOCKS BYTES      FUNCTION allocated them; BYTES is what it asked for, * if only libc knows
  *     expect WHAT VALUE / found WHAT VALUE     what an interface must answer to the program, and what it did answer
  * then "ready". It waits for a byte or the end of its input, and ends by exit(). With LEAKS_JUDGE=demand it does not wait
- * but asks LeakSanitizer, which must then be in the program.
+ * but asks for a check itself, in LeakSanitizer's words.
  *
  * A value that lies about in a dead part of a stack or in a register hides a leak from any tool that searches for pointers.
  * So a case runs far below main's frame (deep), and what it left behind is wiped before anybody looks. */
