@@ -290,6 +290,19 @@ bool allocs_knows(const void *address)
 	return allocs_sparse ? sparse_find(a, &unused) : find_in_page(a) != NULL;
 }
 
+bool allocs_find(const void *address, struct block *ret_block)
+{
+	uint64_t a = (uint64_t)arch_data_address(address);
+	struct allocs_entry *e;
+
+	if (allocs_sparse)
+		return sparse_find(a, ret_block);
+	e = find_in_page(a);
+	if (e)
+		*ret_block = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
+	return e != NULL;
+}
+
 /* The entry of the largest place below `off` in the page's records; 0 if there is none. */
 static uint64_t last_below(uint64_t word, unsigned off, uint64_t *ret_size)
 {
@@ -316,11 +329,7 @@ bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *
 	unsigned off = allocs_off(a) +
 	               ((a & ((1 << ALLOCS_UNIT_BITS) - 1)) != 0); /* inside the unit: its own block counts too */
 
-	if (allocs_sparse) {
-		*ret_start = a;
-		return sparse_find(a, ret_block);
-	}
-	if (a >> ALLOCS_ADDRESS_BITS)
+	if (a >> ALLOCS_ADDRESS_BITS || allocs_sparse)
 		return false;
 	for (unsigned i = 0; i < PAGES && at > 0; i++, at--, off = 1 << ALLOCS_OFF_BITS) {
 		_Atomic uint64_t *page = allocs_page(at << ALLOCS_PAGE_BITS);

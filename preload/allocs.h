@@ -29,8 +29,10 @@ bool allocs_knows(const void *address);
 /* May the address be known? Two loads: false is certain. True says that its page has a known block (sparse), or had one. */
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
 
+/* What is known of the block that begins at `address`. */
+bool allocs_find(const void *address, struct block *ret_block);
 /* The block whose bytes hold `address` behind its first, as far back as 16 MiB; false if there is none. For reports: it
- * walks pages. In a sparse table only a block's first byte is found. */
+ * walks pages. Not for a sparse table. */
 bool allocs_find_around(const void *address, struct block *ret_block, uint64_t *ret_start);
 
 /* Calls `visit` with every block, in no order. Only one thread may run. */

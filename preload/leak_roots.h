@@ -27,6 +27,9 @@ void leak_roots_exclude(uint64_t start, uint64_t end);
 /* The program has mapped [start, end) itself: whatever stands beside it in one mapping of the kernel's, this is no allocator's.
  * By address, before leak_roots_block(). */
 void leak_roots_programs(uint64_t start, uint64_t end);
+/* glibc's first arena is in [start, end), libc's writable data: it is no root, since its lists lead to what stands behind live
+ * blocks, one past their ends. False: it is not to be found there. */
+bool leak_roots_arena(uint64_t start, uint64_t end);
 /* A block of the program's allocator is at `address`: the memory around it is the allocator's. `libc`: glibc's malloc, whose marks
  * in front of a block say where its memory ends. */
 void leak_roots_block(uint64_t address, bool libc);

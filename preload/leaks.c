@@ -39,7 +39,7 @@
 #include "units.h"
 
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
-enum { TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
+enum { DESCRIPTOR_BYTES = 0x800, TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
 /* For the copy to search. As idle work it may have to wait long for a processor. */
 #define PATIENCE_NS      (300 * NS_PER_S)
 #define PATIENCE_EXIT_NS (100 * NS_PER_S)
@@ -67,8 +67,8 @@ static size_t rows_room;
 static struct sort_row *before; /* keys of the check before, sorted */
 static size_t before_count, before_room;
 static struct findings *found;
-static struct leak_range own_data; /* of our library */
-static struct leak_waiter waiter;  /* the thread that asked for the check under way */
+static struct leak_range own_data, libc_data; /* of our library, of libc */
+static struct leak_waiter waiter;             /* the thread that asked for the check under way */
 
 static struct lock registry_lock; /* rank: innermost */
 static struct leak_range root[ROOTS_MAX];
@@ -154,6 +154,22 @@ static void read_lsan_options(void)
 		lsan_default = __lsan_default_suppressions();
 }
 
+/* Where libc's descriptor of a thread, to which its thread pointer leads, has the thread's number: the kernel makes it 0 at the
+ * thread's end, and pthread_join(3) -1 (glibc nptl). 0: not known. */
+static size_t tid_offset;
+
+/* The calling thread's descriptor has it: start-up. */
+static void find_tid(void)
+{
+	const uint8_t *tp = __builtin_thread_pointer();
+	int32_t own = os_tid(), seen;
+
+	for (size_t at = 16; !ARCH_TLS_ABOVE && !tid_offset && at < DESCRIPTOR_BYTES; at += sizeof(seen)) {
+		memcpy(&seen, tp + at, sizeof(seen));
+		tid_offset = seen == own ? at : 0;
+	}
+}
+
 void leaks_init(const struct config *with)
 {
 	uintptr_t start, end;
@@ -162,6 +178,9 @@ void leaks_init(const struct config *with)
 	read_lsan_options();
 	if (objects_own_data(&start, &end))
 		own_data = (struct leak_range){ start, end };
+	if (real_is_libc && objects_data_of((const void *)real.malloc, &start, &end))
+		libc_data = (struct leak_range){ start, end };
+	find_tid();
 }
 
 /* ---- what the program says ---------------------------------------------------------------------------------------- */
@@ -217,11 +236,11 @@ static bool grow_ignored(void)
 
 bool leaks_ignore(const void *address)
 {
+	uint64_t at = (uint64_t)address;
 	struct block b;
-	uint64_t at;
 	bool stored;
 
-	if (!allocs_find_around(address, &b, &at))
+	if (!allocs_find(address, &b) && !allocs_find_around(address, &b, &at))
 		return true; /* no block that is known: nothing to do */
 	lock_enter(&registry_lock);
 	stored = ignored_count < ignored_room || grow_ignored();
@@ -304,14 +323,18 @@ static void search_new_places(const uint64_t *words, size_t count, uint64_t byte
 			search_if_there(words[i], bytes);
 }
 
-/* But for the first two words of the thread's descriptor: one leads to its table of thread-local blocks, which the next thread
- * gets with the stack (glibc nptl: tcbhead_t.dtv). */
+/* Of an ended thread's descriptor: its first words, of which one leads to its table of thread-local blocks, which the next thread gets
+ * with the stack (tcbhead_t.dtv); all of it, with what the thread returned, if somebody may still ask for that. */
 static void search_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi)
 {
+	int32_t tid = -1;
+
 	(void)context;
 	(void)lo;
+	if (tid_offset && tp + tid_offset + sizeof(tid) <= hi)
+		(void)os_read_memory((const void *)(tp + tid_offset), &tid, sizeof(tid));
 	if (tp + 2 * WORD <= hi)
-		search_explicit(tp, tp + 2 * WORD);
+		search_explicit(tp, tid == 0 ? hi : tp + 2 * WORD);
 }
 
 static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi)
@@ -375,10 +398,10 @@ static void search_named(const struct leak_stop *s)
 	}
 	for (uint32_t i = 0; i < ignored_count; i++) {
 		struct block b;
-		uint64_t at;
 
-		if (allocs_find_around((const void *)ignored[i].address, &b, &at) && key_of(at, &b) == ignored[i].key)
-			leak_mark_reach(at);
+		if (allocs_find((const void *)ignored[i].address, &b) &&
+		    key_of(ignored[i].address, &b) == ignored[i].key)
+			leak_mark_reach(ignored[i].address);
 	}
 }
 
@@ -506,7 +529,9 @@ static enum failure search(const struct leak_stop *s)
 	if (!leak_roots_begin())
 		return FAILED_MAPS;
 	is_libc = real_is_libc;
-	if (!is_libc)
+	if (is_libc)
+		(void)leak_roots_arena(libc_data.start, libc_data.end); /* without, a few leaks are not seen */
+	else
 		mappings_each(note_programs, NULL);
 	allocs_each(index_block, NULL);
 	pools_each(index_block, NULL);

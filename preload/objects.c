@@ -4,6 +4,8 @@
  */
 #include "objects.h"
 
+#include <dlfcn.h>
+
 #include <string.h>
 
 #include "compiler.h"
@@ -80,15 +82,15 @@ bool object_is_ours(const struct object *o)
 	return object_holds(o, (uintptr_t)__ehdr_start);
 }
 
-bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end)
+static bool data_of(const char *begin, uintptr_t *ret_start, uintptr_t *ret_end)
 {
-	const ElfW(Ehdr) *ehdr = (const void *)__ehdr_start;
-	const ElfW(Phdr) *phdr = (const void *)(__ehdr_start + ehdr->e_phoff);
+	const ElfW(Ehdr) *ehdr = (const void *)begin;
+	const ElfW(Phdr) *phdr = (const void *)(begin + ehdr->e_phoff);
 
 	*ret_start = UINTPTR_MAX;
 	*ret_end = 0;
 	for (unsigned i = 0; i < ehdr->e_phnum; i++) {
-		uintptr_t start = (uintptr_t)__ehdr_start + phdr[i].p_vaddr, end = start + phdr[i].p_memsz;
+		uintptr_t start = (uintptr_t)begin + phdr[i].p_vaddr, end = start + phdr[i].p_memsz;
 
 		if (phdr[i].p_type != PT_LOAD || !(phdr[i].p_flags & PF_W))
 			continue;
@@ -96,6 +98,18 @@ bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end)
 		*ret_end = end > *ret_end ? end : *ret_end;
 	}
 	return *ret_start < *ret_end;
+}
+
+bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	return data_of(__ehdr_start, ret_start, ret_end);
+}
+
+bool objects_data_of(const void *function, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	Dl_info info;
+
+	return function && dladdr(function, &info) && data_of(info.dli_fbase, ret_start, ret_end);
 }
 
 /* Not strcmp(): a sanitizer's is in front of libc's, and begins the sanitizer, which calls our hooks while they look for theirs. */

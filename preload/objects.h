@@ -27,6 +27,8 @@ bool object_holds(const struct object *o, uintptr_t address);
 bool object_is_ours(const struct object *o);
 /* The writable segments of our library, from the first to the last. */
 bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end);
+/* ... of the object that the function is in. [start-up] */
+bool objects_data_of(const void *function, uintptr_t *ret_start, uintptr_t *ret_end);
 /* The object's own function of this name; NULL: it has none. Versions are not looked at. */
 ElfW(Sym) * object_function(const struct object *o, const char *name);
 /* Does it refer to a name that another object must define? */
