@@ -16,6 +16,7 @@
 #include "compiler.h"
 #include "hook_alloc.h"
 #include "hook_map.h"
+#include "leaks.h"
 #include "mappings.h"
 #include "os_linux.h"
 #include "real.h"
@@ -197,4 +198,42 @@ EXPORT void *mremap(void *old, size_t old_bytes, size_t bytes, int flags, ...)
 	if (!is_recording())
 		return next_mremap(old, old_bytes, bytes, flags, at);
 	return remap(old, old_bytes, bytes, flags, at, HOOK_FRAME());
+}
+
+/* ---- for the leak check ------------------------------------------------------------------------------------------- */
+
+/* The check works on a copy that fork makes (leak_stop.c). */
+EXPORT int madvise(void *at, size_t bytes, int advice)
+{
+	int rc;
+
+	if (real_known() && real.madvise) {
+		rc = real.madvise(at, bytes, advice);
+	} else {
+		rc = (int)os_call(SYS_madvise, (long)at, (long)bytes, advice, 0, 0, 0);
+		if (rc < 0) {
+			errno = -rc;
+			rc = -1;
+		}
+	}
+	if (rc == 0 && (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK))
+		(void)leaks_unforked_add(at, bytes); /* too many: what only they hold may be told as leaked */
+	else if (rc == 0 && (advice == MADV_DOFORK || advice == MADV_KEEPONFORK))
+		(void)leaks_unforked_remove(at, bytes);
+	return rc;
+}
+
+/* What the program has from sbrk() stands in the middle of malloc's memory, which is no root. Allocators call it too. */
+EXPORT void *sbrk(intptr_t increment)
+{
+	void *was;
+
+	if (!real_ready() || !real.sbrk) {
+		errno = ENOMEM;
+		return (void *)-1;
+	}
+	was = real.sbrk(increment);
+	if (was != (void *)-1 && increment > 0 && real_is_libc && state_get() >= STATE_STOPPED && !tls_self.guard)
+		(void)leaks_root_add(was, (size_t)increment);
+	return was;
 }

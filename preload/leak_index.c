@@ -36,6 +36,7 @@ static uint32_t pages; /* slot 0 is not used */
 static struct large *larges;
 static uint64_t large_count, large_room;
 static uint64_t lowest = UINT64_MAX, highest, blocks;
+bool (*leak_index_ends_apart)(uint64_t start);
 
 /* ---- pages -------------------------------------------------------------------------------------------------------- */
 
@@ -217,7 +218,12 @@ struct leak_at leak_index_find(uint64_t value)
 	if (value < lowest || value > highest)
 		return at;
 	at = find_inside(value);
-	return at.page || value % (1 << LEAK_UNIT_BITS) ? at : find_inside(value - 1);
+	if (at.page || value % (1 << LEAK_UNIT_BITS))
+		return at;
+	at = find_inside(value - 1);
+	if (at.page && UNLIKELY(leak_index_ends_apart != NULL) && leak_index_ends_apart(leak_address(at)))
+		at.page = NULL;
+	return at;
 }
 
 void leak_index_prefetch(uint64_t value)

@@ -37,6 +37,8 @@ struct leak_at {
 };
 
 bool leak_index_add(uint64_t address, uint64_t bytes);
+/* Is the block at `start` one whose end is no reference to it? A pool keeps where its last block ends. NULL: there is none. */
+extern bool (*leak_index_ends_apart)(uint64_t start);
 /* No more are added. */
 void leak_index_whole(void);
 

@@ -6,8 +6,10 @@
  * `near` while its content does. What is beyond them is on a stack.
  *
  * Rest       a block that no other unreached block points to is the head of what it leads to. What is left then are cycles and
- *            what hangs from them: each is walked from its lowest address, and where a later walk comes to an earlier one's
- *            head, that one hangs from the later.
+ *            what hangs from them. They are walked twice. First from each that was not walked yet, by address: the lowest of a
+ *            cycle that nothing leads to begins a walk, as only the cycle itself leads there. Then from where these walks began,
+ *            the last one first: a walk that began in something that another leads to is met by that one's, which began later,
+ *            or it would have been met already. So every head is the lowest of such a cycle.
  */
 #include "leak_mark.h"
 
@@ -31,9 +33,9 @@ static uint64_t words[WORDS], near[NEAR];
 static unsigned words_head, words_count, near_head, near_count;
 
 static uint32_t *owner;
+static uint64_t *begun; /* where first walks of cycles began, packed */
 static uint64_t owner_room;
-static uint32_t head_now; /* whose what is reached is */
-static bool heads_may_hang;
+static uint32_t head_now; /* whose what is reached is; NOBODY: that is not asked yet */
 
 /* ---- what can be read --------------------------------------------------------------------------------------------- */
 
@@ -91,32 +93,37 @@ uint64_t leak_mark_gone(void)
 
 /* ---- reaching ----------------------------------------------------------------------------------------------------- */
 
+static uint64_t pack(struct leak_at at)
+{
+	return (uint64_t)at.page << PACK_BITS | at.place;
+}
+
+static struct leak_at unpack(uint64_t packed)
+{
+	return (struct leak_at){ (struct leak_page *)(packed >> PACK_BITS), packed & ((1 << PACK_BITS) - 1) };
+}
+
 static void push(struct leak_at at)
 {
-	if (depth < stack_room) /* each block is pushed once */
-		stack[depth++] = (uint64_t)at.page << PACK_BITS | at.place;
+	if (depth < stack_room) /* each block is on it once at most */
+		stack[depth++] = pack(at);
 }
 
 static ALWAYS_INLINE void reach(struct leak_at at)
 {
 	struct leak_group *g;
 	uint64_t bit;
-	uint32_t number;
 
 	if (!at.page)
 		return;
 	g = leak_group(at);
 	bit = leak_bit(at);
-	if (!(g->reached & bit)) {
-		g->reached |= bit;
-		push(at);
-		if (UNLIKELY(owner != NULL))
-			owner[leak_index_number(at)] = head_now;
-	} else if (UNLIKELY(heads_may_hang)) {
-		number = leak_index_number(at);
-		if (owner[number] == number && number != head_now)
-			owner[number] = head_now;
-	}
+	if (g->reached & bit)
+		return;
+	g->reached |= bit;
+	push(at);
+	if (UNLIKELY(owner != NULL))
+		owner[leak_index_number(at)] = head_now;
 }
 
 static ALWAYS_INLINE void word_seen(uint64_t value)
@@ -182,11 +189,6 @@ static bool flush_words(void)
 		reach(leak_index_find(oldest));
 	}
 	return some;
-}
-
-static struct leak_at unpack(uint64_t packed)
-{
-	return (struct leak_at){ (struct leak_page *)(packed >> PACK_BITS), packed & ((1 << PACK_BITS) - 1) };
 }
 
 uint64_t leak_mark_follow(void)
@@ -284,11 +286,37 @@ static void walk_unpointed(void *context, struct leak_at at)
 		walk_from(at);
 }
 
-static void walk_cycle(void *context, struct leak_at at)
+static void walk_first(void *context, struct leak_at at)
+{
+	uint64_t *count = context;
+
+	if (leak_group(at)->reached & leak_bit(at))
+		return;
+	begun[(*count)++] = pack(at);
+	head_now = NOBODY;
+	reach(at);
+	(void)leak_mark_follow();
+}
+
+static void forget_first(void *context, struct leak_at at)
 {
 	(void)context;
-	if (!(leak_group(at)->reached & leak_bit(at)))
-		walk_from(at);
+	if (owner[leak_index_number(at)] == NOBODY)
+		leak_group(at)->reached &= ~leak_bit(at);
+}
+
+static void walk_cycles(void)
+{
+	uint64_t count = 0;
+
+	leak_index_each(walk_first, &count);
+	leak_index_each(forget_first, NULL);
+	while (count) {
+		struct leak_at at = unpack(begun[--count]);
+
+		if (!(leak_group(at)->reached & leak_bit(at)))
+			walk_from(at);
+	}
 }
 
 uint32_t leak_mark_rest(bool *ret_failed)
@@ -297,23 +325,21 @@ uint32_t leak_mark_rest(bool *ret_failed)
 
 	owner_room = count + UINT64_C(1);
 	owner = os_map(owner_room * sizeof(*owner));
-	*ret_failed = !owner;
-	if (!owner)
+	begun = os_map(owner_room * sizeof(*begun)); /* taken page by page: mostly there are few cycles */
+	*ret_failed = !owner || !begun;
+	if (*ret_failed)
 		return 0;
 	for (uint32_t i = 0; i < count; i++)
 		owner[i] = NOBODY;
 	leak_index_each(note_pointed, NULL);
 	leak_index_each(walk_unpointed, NULL);
-	heads_may_hang = true;
-	leak_index_each(walk_cycle, NULL);
+	walk_cycles();
 	return count;
 }
 
 uint32_t leak_mark_owner(uint32_t number)
 {
-	while (owner[number] != number)
-		number = owner[number] = owner[owner[number]];
-	return number;
+	return owner[number];
 }
 
 void leak_mark_reset(void)
@@ -321,8 +347,9 @@ void leak_mark_reset(void)
 	os_unmap(stack, stack_room * sizeof(*stack));
 	os_unmap(owner, owner_room * sizeof(*owner));
 	stack = NULL;
+	os_unmap(begun, owner_room * sizeof(*begun));
 	owner = NULL;
+	begun = NULL;
 	depth = bytes_read = gone = 0;
 	words_count = near_count = 0;
-	heads_may_hang = false;
 }

@@ -441,20 +441,37 @@ static void search_written(uint64_t start, uint64_t end, size_t pages, uint64_t 
 	}
 }
 
-/* Copies, as memory of files may be gone. */
-static void search_copied(uint64_t start, uint64_t end)
+static bool search_copy(uint64_t at, size_t bytes)
 {
 	static uint64_t copy[COPY_BYTES / WORD];
 
+	if (!os_read_memory((const void *)at, copy, bytes))
+		return false;
+	searched += bytes;
+	search_piece((uint64_t)copy, (uint64_t)copy + bytes);
+	return true;
+}
+
+/* A file may be shorter than its mapping. */
+static void search_single_pages(uint64_t at, size_t bytes)
+{
+	uint64_t page = getauxval(AT_PAGESZ), end = at + bytes; /* reads a table */
+
+	for (uint64_t next; at < end; at = next) {
+		next = (at / page + 1) * page < end ? (at / page + 1) * page : end;
+		if (!search_copy(at, next - at))
+			unread += next - at;
+	}
+}
+
+/* Copies, as memory of files may be gone. */
+static void search_copied(uint64_t start, uint64_t end)
+{
 	for (uint64_t at = start; at < end; at += COPY_BYTES) {
 		size_t bytes = end - at < COPY_BYTES ? end - at : COPY_BYTES;
 
-		if (os_read_memory((const void *)at, copy, bytes)) {
-			searched += bytes;
-			search_piece((uint64_t)copy, (uint64_t)copy + bytes);
-		} else {
-			unread += bytes;
-		}
+		if (!search_copy(at, bytes))
+			search_single_pages(at, bytes);
 	}
 }
 

@@ -42,6 +42,7 @@ enum { SCHED_FIFO_ONCE = 0x40000001, SCHED_IDLE_POLICY = 5, CROWDED_NICE = 10, E
 
 struct job {
 	struct leak_stop *s;
+	void (*before)(void);
 	void (*mark)(const struct leak_stop *s);
 	bool hurry;
 	struct leak_waiter waiter;
@@ -122,6 +123,20 @@ static long trace(long request, pid_t tid, long address, const void *data)
 	return os_call(SYS_ptrace, request, tid, address, (long)data, 0, 0);
 }
 
+/* "4711 (name) Z ...": proc(5). */
+static bool has_ended(pid_t pid)
+{
+	char path[64] = "/proc/", digits[24], text[256];
+	const char *state;
+
+	strcat(path, say_number(digits, (uint64_t)pid));
+	strcat(path, "/stat");
+	if (os_read_file(path, text, sizeof(text)) <= 0)
+		return false;
+	state = strrchr(text, ')');
+	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
+}
+
 static int seize(struct job *j, pid_t tid)
 {
 	struct leak_stop *s = j->s;
@@ -132,8 +147,8 @@ static int seize(struct job *j, pid_t tid)
 	if (s->count == THREADS_MAX)
 		return -E2BIG;
 	rc = trace(PTRACE_SEIZE, tid, 0, NULL);
-	if (rc == -ESRCH)
-		return 0; /* ended meanwhile */
+	if (rc == -ESRCH || (rc == -EPERM && tid == j->pid && has_ended(j->pid)))
+		return 0; /* ended meanwhile, or long ago: the first thread is listed as long as others live */
 	if (rc < 0)
 		return (int)rc;
 	if (!j->began_ns)
@@ -271,8 +286,11 @@ static void be_humble(bool hurry)
 /* Does not return in the copy. Its number or -errno. */
 static pid_t copy(struct job *j)
 {
+	long pid;
+
+	j->before();
 	/* No signal at its end, and nothing else in common: as fork(2) without libc and its handlers. */
-	long pid = os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
+	pid = os_call(SYS_clone, 0, 0, 0, 0, 0, 0);
 
 	if (pid)
 		return (pid_t)pid;
@@ -467,14 +485,15 @@ static int hold_by_signals(struct job *j)
 /* ------------------------------------------------------------------------------------------------------------------- */
 
 int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, struct leak_waiter waiter, uint64_t patience_ns,
-              void (*mark)(const struct leak_stop *s))
+              void (*before)(void), void (*mark)(const struct leak_stop *s))
 {
-	*s = (struct leak_stop){ .held = os_map(THREADS_MAX * sizeof(*s->held)) };
+	*s = (struct leak_stop){ .held = os_map(THREADS_MAX * sizeof(*s->held)), .process = os_pid() };
 	s->regs = s->held ? os_map(REGS_ROOM) : NULL;
 	if (!s->regs)
 		return -ENOMEM;
 	job = (struct job){
 		.s = s,
+		.before = before,
 		.mark = mark,
 		.hurry = hurry,
 		.waiter = waiter,

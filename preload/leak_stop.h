@@ -24,6 +24,7 @@ struct leak_stop {
 	uint8_t *regs;
 	uint64_t regs_used;
 	uint64_t pause_ns; /* from the first thread that was held to the last that goes on */
+	pid_t process;     /* whose threads they are */
 	uint64_t taken_ns; /* when the picture was taken, os_now_ns() */
 	int status;        /* of the process, as wait(2) has it */
 	bool late;         /* it took longer than it was given, and was ended */
@@ -38,9 +39,10 @@ struct leak_waiter {
 };
 
 /* Holds the threads but the caller, and has `mark` run on a copy of the memory, which is given `patience_ns` at most. `hurry`: not
- * as idle work, since the program waits for it. Back when the threads go on. 0 or -errno. leak_stop_done() afterwards. */
+ * as idle work, since the program waits for it. `before`: while they are
+ * held. Back when the threads go on. 0 or -errno. leak_stop_done() afterwards. */
 int leak_stop(struct leak_stop *s, enum leak_stop_way way, bool hurry, struct leak_waiter waiter, uint64_t patience_ns,
-              void (*mark)(const struct leak_stop *s));
+              void (*before)(void), void (*mark)(const struct leak_stop *s));
 /* Has the copy come to its end? After leak_stop() returned 0. */
 bool leak_stop_ended(void);
 /* Ends the copy now, and is back when it is gone. */

@@ -39,7 +39,12 @@
 #include "units.h"
 
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
-enum { DESCRIPTOR_BYTES = 0x800, TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
+enum {
+	DESCRIPTOR_BYTES = 0x800,
+	TOP_OF_STACK = 256 /* words */,
+	MOVING_MAX = 16 << 20 /* bytes */,
+	UNFORKED_MAX = 64 << 20
+};
 /* For the copy to search. As idle work it may have to wait long for a processor. */
 #define PATIENCE_NS      (300 * NS_PER_S)
 #define PATIENCE_EXIT_NS (100 * NS_PER_S)
@@ -70,9 +75,10 @@ static struct findings *found;
 static struct leak_range own_data, libc_data; /* of our library, of libc */
 static struct leak_waiter waiter;             /* the thread that asked for the check under way */
 
+static uint8_t *kept_copy; /* of memory that is not in the forked copy; NULL: there is none */
+static size_t kept_bytes;
+
 static struct lock registry_lock; /* rank: innermost */
-static struct leak_range root[ROOTS_MAX];
-static uint32_t root_count;
 static struct ignored {
 	uint64_t address;
 	uint64_t key; /* of the block that was there: another one is not meant */
@@ -185,31 +191,56 @@ void leaks_init(const struct config *with)
 
 /* ---- what the program says ---------------------------------------------------------------------------------------- */
 
-bool leaks_root_add(const void *start, size_t bytes)
+static struct registry {
+	struct leak_range range[ROOTS_MAX];
+	uint32_t count;
+} root, unforked;
+
+static bool registry_add(struct registry *r, const void *start, size_t bytes)
 {
 	bool stored;
 
 	lock_enter(&registry_lock);
-	stored = root_count < ROOTS_MAX;
+	stored = r->count < ROOTS_MAX;
 	if (stored)
-		root[root_count++] = (struct leak_range){ (uint64_t)start, (uint64_t)start + bytes };
+		r->range[r->count++] = (struct leak_range){ (uint64_t)start, (uint64_t)start + bytes };
 	lock_leave(&registry_lock);
 	return stored;
 }
 
-bool leaks_root_remove(const void *start, size_t bytes)
+static bool registry_remove(struct registry *r, const void *start, size_t bytes)
 {
 	bool found_it = false;
 
 	lock_enter(&registry_lock);
-	for (uint32_t i = 0; i < root_count && !found_it; i++) {
-		if (root[i].start != (uint64_t)start || root[i].end != (uint64_t)start + bytes)
+	for (uint32_t i = 0; i < r->count && !found_it; i++) {
+		if (r->range[i].start != (uint64_t)start || r->range[i].end != (uint64_t)start + bytes)
 			continue;
-		root[i] = root[--root_count];
+		r->range[i] = r->range[--r->count];
 		found_it = true;
 	}
 	lock_leave(&registry_lock);
 	return found_it;
+}
+
+bool leaks_root_add(const void *start, size_t bytes)
+{
+	return registry_add(&root, start, bytes);
+}
+
+bool leaks_root_remove(const void *start, size_t bytes)
+{
+	return registry_remove(&root, start, bytes);
+}
+
+bool leaks_unforked_add(const void *start, size_t bytes)
+{
+	return registry_add(&unforked, start, bytes);
+}
+
+bool leaks_unforked_remove(const void *start, size_t bytes)
+{
+	return registry_remove(&unforked, start, bytes);
 }
 
 /* Tells a block from another that has its address later. */
@@ -345,7 +376,16 @@ static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintpt
 	leak_roots_exclude(lo, live < hi ? live - ARCH_RED_ZONE : hi);
 }
 
-/* Below each thread's stack pointer nothing lives. */
+static bool is_held(const struct leak_stop *s, pid_t tid)
+{
+	for (uint32_t i = 0; i < s->count; i++)
+		if (s->held[i].tid == tid)
+			return true;
+	return false;
+}
+
+/* Below each thread's stack pointer nothing lives; nor on the first thread's stack, if that ended before others: its end is not
+ * told to us. */
 static void exclude_stacks(const struct leak_stop *s)
 {
 	threads_each_dead_stack(exclude_dead_stack, (void *)(uintptr_t)s);
@@ -357,6 +397,8 @@ static void exclude_stacks(const struct leak_stop *s)
 		live = lowest_in(s, th->stack_lo, th->stack_hi);
 		if (live < th->stack_hi)
 			leak_roots_exclude(th->stack_lo, live - ARCH_RED_ZONE);
+		else if (th->tid == s->process && !s->missed && !is_held(s, th->tid))
+			leak_roots_exclude(th->stack_lo, th->stack_hi);
 	}
 }
 
@@ -387,8 +429,9 @@ static void search_named(const struct leak_stop *s)
 	for (const struct thread *th = threads_first(); th; th = th->next)
 		if (load_relaxed(&th->use) == THREAD_LIVE && load_relaxed(&th->moving))
 			search_moving(s, th);
-	for (uint32_t i = 0; i < root_count; i++)
-		search_explicit(root[i].start, root[i].end);
+	for (uint32_t i = 0; i < root.count; i++)
+		search_explicit(root.range[i].start, root.range[i].end);
+	leak_mark_words(kept_copy, kept_bytes);
 	threads_each_dead_stack(search_dead_stack, NULL);
 	for (uint32_t i = 0; i < bootstrap_count(); i++) {
 		size_t bytes;
@@ -536,6 +579,7 @@ static enum failure search(const struct leak_stop *s)
 	allocs_each(index_block, NULL);
 	pools_each(index_block, NULL);
 	leak_index_whole();
+	leak_index_ends_apart = pools_have_any() ? pools_know : NULL;
 	found->blocks = leak_index_blocks();
 	exclude_ours();
 	exclude_stacks(s);
@@ -549,6 +593,19 @@ static enum failure search(const struct leak_stop *s)
 	found->root_bytes = leak_roots_bytes();
 	found->unread_bytes += leak_roots_unread();
 	return make_rows() ? FAILED_NOT : FAILED_MEMORY;
+}
+
+/* While the threads are held, and before the copy is made: what will not be in it. */
+static void keep_unforked(void)
+{
+	enum { PIECE = 4096 };
+
+	kept_bytes = 0;
+	for (uint32_t i = 0; kept_copy && i < unforked.count; i++)
+		for (uint64_t at = unforked.range[i].start;
+		     at < unforked.range[i].end && kept_bytes + PIECE <= UNFORKED_MAX; at += PIECE)
+			if (os_read_memory((const void *)at, kept_copy + kept_bytes, PIECE))
+				kept_bytes += PIECE;
 }
 
 static void mark(const struct leak_stop *s)
@@ -597,7 +654,8 @@ static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
 		return rc;
 	if (pools_hold(HOLD_NS)) {
 		if (mappings_hold(HOLD_NS)) {
-			rc = leak_stop(s, way, hurry, waiter, hurry ? PATIENCE_EXIT_NS : PATIENCE_NS, mark);
+			rc = leak_stop(s, way, hurry, waiter, hurry ? PATIENCE_EXIT_NS : PATIENCE_NS, keep_unforked,
+			               mark);
 			mappings_fork_done();
 		}
 		pools_fork_done();
@@ -844,6 +902,8 @@ bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
 			                 .at_exit = at_exit,
 			                 .began_ns = os_now_ns() };
 	if (now.phase == CHECK_PICTURE) {
+		if (unforked.count && !kept_copy)
+			kept_copy = os_map(UNFORKED_MAX); /* taken page by page */
 		read_suppressions();
 		result.state = 0;
 	}

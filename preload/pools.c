@@ -200,6 +200,16 @@ bool pools_take_any(const void *pool, struct block *ret_block)
 	return p != 0;
 }
 
+bool pools_know(uint64_t address)
+{
+	return find(address) != 0;
+}
+
+bool pools_have_any(void)
+{
+	return load_relaxed(&blocks) != 0;
+}
+
 void pools_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context)
 {
 	for (uint32_t i = 1; i < fresh; i++)

@@ -17,6 +17,9 @@ bool pools_take(const void *pool, const void *address, struct block *ret_block);
 /* Takes some block of the pool out; false if it has none, and then the pool is gone. */
 bool pools_take_any(const void *pool, struct block *ret_block);
 
+/* Is there a pool's block at the address? Nobody changes them. */
+bool pools_know(uint64_t address);
+bool pools_have_any(void);
 /* Calls `visit` with every block, in no order. Only one thread may run. */
 void pools_each(void (*visit)(void *context, uint64_t address, const struct block *block), void *context);
 

@@ -202,14 +202,15 @@ static uintptr_t stack_end(uintptr_t thread_pointer)
 	return (thread_pointer + 4096) & ~(uintptr_t)4095;
 }
 
-static void stack_died(uintptr_t lo, uintptr_t hi)
+/* The first thread's descriptor is elsewhere, and above its stack are the program's arguments. */
+static void stack_died(uintptr_t lo, uintptr_t hi, bool first)
 {
 	if (!hi)
 		return;
 	lock_enter(&dead_lock);
 	dead[dead_next % DEAD_STACKS].lo = lo;
 	dead[dead_next % DEAD_STACKS].tp = hi;
-	dead[dead_next++ % DEAD_STACKS].hi = stack_end(hi);
+	dead[dead_next++ % DEAD_STACKS].hi = first ? hi : stack_end(hi);
 	lock_leave(&dead_lock);
 }
 
@@ -298,8 +299,7 @@ void threads_end(struct tls *t)
 	if (!th)
 		return;
 	record_end(th);
-	if (th->tid != os_pid())
-		stack_died(th->stack_lo, th->stack_hi);
+	stack_died(th->stack_lo, th->stack_hi, th->tid == os_pid());
 	if (lock_try(&counters_lock)) {
 		merge_ended(th);
 		lock_leave(&counters_lock);

@@ -344,9 +344,14 @@ static void case_atexit_forgets(void)
 }
 
 /* A handler that allocates and loses. */
-static void lost_at_exit(void)
+static void lose_one(void)
 {
 	(void)lost(68);
+}
+static void lost_at_exit(void)
+{
+	deep(lose_one);
+	wipe();
 }
 static void case_atexit_loses(void)
 {

@@ -20,7 +20,7 @@ static struct pool pool, other;
 
 static void open_pool(struct pool *p, int mapped)
 {
-	p->used = 0;
+	p->used = 16; /* or the pool's own pointer to its memory would be one to its first block */
 	if (mapped)
 		p->bytes = (char *)mmap(NULL, POOL_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	else
