@@ -16,13 +16,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "allocs.h"
 #include "arch.h"
 #include "compiler.h"
 #include "leak_index.h"
 #include "leak_mark.h"
+#include "leak_options.h"
 #include "leak_roots.h"
 #include "leak_stop.h"
 #include "lock.h"
@@ -95,71 +95,6 @@ void leaks_set_waiter(pid_t tid, uint64_t sp)
 	waiter = (struct leak_waiter){ tid, sp };
 }
 
-static char suppressions[SNAP_MAX_STRING], lsan_file[1024];
-static const char *lsan_default = "";
-static unsigned step = WORD; /* bytes from one word that may be a pointer to the next */
-
-const char *leaks_suppressions(void)
-{
-	return suppressions;
-}
-
-/* Puts the file's lines behind the others. */
-static void add_suppressions(const char *path)
-{
-	size_t len = strlen(suppressions);
-
-	if (len + 1 < sizeof(suppressions) && path[0] &&
-	    os_read_file(path, suppressions + len, sizeof(suppressions) - len) < 0)
-		suppressions[len] = '\0';
-	say_append(suppressions, sizeof(suppressions), "\n");
-}
-
-/* A program may bring its own, as for LeakSanitizer: seen where it exports its symbols. */
-extern const char *__lsan_default_suppressions(void) __attribute__((weak));
-
-static void read_suppressions(void)
-{
-	suppressions[0] = '\0';
-	add_suppressions(config->text[CONFIG_SUPPRESSIONS]);
-	add_suppressions(lsan_file);
-	say_append(suppressions, sizeof(suppressions), lsan_default);
-}
-
-/* The value of `name` in options as LeakSanitizer has them, "a=b:c=d"; "" if it is not there. */
-static void option_of(const char *options, const char *name, char *to, size_t size)
-{
-	size_t len = strlen(name), n;
-
-	to[0] = '\0';
-	while (options && *options) {
-		if (strncmp(options, name, len) == 0 && options[len] == '=') {
-			n = strcspn(options + len + 1, ":, \n\t");
-			n = n < size - 1 ? n : size - 1;
-			memcpy(to, options + len + 1, n);
-			to[n] = '\0';
-		}
-		options += strcspn(options, ":, \n\t");
-		options += *options != '\0';
-	}
-}
-
-static void read_lsan_options(void)
-{
-	static const char variable[] = "LSAN_OPTIONS=";
-	char unaligned[8] = "";
-
-	for (char **env = environ; env && *env; env++) {
-		if (strncmp(*env, variable, sizeof(variable) - 1) != 0)
-			continue;
-		option_of(*env + sizeof(variable) - 1, "suppressions", lsan_file, sizeof(lsan_file));
-		option_of(*env + sizeof(variable) - 1, "use_unaligned", unaligned, sizeof(unaligned));
-	}
-	step = unaligned[0] == '1' ? 1 : WORD;
-	if (__lsan_default_suppressions)
-		lsan_default = __lsan_default_suppressions();
-}
-
 /* Where libc's descriptor of a thread, to which its thread pointer leads, has the thread's number: the kernel makes it 0 at the
  * thread's end, and pthread_join(3) -1 (glibc nptl). 0: not known. */
 static size_t tid_offset;
@@ -181,7 +116,7 @@ void leaks_init(const struct config *with)
 	uintptr_t start, end;
 
 	config = with;
-	read_lsan_options();
+	leak_options_init(with);
 	if (objects_own_data(&start, &end))
 		own_data = (struct leak_range){ start, end };
 	if (real_is_libc && objects_data_of((const void *)real.malloc, &start, &end))
@@ -584,7 +519,7 @@ static enum failure search(const struct leak_stop *s)
 	exclude_ours();
 	exclude_stacks(s);
 	readable = leak_roots_readable(&count);
-	if (index_failed || !leak_mark_begin(readable, count, step))
+	if (index_failed || !leak_mark_begin(readable, count, leak_options_step()))
 		return FAILED_MEMORY;
 	search_named(s);
 	leak_roots_search(full ? leak_mark_roots : leak_mark_mentioned, !full);
@@ -904,7 +839,7 @@ bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
 	if (now.phase == CHECK_PICTURE) {
 		if (unforked.count && !kept_copy)
 			kept_copy = os_map(UNFORKED_MAX); /* taken page by page */
-		read_suppressions();
+		leak_options_read_suppressions();
 		result.state = 0;
 	}
 	return true;

@@ -41,9 +41,6 @@ void leaks_set_waiter(pid_t tid, uint64_t sp);
 /* What the last one found; NULL: none was made. Valid until the next. [helper, snapshot] */
 const struct leaks_result *leaks_last(void);
 
-/* Lines in the syntax of LeakSanitizer's suppression files that the program was started with; "". [helper, snapshot] */
-const char *leaks_suppressions(void);
-
 /* [start, end) holds pointers of the program's that must count, wherever it is. False: too many. [any thread, hooks] */
 bool leaks_root_add(const void *start, size_t bytes);
 /* False: it was not added. */

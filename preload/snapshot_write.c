@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 
 #include "compiler.h"
+#include "leak_options.h"
 #include "leaks.h"
 #include "losses.h"
 #include "mappings.h"
@@ -732,7 +733,7 @@ static void write_leaks(struct writer *w)
 	number(w, r->block_bytes);
 	number(w, r->root_bytes);
 	number(w, r->unread_bytes);
-	string(w, leaks_suppressions());
+	string(w, leak_options_suppressions());
 	write_leak_rows(w, r);
 	section_end(w);
 }
