@@ -208,7 +208,8 @@ void leak_roots_exclude(uint64_t start, uint64_t end)
 			incomplete = true;
 			return;
 		}
-		memcpy(bigger, excluded, excluded_count * sizeof(*excluded));
+		if (excluded)
+			memcpy(bigger, excluded, excluded_count * sizeof(*excluded));
 		os_unmap(excluded, excluded_room * sizeof(*excluded));
 		excluded = bigger;
 		excluded_room = room;
@@ -226,7 +227,8 @@ void leak_roots_programs(uint64_t start, uint64_t end)
 			incomplete = true;
 			return;
 		}
-		memcpy(bigger, programs, programs_count * sizeof(*programs));
+		if (programs)
+			memcpy(bigger, programs, programs_count * sizeof(*programs));
 		os_unmap(programs, programs_room * sizeof(*programs));
 		programs = bigger;
 		programs_room = room;

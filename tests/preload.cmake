@@ -1,10 +1,14 @@
 # Unit tests of the library's modules, without its interposers: they run under the sanitizers too.
 if(TARGET preload_core)
   find_package(Threads REQUIRED)
-  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark leak_roots own_memory control)
+  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark own_memory control)
     perfprobe_unit_test(${module} preload_core Threads::Threads m)
     target_compile_options(test_${module} PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
   endforeach()
+  if(PERFPROBE_SANITIZE STREQUAL "") # it searches all memory, and a sanitizer's shadow is terabytes
+    perfprobe_unit_test(leak_roots preload_core Threads::Threads m)
+    target_compile_options(test_leak_roots PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
+  endif()
   # The libraries of test_redirect.c.
   foreach(part defines now lazy later)
     add_library(redirect_${part} MODULE unit/redirect_sample.c)
