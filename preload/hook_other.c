@@ -43,12 +43,6 @@ static struct {
 #define FREE(where, name, params, args, ptr, family)     void(*name) params;
 #define UNSEEN(name)
 #include "others.def"
-#undef MAKE
-#undef THROW
-#undef MOVE
-#undef INTO
-#undef FREE
-#undef UNSEEN
 	size_t (*xallocx)(void *old, size_t size, size_t extra, int flags);
 	void (*mi_heap_destroy)(void *heap);
 } theirs;
@@ -105,12 +99,6 @@ static struct {
 	}
 #define UNSEEN(name)
 #include "others.def"
-#undef MAKE
-#undef THROW
-#undef MOVE
-#undef INTO
-#undef FREE
-#undef UNSEEN
 
 /* jemalloc: the block grows or shrinks where it is, to between `size` and `size` + `extra`; or stays. Answers its size. */
 static size_t other_xallocx(void *old, size_t size, size_t extra, int flags)

@@ -171,14 +171,10 @@ size_t mappings_count(void)
 
 bool mappings_copy(struct mapping_row *rows, size_t row_room, size_t *ret_count, struct mappings_totals *ret_totals)
 {
-	uint64_t deadline = os_now_ns() + NS_PER_S / 2;
 	size_t n;
 
-	while (!lock_try(&lock)) {
-		if (os_now_ns() >= deadline)
-			return false; /* its holder may be waiting for this snapshot, in a signal handler */
-		os_yield();
-	}
+	if (!lock_within(&lock, NS_PER_S / 2))
+		return false; /* its holder may be waiting for this snapshot, in a signal handler */
 	n = count < row_room ? count : row_room;
 	for (size_t i = 0; i < n; i++)
 		rows[i] = (struct mapping_row){ ranges[i].stack, ranges[i].end - ranges[i].start };

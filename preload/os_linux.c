@@ -179,12 +179,11 @@ ssize_t os_read(int fd, void *to, size_t bytes)
 	return n;
 }
 
-int os_pread_all(int fd, void *to, size_t bytes, uint64_t offset)
+/* All of it by as many calls as it takes; one that has no offset does not look at it. */
+static int transfer_all(long nr, int fd, long at, size_t bytes, uint64_t offset)
 {
-	char *at = to;
-
 	while (bytes > 0) {
-		long n = os_call(SYS_pread64, fd, (long)at, (long)bytes, (long)offset, 0, 0);
+		long n = os_call(nr, fd, at, (long)bytes, (long)offset, 0, 0);
 
 		if (n == -EINTR)
 			continue;
@@ -195,41 +194,21 @@ int os_pread_all(int fd, void *to, size_t bytes, uint64_t offset)
 		bytes -= (size_t)n;
 	}
 	return 0;
+}
+
+int os_pread_all(int fd, void *to, size_t bytes, uint64_t offset)
+{
+	return transfer_all(SYS_pread64, fd, (long)to, bytes, offset);
 }
 
 int os_write_all(int fd, const void *data, size_t bytes)
 {
-	const char *at = data;
-
-	while (bytes > 0) {
-		long n = os_call(SYS_write, fd, (long)at, (long)bytes, 0, 0, 0);
-
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
-		at += n;
-		bytes -= (size_t)n;
-	}
-	return 0;
+	return transfer_all(SYS_write, fd, (long)data, bytes, 0);
 }
 
 int os_pwrite_all(int fd, const void *data, size_t bytes, uint64_t offset)
 {
-	const char *at = data;
-
-	while (bytes > 0) {
-		long n = os_call(SYS_pwrite64, fd, (long)at, (long)bytes, (long)offset, 0, 0);
-
-		if (n == -EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? (int)n : -EIO;
-		at += n;
-		offset += (uint64_t)n;
-		bytes -= (size_t)n;
-	}
-	return 0;
+	return transfer_all(SYS_pwrite64, fd, (long)data, bytes, offset);
 }
 
 ssize_t os_read_file(const char *path, char *to, size_t size)
