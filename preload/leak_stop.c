@@ -137,6 +137,32 @@ static bool has_ended(pid_t pid)
 	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
+/* A line "TracerPid:" of /proc/self/status, and the tracer's name from its comm file: proc(5). */
+pid_t leak_stop_tracer(char *ret_name, size_t size)
+{
+	static const char field[] = "\nTracerPid:\t";
+	char text[4096], path[64] = "/proc/", digits[24];
+	const char *line;
+	uint64_t pid = 0;
+	ssize_t n;
+
+	ret_name[0] = '\0';
+	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0 || !(line = strstr(text, field)))
+		return 0;
+	for (line += sizeof(field) - 1; *line >= '0' && *line <= '9'; line++)
+		pid = pid * 10 + (uint64_t)(*line - '0');
+	if (!pid)
+		return 0;
+	strcat(path, say_number(digits, pid));
+	strcat(path, "/comm");
+	n = os_read_file(path, text, sizeof(text));
+	if (n > 0) {
+		text[strcspn(text, "\n")] = '\0';
+		say_append(ret_name, size, text);
+	}
+	return (pid_t)pid;
+}
+
 static int seize(struct job *j, pid_t tid)
 {
 	struct leak_stop *s = j->s;
@@ -430,11 +456,25 @@ static int send(struct job *j, pid_t tid)
 	return 0;
 }
 
-/* A signal that nobody uses; 0: all are in use. */
+static bool is_free(int sig, struct sigaction *ret_old)
+{
+	return real.sigaction(sig, NULL, ret_old) == 0 && ret_old->sa_handler == SIG_DFL;
+}
+
+/* A signal that nobody uses; 0: all are in use. First those that do nothing where nobody wants them, so that one that comes late
+ * is harmless; debuggers let them pass. A real-time signal would stop the program in a debugger, without a word to its user. */
 static int free_signal(struct sigaction *ret_old)
 {
-	for (int sig = SIGRTMAX; real.sigaction && sig > SIGRTMIN; sig--)
-		if (real.sigaction(sig, NULL, ret_old) == 0 && ret_old->sa_handler == SIG_DFL)
+	char name[16];
+
+	if (is_free(SIGURG, ret_old))
+		return SIGURG;
+	if (is_free(SIGWINCH, ret_old))
+		return SIGWINCH;
+	if (leak_stop_tracer(name, sizeof(name)))
+		return 0;
+	for (int sig = SIGRTMAX; sig > SIGRTMIN; sig--)
+		if (is_free(sig, ret_old))
 			return sig;
 	return 0;
 }
@@ -443,7 +483,7 @@ static int hold_by_signals(struct job *j)
 {
 	struct leak_stop *s = j->s;
 	struct sigaction act, old;
-	int sig = free_signal(&old);
+	int sig = real.sigaction ? free_signal(&old) : 0;
 	uint64_t deadline;
 	pid_t pid;
 

@@ -38,6 +38,8 @@ struct leak_waiter {
 	uint64_t sp;
 };
 
+/* The process that traces this one already, a debugger perhaps, and its name, cut to `size`; 0: nobody does, or it cannot be read. */
+pid_t leak_stop_tracer(char *ret_name, size_t size);
 /* Holds the threads but the caller, and has `mark` run on a copy of the memory, which is given `patience_ns` at most. `hurry`: not
  * as idle work, since the program waits for it. `before`: while they are
  * held. Back when the threads go on. 0 or -errno. leak_stop_done() afterwards. */

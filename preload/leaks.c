@@ -763,6 +763,19 @@ static void begin_picture(void)
 	end_check();
 }
 
+static void note_refused(void)
+{
+	char name[16];
+
+	note("the threads could not be traced (");
+	say_append(result.note, sizeof(result.note), say_errno(now.refused));
+	if (now.refused == -EPERM && leak_stop_tracer(name, sizeof(name))) {
+		say_append(result.note, sizeof(result.note), ": they are already, by ");
+		say_append(result.note, sizeof(result.note), name[0] ? name : "another process");
+	}
+	say_append(result.note, sizeof(result.note), ")");
+}
+
 static void take_over(void)
 {
 	bool alone;
@@ -772,11 +785,8 @@ static void take_over(void)
 	alone = now.s.standing + now.s.missed == 1;
 	if (result.state == 0) {
 		result.method = now.way == LEAK_STOP_PTRACE ? "ptrace" : now.s.count ? "signals" : "scans";
-		if (now.refused) {
-			note("the threads could not be traced (");
-			say_append(result.note, sizeof(result.note), say_errno(now.refused));
-			say_append(result.note, sizeof(result.note), ")");
-		}
+		if (now.refused)
+			note_refused();
 		result.checks++;
 	}
 	leak_stop_done(&now.s);

@@ -46,8 +46,11 @@ static uint64_t headroom_of(const struct kind *kind, const char *path)
 	for (;;) {
 		uint64_t limit = read_number(dir, len, kind->limit), used = read_number(dir, len, kind->used);
 
-		if (limit != UINT64_MAX && used != UINT64_MAX && limit - used < least)
-			least = limit > used ? limit - used : 0;
+		if (limit != UINT64_MAX && used != UINT64_MAX) {
+			uint64_t left = limit > used ? limit - used : 0; /* none, if the limit was lowered */
+
+			least = left < least ? left : least;
+		}
 		if (len <= root)
 			return least;
 		while (len > root && dir[len - 1] != '/')

@@ -256,14 +256,14 @@ def ask(pid):
     assert done.returncode in (0, 3), f"perfprobe leaks: {done.returncode}\\n{done.stdout}\\n{done.stderr}"
 
 
-def run_library(directory, build, topic, case, mode, asking=ask, reading=rows_of):
+def run_library(directory, build, topic, case, mode, asking=ask, reading=rows_of, prefix=()):
     """One case under the library: checked when it ends (exit), asked for from outside while it waits (demand), or by the program
-    itself (call)."""
+    itself (call). prefix: a program that becomes the case's by exec(2), and does so without the library."""
     options = {"heap": "full", "cpu": 0, "live": "off", "leaks": "exit" if mode == "exit" else "off"}
     env = environment(directory, **options)
     if mode == "call":
         env["LEAKS_JUDGE"] = "demand"
-    process = subprocess.Popen([program(build, topic), case], env=env, stdin=subprocess.PIPE,
+    process = subprocess.Popen([*prefix, program(build, topic), case], env=env, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out = b""
