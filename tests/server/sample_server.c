@@ -6,7 +6,7 @@
  * Routes     /                 plain and fast
  *            /cpu?ms=N         burns N ms of its thread's CPU time (default 5): cpu_handler -> cpu_outer -> cpu_middle -> cpu_inner
  *            /slow?ms=N        1 request in 20 takes a lock and keeps it for N ms (default 200); the others need the lock for a moment
- *            /leak?bytes=N     loses N bytes (default 1024): leak_request -> leak_session_record
+ *            /leak?bytes=N&every=M   1 request in M (default 1: each) loses N bytes (default 1024): leak_request -> leak_session_record
  *            /cache?bytes=N    keeps N bytes (default 1024) in a table for ever, reachable: cache_request -> cache_insert
  *            /work             some of everything, and allocations that are freed: work_request
  *            /bytes?n=N        a body of N bytes        /chunked?n=N   the same, in chunks        /status?code=N
@@ -154,6 +154,14 @@ static VISIBLE void leak_request(uint64_t bytes)
 	KEEP(&bytes);
 }
 
+static void leak_sometimes(uint64_t bytes, uint64_t every)
+{
+	static _Atomic uint64_t turn;
+
+	if (every <= 1 || atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed) % every == every - 1)
+		leak_request(bytes);
+}
+
 struct cache_entry {
 	struct cache_entry *next;
 	unsigned char data[];
@@ -273,7 +281,7 @@ static VISIBLE void handle_request(const struct request *r, struct reply *reply)
 	else if (is(r, "/slow"))
 		slow_request(query_number(r, "ms", 200));
 	else if (is(r, "/leak"))
-		leak_request(query_number(r, "bytes", 1024));
+		leak_sometimes(query_number(r, "bytes", 1024), query_number(r, "every", 1));
 	else if (is(r, "/cache"))
 		cache_request(query_number(r, "bytes", 1024));
 	else if (is(r, "/work"))
