@@ -482,29 +482,47 @@ static int judge_answer(const struct target *t, struct buf *answer, FILE *out, s
 	return 0;
 }
 
+/* One connection. -ECONNRESET: it was closed before anybody read the request, and nothing was done. */
+static int exchange(const struct target *t, const struct buf *request, struct buf *answer, struct err *err)
+{
+	int fd = connect_to(t, err), rc = 0;
+
+	if (fd < 0)
+		return fd;
+	if (send(fd, request->data, request->len, MSG_NOSIGNAL) != (ssize_t)request->len && errno != EPIPE)
+		rc = err_set(err, -EIO, "the request could not be sent");
+	if (rc == 0) /* closed already: there may be an answer that says why */
+		rc = read_answer(fd, answer, err);
+	if (rc < 0)
+		rc = err_wrap(err, "process %d", (int)t->pid);
+	close(fd);
+	return rc;
+}
+
 int control_client_send(pid_t pid, const char *line, FILE *out, struct err *err)
 {
+	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
 	struct buf request = { 0 }, answer = { 0 };
 	struct target t;
-	int fd, rc = target_find(pid, &t);
+	int rc = target_find(pid, &t);
 
 	if (rc < 0)
 		return err_set(err, rc, "there is no process %d", (int)pid);
-	fd = connect_to(&t, err);
-	if (fd < 0)
-		return fd;
 	buf_printf(&request, "%s\n", line);
 	if (request.failed)
 		rc = err_set(err, -ENOMEM, "out of memory");
-	else if (send(fd, request.data, request.len, MSG_NOSIGNAL) != (ssize_t)request.len && errno != EPIPE)
-		rc = err_set(err, -EIO, "the request could not be sent");
-	if (rc == 0) /* closed already: there may be an answer that says why */
-		rc = read_answer(fd, &answer, err);
-	if (rc == 0)
+	else
+		rc = exchange(&t, &request, &answer, err);
+	/* It may be on its way through exec(2): the program that it becomes is asked. */
+	for (int waited = 0; rc == -ECONNRESET && waited < WAIT_MS; waited += STEP_MS) {
+		(void)nanosleep(&step, NULL);
+		rc = exchange(&t, &request, &answer, err);
+	}
+	if (rc == 0) {
 		rc = judge_answer(&t, &answer, out, err);
-	if (rc < 0)
-		rc = err_wrap(err, "process %d", (int)pid);
-	close(fd);
+		if (rc < 0)
+			rc = err_wrap(err, "process %d", (int)pid);
+	}
 	buf_done(&request);
 	buf_done(&answer);
 	return rc;
