@@ -456,9 +456,23 @@ static int send(struct job *j, pid_t tid)
 	return 0;
 }
 
+/* Ours may have stayed: see give_back. */
 static bool is_free(int sig, struct sigaction *ret_old)
 {
-	return real.sigaction(sig, NULL, ret_old) == 0 && ret_old->sa_handler == SIG_DFL;
+	return real.sigaction(sig, NULL, ret_old) == 0 &&
+	       (ret_old->sa_handler == SIG_DFL || ret_old->sa_sigaction == park);
+}
+
+/* Not where the program has set its own meanwhile. A thread that blocks the signal gets it late: then a real-time one, which would
+ * end the process, keeps our handler, which returns at once. */
+static void give_back(int sig, const struct sigaction *old, uint32_t missed)
+{
+	struct sigaction now;
+
+	if (missed && sig >= SIGRTMIN)
+		return;
+	if (real.sigaction(sig, NULL, &now) == 0 && now.sa_sigaction == park)
+		(void)real.sigaction(sig, old, NULL);
 }
 
 /* A signal that nobody uses; 0: all are in use. First those that do nothing where nobody wants them, so that one that comes late
@@ -517,8 +531,7 @@ static int hold_by_signals(struct job *j)
 	os_futex_wake(&gate);
 	s->pause_ns = os_now_ns() - j->began_ns;
 	j->copy = pid > 0 ? pid : 0;
-	if (s->missed == 0) /* else one may come late: our handler returns at once */
-		(void)real.sigaction(sig, &old, NULL);
+	give_back(sig, &old, s->missed);
 	return pid < 0 ? pid : 0;
 }
 

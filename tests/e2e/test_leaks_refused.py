@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -39,15 +40,25 @@ def tracer_of(pid):
         return next(int(line.split()[1]) for line in f if line.startswith("TracerPid:"))
 
 
+def ask_and_look(pid):
+    """The signal that held the threads is given back."""
+    def caught():
+        return re.search(r"(?m)^SigCgt:.*$", pathlib.Path(f"/proc/{pid}/status").read_text())[0]
+
+    before = caught()
+    ask(pid)
+    assert caught() == before
+
+
 @contextlib.contextmanager
-def traced(command, log):
+def traced(tracer, pid, log):
     """While a debugger or a tracer has the process; what it said is in the log."""
-    pid = int(command[-1] if command[-1].isdigit() else command[command.index("-p") + 1])
+    command = [*TRACERS[tracer], str(pid)]
     with open(log, "w") as f:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        wait_until(lambda: tracer_of(pid) == process.pid, seconds=30, what=f"{command[0]} to trace it")
-        if command[0] == "gdb":
+        wait_until(lambda: tracer_of(pid) == process.pid, seconds=30, what=f"{tracer} to trace it")
+        if tracer == "gdb":
             wait_until(lambda: "going on" in pathlib.Path(log).read_text(), seconds=30, what="gdb to let it go on")
         yield process
     finally:
@@ -77,8 +88,8 @@ def test_another_tracer_is_there(tmp_path, name, tracer):
     log = tmp_path / "tracer.log"
 
     def asking(pid):
-        with traced([*TRACERS[tracer], str(pid)], log) as t:
-            ask(pid)
+        with traced(tracer, pid, log) as t:
+            ask_and_look(pid)
             assert t.poll() is None and tracer_of(pid) == t.pid, "the tracer is gone: " + log.read_text()
             assert "received signal" not in log.read_text()  # it would have stopped the program
 
@@ -94,7 +105,8 @@ def test_another_tracer_is_there(tmp_path, name, tracer):
 def test_a_filter_that_refuses_ptrace(tmp_path, name, answer, monkeypatch):
     """Even one that kills who asks."""
     monkeypatch.setattr(leaks_judge, "environment", lambda *a, **o: {k: v for k, v in environment(*a, **o).items() if k != "LD_PRELOAD"})
-    outcome = run_library(tmp_path, "gcc-O2", *name.split("."), "demand", prefix=["/usr/bin/python3", "-c", FILTER, answer, str(LIBRARY)])
+    outcome = run_library(tmp_path, "gcc-O2", *name.split("."), "demand", asking=ask_and_look,
+                          prefix=["/usr/bin/python3", "-c", FILTER, answer, str(LIBRARY)])
     assert judge(outcome, "demand") == []
     check = check_of(tmp_path)
     assert check["method"] == "signals" and check["checks"] == 2 and "the threads could not be traced (" in check["note"]

@@ -18,7 +18,7 @@ def test_a_block_in_a_thousand_requests(tmp_path):
             with urllib.request.urlopen(url + "/stats", timeout=10) as answer:
                 return json.load(answer)["leaked_blocks"]
 
-        load = subprocess.Popen([BUILD / "bin" / "probe-load", url + "/leak?bytes=48&every=1000", "-c", "8", "-t", "1", "-d", "6s", "--json"],
+        load = subprocess.Popen([BUILD / "bin" / "probe-load", url + "/leak?bytes=48&every=1000", "-c", "8", "-t", "1", "-d", "10s", "--json"],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             for wanted in (3, 30, 60):
