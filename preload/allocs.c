@@ -2,7 +2,7 @@
  * allocs.c - the table of live blocks.
  *
  * Shape      a directory by page of the address space, in two levels:  regions[addr >> 30] ---> page[addr >> 12 & ...],
- *            one word a page:  | log2 of entries:4 | record address, 16-byte aligned:44 | more records follow:1 |
+ *            one word a page:  | shift:16 | record address, 16-byte aligned:44 | more records follow:1 |
  *            A record holds blocks that begin in its page: entries of 16 bytes, an open-addressing table whose home slot
  *            is the block's place in the page, so that neighbours in the heap are neighbours here: the table has the
  *            locality of the program's own accesses. An entry stands within WINDOW slots from its home. Where they are all
@@ -50,6 +50,12 @@ static uint8_t *chunk;
 static size_t chunk_left, chunk_ready; /* bytes from `chunk` on; ready: populated */
 static uint64_t chunk_total;
 static struct allocs_region *all_regions;
+
+/* Of a block's place in the page, to its home. */
+static unsigned shift_of(uint64_t cap)
+{
+	return ALLOCS_OFF_BITS - (unsigned)cap;
+}
 
 static unsigned entries_of(uint64_t cap)
 {
@@ -142,7 +148,7 @@ static NOINLINE struct allocs_record *record_add(uint64_t address, const struct 
 		if (r) {
 			note_used(address);
 			/* release, pairs with the acquire in take and put */
-			store_release(page, (uint64_t)r | r->cap << ALLOCS_CAP_SHIFT);
+			store_release(page, (uint64_t)r | (uint64_t)shift_of(r->cap) << ALLOCS_SHIFT_SHIFT);
 		}
 	} else if (last != seen) {
 		r = last; /* another thread was first */
@@ -216,7 +222,7 @@ static struct allocs_entry *find_in_page(uint64_t address)
 	if (!word || is_impossible(address))
 		return NULL;
 	for (struct allocs_record *r = allocs_record(word); r && !e; r = next_of(r))
-		e = find(allocs_window(r, (unsigned)r->cap, off), off);
+		e = find(allocs_window(r, shift_of(r->cap), off), off);
 	return e;
 }
 
@@ -229,11 +235,12 @@ static bool put_sparse(uint64_t a, const struct block *block, struct block *ret_
 	return true;
 }
 
-/* There is no record yet, or several, or the first slot is taken, or something is wrong. */
-NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, struct block *ret_was, bool *ret_replaced)
+bool allocs_put(const void *at, const struct block *block, struct block *ret_was, bool *ret_replaced)
 {
+	uint64_t address = (uint64_t)at;
 	unsigned off = allocs_off(address);
 
+	*ret_replaced = false;
 	if (is_impossible(address) || !region_new(address))
 		return false;
 	if (allocs_sparse)
@@ -245,7 +252,7 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 		struct allocs_entry *room = NULL;
 
 		for (struct allocs_record *r = allocs_record(word); r; r = next_of(r)) {
-			struct allocs_entry *window = allocs_window(r, (unsigned)r->cap, off), *e = find(window, off);
+			struct allocs_entry *window = allocs_window(r, shift_of(r->cap), off), *e = find(window, off);
 
 			if (e) {
 				*ret_was = allocs_unpack(load_relaxed(&e->head), load_relaxed(&e->size));
@@ -264,8 +271,9 @@ NOINLINE bool allocs_put_slowly(uint64_t address, const struct block *block, str
 	}
 }
 
-NOINLINE bool allocs_take_slowly(uint64_t address, struct block *ret_block)
+bool allocs_take(const void *at, struct block *ret_block)
 {
+	uint64_t address = (uint64_t)at;
 	struct allocs_entry *e;
 
 	if (allocs_sparse) {

@@ -13,7 +13,7 @@
 
 struct block {
 	uint64_t bytes;  /* asked for; below 2^48 */
-	uint64_t born;   /* of recorder.c: when, or where that is kept; below 2^36 */
+	uint64_t born;   /* of recorder.c: when, or where that is kept; below 2^32 */
 	uint32_t stack;  /* below 2^28; 0 = unknown */
 	uint32_t family; /* enum snap_family; below 16 */
 };
@@ -21,10 +21,9 @@ struct block {
 /* `sparse`: few blocks are told of, as in sampled mode. Once, before the first block. [init] */
 void allocs_init(bool sparse);
 /* True if stored. *ret_was is what was known at the address if its free was missed (then *ret_replaced). */
-static ALWAYS_INLINE bool allocs_put(const void *address, const struct block *block, struct block *ret_was,
-                                     bool *ret_replaced);
+bool allocs_put(const void *address, const struct block *block, struct block *ret_was, bool *ret_replaced);
 /* Takes the block out; false if the address is not known. */
-static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_block);
+bool allocs_take(const void *address, struct block *ret_block);
 bool allocs_knows(const void *address);
 /* May the address be known? Two loads: false is certain. True says that its page has a known block (sparse), or had one. */
 static ALWAYS_INLINE bool allocs_maybe(const void *address);
@@ -64,21 +63,29 @@ enum {
 	ALLOCS_UNIT_BITS = 3, /* blocks begin at multiples of 8 */
 	ALLOCS_OFF_BITS = ALLOCS_PAGE_BITS - ALLOCS_UNIT_BITS,
 	ALLOCS_WINDOW = 4,
-	ALLOCS_CAP_SHIFT = 48,
+	ALLOCS_SHIFT_SHIFT = 48,
+	ALLOCS_STACK_SHIFT = 16,
+	ALLOCS_BORN_SHIFT = 44, /* of head; its low bits are there */
+	ALLOCS_BORN_LOW_BITS = 64 - ALLOCS_BORN_SHIFT,
 	ALLOCS_SIZE_BITS = 48,
-	ALLOCS_FAMILY_BITS = 4,
-	ALLOCS_BORN_LOW_BITS = 24,
+	ALLOCS_FAMILY_SHIFT = 60,
 };
 #define ALLOCS_MORE        UINT64_C(1)
-#define ALLOCS_RECORD_MASK (((UINT64_C(1) << ALLOCS_CAP_SHIFT) - 1) & ~UINT64_C(15))
-#define ALLOCS_NAME_MASK   ((UINT64_C(1) << (1 + ALLOCS_OFF_BITS)) - 1) /* of head: bit 0 and the place */
+#define ALLOCS_RECORD_MASK (((UINT64_C(1) << ALLOCS_SHIFT_SHIFT) - 1) & ~UINT64_C(15))
+#define ALLOCS_NAME_MASK   ((UINT64_C(1) << ALLOCS_STACK_SHIFT) - 1)
+#define ALLOCS_STACK_MASK  ((UINT64_C(1) << (ALLOCS_BORN_SHIFT - ALLOCS_STACK_SHIFT)) - 1)
 
-/* head: bit 0 set; place in the page, 9 bits; born, its low 24 bits; stack, 28 bits. 0 = free slot.
- * size: bytes, 48 bits; family, 4 bits; born, its high 12 bits. */
+/* head: its name, 16 bits, which stand first in memory and are compared alone: bit 0 set, then the place in the page; stack,
+ *       28 bits; born, its low 20 bits. 0 = free slot.
+ * size: bytes, 48 bits; born, its high 12 bits; family, 4 bits. */
 struct allocs_entry {
-	_Atomic uint64_t head;
+	union {
+		_Atomic uint64_t head;
+		_Atomic uint16_t name;
+	};
 	_Atomic uint64_t size;
 };
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the name is the low end of head");
 
 struct allocs_record {
 	_Atomic(struct allocs_record *) next;
@@ -95,9 +102,6 @@ struct allocs_region {
 extern _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS] HIDDEN;
 extern bool allocs_sparse HIDDEN;
 extern bool allocs_shared HIDDEN; /* more than one thread: written before the second exists */
-
-bool allocs_put_slowly(uint64_t address, const struct block *block, struct block *ret_was, bool *ret_replaced);
-bool allocs_take_slowly(uint64_t address, struct block *ret_block);
 
 /* The word of the address's page; NULL if there is none. */
 static ALWAYS_INLINE _Atomic uint64_t *allocs_page(uint64_t address)
@@ -123,36 +127,46 @@ static ALWAYS_INLINE struct allocs_record *allocs_record(uint64_t word)
 	return (struct allocs_record *)(word & ALLOCS_RECORD_MASK);
 }
 
-/* The WINDOW entries where a block may stand. */
-static ALWAYS_INLINE struct allocs_entry *allocs_window(struct allocs_record *r, unsigned cap, unsigned off)
+/* The WINDOW entries where a block may stand. `shift`: of its place in the page to its home. */
+static ALWAYS_INLINE struct allocs_entry *allocs_window(struct allocs_record *r, unsigned shift, unsigned off)
 {
-	return &r->entry[off >> (ALLOCS_OFF_BITS - cap)];
+	return &r->entry[off >> shift];
 }
 
-/* Heads are read relaxed: who had the address before wrote its entry, and handed it to this thread. */
-static ALWAYS_INLINE unsigned allocs_is_named(const struct allocs_entry *e, unsigned off)
+/* Names and heads are read relaxed: who had the address before wrote its entry, and handed it to this thread. */
+static ALWAYS_INLINE bool allocs_is_named(const struct allocs_entry *e, unsigned off)
 {
-	return (load_relaxed(&e->head) & ALLOCS_NAME_MASK) == allocs_name(off);
+	return load_relaxed(&e->name) == allocs_name(off);
+}
+
+static ALWAYS_INLINE uint64_t allocs_bytes(uint64_t size)
+{
+	return size & ((UINT64_C(1) << ALLOCS_SIZE_BITS) - 1);
+}
+
+static ALWAYS_INLINE uint32_t allocs_stack(uint64_t head)
+{
+	return (uint32_t)(head >> ALLOCS_STACK_SHIFT & ALLOCS_STACK_MASK);
 }
 
 static ALWAYS_INLINE struct block allocs_unpack(uint64_t head, uint64_t size)
 {
-	return (struct block){ .bytes = size & ((UINT64_C(1) << ALLOCS_SIZE_BITS) - 1),
-		               .family = (uint32_t)(size >> ALLOCS_SIZE_BITS & ((1 << ALLOCS_FAMILY_BITS) - 1)),
-		               .born = (head >> 10 & ((1 << ALLOCS_BORN_LOW_BITS) - 1)) |
-		                       size >> (ALLOCS_SIZE_BITS + ALLOCS_FAMILY_BITS) << ALLOCS_BORN_LOW_BITS,
-		               .stack = (uint32_t)(head >> 34) };
+	return (struct block){ .bytes = allocs_bytes(size),
+		               .family = (uint32_t)(size >> ALLOCS_FAMILY_SHIFT),
+		               .born = head >> ALLOCS_BORN_SHIFT | (size >> ALLOCS_SIZE_BITS & 0xfff)
+		                                                           << ALLOCS_BORN_LOW_BITS,
+		               .stack = allocs_stack(head) };
 }
 
 static ALWAYS_INLINE uint64_t allocs_pack_head(unsigned off, const struct block *b)
 {
-	return allocs_name(off) | (b->born & ((1 << ALLOCS_BORN_LOW_BITS) - 1)) << 10 | (uint64_t)b->stack << 34;
+	return allocs_name(off) | (uint64_t)b->stack << ALLOCS_STACK_SHIFT | b->born << ALLOCS_BORN_SHIFT;
 }
 
 static ALWAYS_INLINE uint64_t allocs_pack_size(const struct block *b)
 {
-	return b->bytes | (uint64_t)b->family << ALLOCS_SIZE_BITS |
-	       b->born >> ALLOCS_BORN_LOW_BITS << (ALLOCS_SIZE_BITS + ALLOCS_FAMILY_BITS);
+	return b->bytes | b->born >> ALLOCS_BORN_LOW_BITS << ALLOCS_SIZE_BITS |
+	       (uint64_t)b->family << ALLOCS_FAMILY_SHIFT;
 }
 
 /* False: another thread took the slot. */
@@ -174,45 +188,48 @@ static ALWAYS_INLINE void allocs_clear(struct allocs_entry *e)
 	store_release(&e->head, 0); /* pairs with the CAS in allocs_claim: the next one's size comes after this one's */
 }
 
-static ALWAYS_INLINE bool allocs_put(const void *address, const struct block *block, struct block *ret_was,
-                                     bool *ret_replaced)
+/* The first record of the address's page; NULL: there is none, or the address is none of a block. */
+static ALWAYS_INLINE struct allocs_record *allocs_first(uint64_t address, uint64_t *ret_word)
+{
+	_Atomic uint64_t *page = allocs_page(address);
+	uint64_t word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
+
+	*ret_word = word;
+	return LIKELY(address % (1 << ALLOCS_UNIT_BITS) == 0) ? allocs_record(word) : NULL;
+}
+
+/* allocs_put() by the shortest way, not for a sparse table: false if that is not open, and then nothing was done. */
+static ALWAYS_INLINE bool allocs_put_quickly(const void *address, const struct block *block)
 {
 	uint64_t a = (uint64_t)address, word;
-	_Atomic uint64_t *page = allocs_page(a);
+	struct allocs_record *r = allocs_first(a, &word);
 	unsigned off = allocs_off(a);
 	struct allocs_entry *w;
 
-	*ret_replaced = false;
-	word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
-	if (LIKELY(word != 0) && LIKELY(!((word | a) & ALLOCS_MORE)) && LIKELY(!allocs_sparse)) {
-		w = allocs_window(allocs_record(word), (unsigned)(word >> ALLOCS_CAP_SHIFT), off);
-		/* | not ||: three loads and one branch */
-		if (LIKELY(!(allocs_is_named(&w[1], off) | allocs_is_named(&w[2], off) |
-		             allocs_is_named(&w[3], off))) &&
-		    LIKELY(load_relaxed(&w->head) == 0) && LIKELY(allocs_claim(w, off, block)))
-			return true;
-	}
-	return allocs_put_slowly(a, block, ret_was, ret_replaced);
+	if (UNLIKELY(!r) || UNLIKELY(word & ALLOCS_MORE))
+		return false;
+	w = allocs_window(r, (unsigned)(word >> ALLOCS_SHIFT_SHIFT), off);
+	return LIKELY(!allocs_is_named(&w[1], off)) && LIKELY(!allocs_is_named(&w[2], off)) &&
+	       LIKELY(!allocs_is_named(&w[3], off)) && LIKELY(load_relaxed(&w->head) == 0) &&
+	       LIKELY(allocs_claim(w, off, block));
 }
+static_assert(ALLOCS_WINDOW == 4, "allocs_put_quickly");
 
-static ALWAYS_INLINE bool allocs_take(const void *address, struct block *ret_block)
+/* The entry of a block, if its page's first record has it. Not for a sparse table. */
+static ALWAYS_INLINE struct allocs_entry *allocs_find_quickly(const void *address)
 {
 	uint64_t a = (uint64_t)address, word;
-	_Atomic uint64_t *page = allocs_page(a);
+	struct allocs_record *r = allocs_first(a, &word);
+	unsigned off = allocs_off(a);
 	struct allocs_entry *w;
 
-	word = LIKELY(page != NULL) ? load_acquire(page) : 0; /* pairs with the release in record_add */
-	if (LIKELY(word != 0) && LIKELY(!allocs_sparse)) {
-		w = allocs_window(allocs_record(word), (unsigned)(word >> ALLOCS_CAP_SHIFT), allocs_off(a));
-		for (unsigned i = 0; i < ALLOCS_WINDOW; i++) {
-			if (allocs_is_named(&w[i], allocs_off(a)) && LIKELY(a % (1 << ALLOCS_UNIT_BITS) == 0)) {
-				*ret_block = allocs_unpack(load_relaxed(&w[i].head), load_relaxed(&w[i].size));
-				allocs_clear(&w[i]);
-				return true;
-			}
-		}
-	}
-	return allocs_take_slowly(a, ret_block);
+	if (UNLIKELY(!r))
+		return NULL;
+	w = allocs_window(r, (unsigned)(word >> ALLOCS_SHIFT_SHIFT), off);
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++, w++)
+		if (allocs_is_named(w, off))
+			return w;
+	return NULL;
 }
 
 static ALWAYS_INLINE bool allocs_maybe(const void *address)

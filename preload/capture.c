@@ -16,9 +16,8 @@
  *            value in a state nor the word it was saved in is part of the proof (fp_live). Where a walk goes on from a
  *            kept frame, c, its true value is found by the saved words first.
  * Whole      a program comes by the same stacks again and again. A capture whose first state is that of a stack that is
- *            kept whole, and all of whose words still have their values, is that stack: b with nothing before it. The one
- *            that followed the last one last time is tried first, then those that began in the same state with the same
- *            first return address.
+ *            kept whole, and all of whose words still have their values, is that stack: b with nothing before it. Those
+ *            that began in the same state with the same first return address are tried.
  *
  * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
  *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
@@ -48,14 +47,6 @@ static const uintptr_t never;
 
 /* ---- whole stacks ------------------------------------------------------------------------------------------------- */
 
-static uint32_t index_of(const struct unwind_start *start)
-{
-	uint64_t h = start->pc ^ (uint64_t)start->sp << 20 ^ (uint64_t)walk_first_return(start) << 36;
-
-	return (uint32_t)((h * UINT64_C(0x9e3779b97f4a7c15)) >> 55); /* Fibonacci hashing, Knuth 6.4: 9 bits */
-}
-static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "index_of(), and an entry of index is a byte");
-
 /* A stack has two places in the index. */
 static struct captured_stack *find_whole(struct capture *c, uint32_t at, const struct unwind_start *start)
 {
@@ -67,19 +58,22 @@ static struct captured_stack *find_whole(struct capture *c, uint32_t at, const s
 	return capture_holds(c, s, start) ? s : NULL;
 }
 
-static void follow_last(struct capture *c, struct captured_stack *s)
+static uint32_t again(struct captured_stack *s)
 {
-	if (c->last)
-		c->last->next = s;
-	c->last = s;
-}
-
-static uint32_t again(struct capture *c, struct captured_stack *s)
-{
-	follow_last(c, s);
 	if (UNLIKELY(s->elided))
 		loss_add(LOSS_UNWIND_ELIDED, 1);
 	return s->node;
+}
+
+/* True if the way from this pc was not known, or another one. */
+static bool learn_way(struct capture *c, const struct unwind_start *start)
+{
+	struct captured_way *w = &c->way[capture_way(start->pc)], learnt = { start->pc, walk_to_return(start) };
+
+	if (w->pc == learnt.pc && w->to_ra == learnt.to_ra)
+		return false;
+	*w = learnt;
+	return true;
 }
 
 /* Room for so many words in a row. */
@@ -112,23 +106,21 @@ static void keep_whole(struct capture *c, uint32_t index, const struct unwind_st
 		                      .sp = start->sp,
 		                      .fp = start->fp,
 		                      .word = &c->ring[at % CAPTURE_WORDS],
-		                      .next = s,
 		                      .at = at,
 		                      .node = node,
 		                      .words = (uint16_t)words,
 		                      .fp_live = f->fp_live,
-		                      .elided = c->depth > STACKS_MAX_DEPTH };
+		                      .elided = c->depth > STACKS_MAX_DEPTH,
+		                      .counter_made = UINT64_MAX };
 	for (uint32_t n = 0; n < words; n++)
 		s->word[n] = n < f->words ? c->word[f->words - 1 - n] : (struct captured_word){ &never, 0 };
 	c->index[index ^ 1] = c->index[index];
 	c->index[index] = (uint8_t)i;
-	follow_last(c, s);
 }
 
 void capture_reset(struct capture *c)
 {
 	c->depth = 0;
-	c->last = NULL;
 	c->words += CAPTURE_WORDS + 1; /* no stack's words are there any more */
 }
 
@@ -349,7 +341,7 @@ static NOINLINE uint32_t capture_walk(struct capture *c, const struct unwind_sta
 	return node;
 }
 
-uint32_t capture_other(struct capture *c, const struct unwind_start *start)
+uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 {
 	struct captured_stack *s;
 	uint32_t index;
@@ -360,7 +352,11 @@ uint32_t capture_other(struct capture *c, const struct unwind_start *start)
 		capture_reset(c);
 		c->generation = walk_generation();
 	}
-	index = index_of(start);
+	index = capture_place(c, start);
 	s = find_whole(c, index, start);
-	return LIKELY(s != NULL) ? again(c, s) : capture_walk(c, start, index);
+	if (!s && learn_way(c, start)) {
+		index = capture_place(c, start);
+		s = find_whole(c, index, start);
+	}
+	return LIKELY(s != NULL) ? again(s) : capture_walk(c, start, index);
 }

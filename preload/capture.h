@@ -13,7 +13,7 @@
 
 /* Frames of a thread's last stack that are kept; a deeper one is walked whole each time. Whole stacks that are known again,
  * and room for their words. Untouched pages cost nothing. */
-enum { CAPTURE_MAX = 1024, CAPTURE_STACKS = 256, CAPTURE_INDEX = 512, CAPTURE_WORDS = 4096 };
+enum { CAPTURE_MAX = 1024, CAPTURE_STACKS = 256, CAPTURE_INDEX = 512, CAPTURE_WORDS = 4096, CAPTURE_WAYS = 128 };
 enum { CAPTURE_GROUP = 4 }; /* words that are compared at once */
 
 /* One frame of the last stack: the state its step began with, and the tree's node for it. */
@@ -40,25 +40,34 @@ struct captured_word {
 	uintptr_t value;
 };
 
+struct counter;
+
 /* A stack as a whole: where it began, and the words that prove it, innermost first. */
 struct captured_stack {
 	uintptr_t pc, sp, fp;
-	struct captured_word *word;  /* in capture.ring */
-	struct captured_stack *next; /* that came after it last time */
-	uint64_t at;                 /* its first word, counted from the first ever */
+	struct captured_word *word; /* in capture.ring */
+	uint64_t at;                /* its first word, counted from the first ever */
 	uint32_t node;
 	uint16_t words; /* a multiple of CAPTURE_GROUP, at least one group */
 	bool fp_live, elided;
+	/* The recorder's: its counter of this stack, as long as the counters were made anew no oftener than so. */
+	struct counter *counter;
+	uint64_t counter_made;
+};
+
+/* Where the return address of a frame stands, in bytes above its sp, by its pc: what is guessed from it is proven. */
+struct captured_way {
+	uintptr_t pc, to_ra;
 };
 
 /* What a thread knows of its last stacks. All zeros: nothing. */
 struct capture {
-	struct captured_stack *last; /* captured as a whole; NULL: none */
 	uint64_t generation;
 	uint64_t words; /* ever put into ring */
 	uint32_t depth; /* frames, outermost first; 0: none is kept */
 	uint16_t newest;
 	bool truncated; /* the outermost frame kept is not the thread's: its step had no rule */
+	struct captured_way way[CAPTURE_WAYS];
 	uint8_t index[CAPTURE_INDEX];
 	struct captured_stack stack[CAPTURE_STACKS];
 	struct captured_word ring[CAPTURE_WORDS];
@@ -69,8 +78,6 @@ struct capture {
 
 /* Forgets all: another thread will use it. */
 void capture_reset(struct capture *c);
-/* By any way but the shortest. */
-uint32_t capture_other(struct capture *c, const struct unwind_start *start);
 
 /* Is it the stack at `start`? Its words stand on the thread's own stack above sp: read before, and mapped as long as it
  * runs. */
@@ -91,16 +98,35 @@ static INLINE_NO_SANITIZE bool capture_holds(const struct capture *c, const stru
 	return true;
 }
 
-static ALWAYS_INLINE uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
+static ALWAYS_INLINE uint32_t capture_way(uintptr_t pc)
 {
-	struct captured_stack *s = c->last;
-
-	if (LIKELY(s != NULL) && LIKELY(c->generation == walk_generation())) {
-		s = s->next;
-		if (LIKELY(capture_holds(c, s, start)) && LIKELY(!s->elided)) {
-			c->last = s;
-			return s->node;
-		}
-	}
-	return capture_other(c, start);
+	return (uint32_t)(pc * UINT64_C(0x9e3779b97f4a7c15) >> 57); /* Fibonacci hashing, Knuth 6.4: 7 bits */
 }
+static_assert(CAPTURE_WAYS == 1 << 7, "capture_way");
+
+/* The first of a stack's two places in the index: by its first state, and the return address that the way leads to. That is
+ * read only within the thread's own stack. */
+static INLINE_NO_SANITIZE uint32_t capture_place(const struct capture *c, const struct unwind_start *start)
+{
+	const struct captured_way *w = &c->way[capture_way(start->pc)];
+	uintptr_t at = start->sp + w->to_ra, ra = 0;
+
+	if (LIKELY(w->pc == start->pc) && at - start->stack_lo < start->stack_hi - start->stack_lo)
+		ra = *(const uintptr_t *)at;
+	return (uint32_t)((start->pc ^ start->sp << 20 ^ ra << 36) * UINT64_C(0x9e3779b97f4a7c15) >> 55); /* 9 bits */
+}
+static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "capture_place, and an entry of index is a byte");
+
+/* The kept stack that is the one at `start`, by the shortest way; NULL: capture_stack() may know it. */
+static ALWAYS_INLINE struct captured_stack *capture_known(struct capture *c, const struct unwind_start *start)
+{
+	struct captured_stack *s = &c->stack[c->index[capture_place(c, start)]];
+
+	if (UNLIKELY(c->generation != walk_generation()) || UNLIKELY(!capture_holds(c, s, start)) ||
+	    UNLIKELY(s->elided))
+		return NULL;
+	return s;
+}
+
+/* The node of the stack at `start`. */
+uint32_t capture_stack(struct capture *c, const struct unwind_start *start);

@@ -86,6 +86,7 @@ static struct counter_table *grow(struct counters *c, struct counter_table *old)
 			detail_add(counter_detail_of(t, find(t, key)), counter_detail_of(old, &old->slot[i]));
 		}
 	}
+	c->made++;
 	live_activate(t);          /* whole now: an outside reader prefers it to the old one */
 	store_release(&c->now, t); /* pairs with the acquire of readers (snapshot_write.c) */
 	return t;
@@ -212,7 +213,7 @@ void counters_done(struct counters *c)
 	struct counter_table *t = load_relaxed(&c->now);
 
 	counters_free_old(c);
-	store_relaxed(&c->now, NULL);
+	counters_forget(c);
 	if (t)
 		live_unmap(t, table_bytes(t->mask + 1));
 }
@@ -220,4 +221,5 @@ void counters_done(struct counters *c)
 void counters_forget(struct counters *c)
 {
 	store_relaxed(&c->now, NULL);
+	c->made++;
 }

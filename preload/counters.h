@@ -35,6 +35,7 @@ struct counter_table {
 
 struct counters {
 	_Atomic(struct counter_table *) now;
+	uint64_t made;  /* how often `now` was made anew: pointers to counters from before are no good. Owner only */
 	uint32_t owner; /* in the live file: the thread's record, or LIVE_ENDED */
 };
 

@@ -44,9 +44,11 @@ extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 /* True if the bit was clear and is set now. */
 static inline bool guard_enter(struct tls *t, int bit)
 {
-	if (t->guard & bit)
+	sig_atomic_t guard = t->guard;
+
+	if (guard & bit)
 		return false;
-	t->guard |= bit; /* not atomic, and need not be: a handler leaves the bits as it found them */
+	t->guard = guard | bit; /* not atomic, and need not be: a handler leaves the bits as it found them */
 	signal_fence();
 	return true;
 }

@@ -41,17 +41,36 @@ static bool times_overflow(size_t n, size_t size, size_t *ret_bytes)
 	return __builtin_mul_overflow(n, size, ret_bytes);
 }
 
-EXPORT void *malloc(size_t size)
+/* In full mode, and for the samples of the other. `frame` is malloc()'s own: forget_and_free(). */
+static NOINLINE void *malloc_recorded(size_t size, const void *frame)
 {
 	struct tls *t = &tls_self;
 	bool outer;
+	void *block;
 
-	if (t->guard == 0 && t->origin.family == 0 && recorder_passes(t, size))
-		return real.malloc(size); /* known, since the recorder has drawn a countdown */
+	if (LIKELY((t->guard | (int)t->origin.family) == 0) && LIKELY(state_get() == STATE_RUNNING)) {
+		t->guard = GUARD_ALLOC;
+		signal_fence();
+		block = real.malloc(size);
+		if (LIKELY(block != NULL) && LIKELY(recorder_wants(t, size)))
+			hook_record(t, block, size, SNAP_FAMILY_MALLOC, frame);
+		signal_fence();
+		t->guard = 0;
+		return block;
+	}
 	if (UNLIKELY(!real_ready()))
 		return bootstrap_alloc(0, size);
 	outer = hook_enter(t);
-	return hook_malloced(t, outer, real.malloc(size), size, HOOK_FRAME());
+	return hook_malloced(t, outer, real.malloc(size), size, frame);
+}
+
+EXPORT void *malloc(size_t size)
+{
+	struct tls *t = &tls_self;
+
+	if ((t->guard | (int)t->origin.family) == 0 && recorder_passes(t, size))
+		return real.malloc(size); /* known, since the recorder has drawn a countdown */
+	return malloc_recorded(size, HOOK_FRAME());
 }
 
 EXPORT void *calloc(size_t n, size_t size)
@@ -81,14 +100,42 @@ static NOINLINE void forget_and_free(void *ptr, const void *frame)
 		hook_leave(t);
 }
 
-EXPORT void free(void *ptr)
+static NOINLINE void free_unusual(void *ptr, const void *frame)
 {
 	if (!ptr || UNLIKELY(!real_ready()) || UNLIKELY(bootstrap_owns(ptr)))
 		return; /* bootstrap memory is never given back */
 	if (recorder_mode == HEAP_FULL || allocs_maybe(ptr))
-		forget_and_free(ptr, HOOK_FRAME());
+		forget_and_free(ptr, frame);
 	else
 		real.free(ptr);
+}
+
+/* In full mode. */
+static NOINLINE void free_recorded(void *ptr, const void *frame)
+{
+	struct tls *t = &tls_self;
+	bool forgot;
+
+	if (LIKELY(t->guard == 0) && LIKELY(state_get() >= STATE_STOPPED) && LIKELY(t->deleting != ptr)) {
+		t->guard = GUARD_ALLOC;
+		signal_fence();
+		forgot = recorder_free_quickly(t, ptr, SNAP_FAMILY_MALLOC, frame); /* so it is no bootstrap block */
+		if (LIKELY(forgot))
+			real.free(ptr);
+		signal_fence();
+		t->guard = 0;
+		if (LIKELY(forgot))
+			return;
+	}
+	free_unusual(ptr, frame);
+}
+
+EXPORT void free(void *ptr)
+{
+	if (LIKELY(recorder_mode == HEAP_FULL) && LIKELY(ptr != NULL))
+		free_recorded(ptr, HOOK_FRAME());
+	else
+		free_unusual(ptr, HOOK_FRAME());
 }
 
 EXPORT void free_sized(void *ptr, size_t size)
@@ -221,11 +268,19 @@ EXPORT void *pvalloc(size_t size)
 	return hook_malloced(t, outer, block, size, HOOK_FRAME());
 }
 
-EXPORT size_t malloc_usable_size(void *ptr)
+static NOINLINE size_t usable_size_unusual(void *ptr)
 {
 	if (!ptr)
 		return 0;
 	if (UNLIKELY(bootstrap_owns(ptr)))
 		return bootstrap_size(ptr);
 	return real_ready() && real.malloc_usable_size ? real.malloc_usable_size(ptr) : 0;
+}
+
+EXPORT size_t malloc_usable_size(void *ptr)
+{
+	/* Known: the real functions are (the pointer is theirs). */
+	if (LIKELY(real.malloc_usable_size != NULL) && LIKELY(!bootstrap_owns(ptr)))
+		return real.malloc_usable_size(ptr); /* of NULL too */
+	return usable_size_unusual(ptr);
 }

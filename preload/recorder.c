@@ -114,12 +114,12 @@ static NOINLINE void pending_flush(struct thread *th)
 
 static ALWAYS_INLINE void live_changed(struct thread *th, int64_t delta)
 {
-	int64_t limit = load_relaxed(&pending_limit);
+	int64_t limit = load_relaxed(&pending_limit), pending = th->pending + delta;
 
-	th->pending += delta;
-	if (th->pending > th->pending_high)
-		th->pending_high = th->pending;
-	if (UNLIKELY(th->pending > limit || th->pending < -limit))
+	th->pending = pending;
+	if (pending > th->pending_high)
+		th->pending_high = pending;
+	if (UNLIKELY((uint64_t)(pending + limit) > 2 * (uint64_t)limit))
 		pending_flush(th);
 }
 
@@ -525,11 +525,11 @@ static NOINLINE bool draw(struct tls *t, struct thread *th, size_t size)
 	return true;
 }
 
-void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame)
+static NOINLINE void alloc_slowly(struct tls *t, const void *address, size_t size, enum snap_family family,
+                                  const void *frame)
 {
 	struct thread *th = threads_enter(t);
 
-	address = arch_data_address(address);
 	if (UNLIKELY(!th)) {
 		lost_block(address, LOSS_HEAP_UNTRACKED);
 		return;
@@ -537,6 +537,60 @@ void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_f
 	if (LIKELY(recorder_mode == HEAP_FULL) || draw(t, th, size))
 		store_block(t, th, address, size, family, frame);
 	threads_leave(t, th);
+}
+
+static ALWAYS_INLINE struct counter *counter_of(struct thread *th, struct captured_stack *s)
+{
+	if (UNLIKELY(s->counter_made != th->counters.made)) {
+		s->counter = counters_at(&th->counters, counters_key(s->node));
+		s->counter_made = s->counter ? th->counters.made : UINT64_MAX;
+	}
+	return s->counter;
+}
+
+/* What store_block() does in full mode, for a block like most: on a stack that is known, no probe, with an entry where it
+ * would be. All of it, or nothing and false. */
+static ALWAYS_INLINE bool store_quickly(struct tls *t, struct thread *th, const void *address, size_t size,
+                                        enum snap_family family, const void *frame)
+{
+	struct unwind_start start = unwind_from_frame(frame, th->stack_lo, th->stack_hi);
+	struct captured_stack *s = capture_known(&th->capture, &start);
+	struct counter *c = LIKELY(s != NULL) ? counter_of(th, s) : NULL;
+	struct block block;
+
+	if (UNLIKELY(!c) || UNLIKELY(size >= probe_from_bytes) ||
+	    UNLIKELY(load_relaxed(&c->alloc_count) < probe_first) || UNLIKELY(th->probe_gap <= 1))
+		return false;
+	block = (struct block){
+		.bytes = size, .born = (uint64_t)load_relaxed(&tenths) << 1, .stack = s->node, .family = family
+	};
+	if (UNLIKELY(!allocs_put_quickly(address, &block)))
+		return false;
+	th->probe_gap--;
+	counter_touch(c);
+	own_add(&c->alloc_count, 1);
+	own_add(&c->alloc_bytes, size);
+	if (UNLIKELY(size > load_relaxed(&c->largest)))
+		store_relaxed(&c->largest, size);
+	th->last_alloc = address;
+	th->last_seq = t->allocs;
+	live_changed(th, (int64_t)size);
+	return true;
+}
+
+void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame)
+{
+	struct thread *th = t->thread;
+
+	address = arch_data_address(address);
+	if (LIKELY(th != NULL) && LIKELY(recorder_mode == HEAP_FULL) && LIKELY(guard_enter(t, GUARD_TABLE))) {
+		bool stored = store_quickly(t, th, address, size, family, frame);
+
+		table_leave(t, th);
+		if (LIKELY(stored))
+			return;
+	}
+	alloc_slowly(t, address, size, family, frame);
 }
 
 /* ---- pools -------------------------------------------------------------------------------------------------------- */
@@ -677,7 +731,50 @@ static bool all_known(void)
 	return recorder_mode == HEAP_FULL;
 }
 
-void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame)
+/* What free_slowly() does in full mode, for a block like most. All of it, or nothing and false. */
+static ALWAYS_INLINE bool forget_quickly(struct tls *t, struct thread *th, const void *address,
+                                         enum snap_family freed_by, const void *frame)
+{
+	struct allocs_entry *e = allocs_find_quickly(address);
+	struct counter *c;
+	uint64_t head, size;
+	uint32_t stack;
+
+	if (UNLIKELY(!e))
+		return false;
+	head = load_relaxed(&e->head);
+	size = load_relaxed(&e->size);
+	stack = allocs_stack(head);
+	if (UNLIKELY(head >> ALLOCS_BORN_SHIFT & 1) || UNLIKELY(size >> ALLOCS_FAMILY_SHIFT != (uint64_t)freed_by))
+		return false; /* a probe; another family's function */
+	c = counters_at(&th->counters, counters_key(stack));
+	if (UNLIKELY(!c))
+		return false;
+	allocs_clear(e);
+	misuse_freed(th, address, stack, frame);
+	counter_touch(c);
+	own_add(&c->free_count, 1);
+	own_add(&c->free_bytes, allocs_bytes(size));
+	if (th->last_alloc == address && th->last_seq == t->allocs)
+		own_add(&c->temporary_count, 1);
+	live_changed(th, -(int64_t)allocs_bytes(size));
+	return true;
+}
+
+bool recorder_free_quickly(struct tls *t, const void *address, enum snap_family freed_by, const void *frame)
+{
+	struct thread *th = t->thread;
+	bool forgot;
+
+	address = arch_data_address(address);
+	if (UNLIKELY(!th) || UNLIKELY(recorder_mode != HEAP_FULL) || UNLIKELY(!guard_enter(t, GUARD_TABLE)))
+		return false;
+	forgot = forget_quickly(t, th, address, freed_by, frame);
+	table_leave(t, th);
+	return forgot;
+}
+
+static NOINLINE void free_slowly(struct tls *t, const void *address, enum snap_family freed_by, const void *frame)
 {
 	struct thread *th = threads_enter(t);
 	struct block block;
@@ -699,6 +796,12 @@ void recorder_free(struct tls *t, const void *address, enum snap_family freed_by
 		table_leave(t, th);
 	}
 	threads_leave(t, th);
+}
+
+void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame)
+{
+	if (UNLIKELY(!recorder_free_quickly(t, address, freed_by, frame)))
+		free_slowly(t, address, freed_by, frame);
 }
 
 void recorder_misused(struct tls *t, const void *address, const struct block *block, enum snap_family freed_by,

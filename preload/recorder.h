@@ -41,6 +41,8 @@ static ALWAYS_INLINE bool recorder_passes(struct tls *t, size_t size)
 
 /* `address` is a new block of `size` bytes, and wanted. `frame`: ARCH_HOOK_FRAME() of the hook the program called. */
 void recorder_alloc(struct tls *t, const void *address, size_t size, enum snap_family family, const void *frame);
+/* recorder_free() by the way that nearly every free takes in full mode: false if that is not open, and nothing was done. */
+bool recorder_free_quickly(struct tls *t, const void *address, enum snap_family freed_by, const void *frame);
 /* The address is about to be freed, for certain: before the real free. In full mode one that is no block is looked into. */
 void recorder_free(struct tls *t, const void *address, enum snap_family freed_by, const void *frame);
 /* Where that is not certain, in realloc. Takes the block out before the real allocator may hand the address out again;

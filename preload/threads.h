@@ -75,10 +75,12 @@ struct thread {
 	uint64_t last_seq; /* tls.allocs at the last allocation that was stored */
 	const void *last_alloc;
 	int64_t pending, pending_high; /* live bytes not added to the process's total yet, and their highest value */
+	uint64_t probe_gap;            /* allocations until the next probe */
 	struct counters counters;
+	_Atomic uint32_t freed_head; /* misuse.c: frees so far; the next goes to freed[freed_head % THREAD_FREED] */
+	uint32_t deferred_depth;     /* samples.c: of deferred_pcs: a sample that fell into the recorder; 0 = none */
 	struct capture capture;
 	uint64_t random;
-	uint64_t probe_gap;        /* allocations until the next probe */
 	struct probe_cache probes; /* its next owner's too */
 
 	/* A block that realloc() is moving, and which is in no table meanwhile: for the leak check (leaks.c). 0: none is. */
@@ -86,7 +88,6 @@ struct thread {
 	_Atomic size_t moving_bytes;
 
 	/* misuse.c */
-	_Atomic uint32_t freed_head; /* frees so far; the next goes to freed[freed_head % THREAD_FREED] */
 	struct freed freed[THREAD_FREED];
 
 	/* samples.c */
@@ -95,7 +96,6 @@ struct thread {
 	_Atomic uint64_t ring_head;                   /* samples ever written; the slot is head & mask */
 	struct stack_memo cpu_memo;
 	uintptr_t cpu_pcs[STACKS_MAX_DEPTH];
-	uint32_t deferred_depth; /* of deferred_pcs: a sample that fell into the recorder; 0 = none */
 	uint16_t deferred_weight;
 	uint64_t deferred_ns;
 	uintptr_t deferred_pcs[STACKS_MAX_DEPTH];

@@ -221,15 +221,12 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
 }
 
-NO_SANITIZE uintptr_t walk_first_return(const struct unwind_start *start)
+uintptr_t walk_to_return(const struct unwind_start *start)
 {
 	struct rule r = rule_at(start->pc - 1, false);
-	uintptr_t at =
-	        start->sp + (uintptr_t)(ARCH_RA_IN_REGISTER ? r.off + r.rbp_off + r.add * (intptr_t)8 : r.off - 8);
+	intptr_t to = ARCH_RA_IN_REGISTER ? r.off + r.rbp_off + r.add * (intptr_t)8 : r.off - 8;
 
-	if (r.kind != RULE_REG || r.reg != DW_SP || at < start->sp || at > start->stack_hi - 8 || at % 8 != 0)
-		return 0;
-	return *(const uintptr_t *)at;
+	return r.kind == RULE_REG && r.reg == DW_SP && to >= 0 && to % 8 == 0 ? (uintptr_t)to : UINTPTR_MAX / 2;
 }
 
 /* By the frame pointer, where no table says anything. What it finds must be a frame: within the stack, and returning to code

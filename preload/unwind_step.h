@@ -60,9 +60,9 @@ static inline uintptr_t walk_lookup(const struct walk *w)
 {
 	return w->exact ? w->pc : w->pc - 1;
 }
-/* The return address of the frame that the walk starts from, where that is found by the stack pointer alone; else 0. A
- * hint that tells callers of a wrapper apart, no part of a proof. */
-uintptr_t walk_first_return(const struct unwind_start *start);
+/* How far above the stack pointer the return address of the frame at `start` stands, in bytes; more than any stack is large
+ * where the stack pointer alone does not tell. A hint that tells callers of a wrapper apart, no part of a proof. */
+uintptr_t walk_to_return(const struct unwind_start *start);
 /* Changes when rules of code that is gone were forgotten: states kept from before mean nothing. */
 extern _Atomic uint64_t walk_generation_now HIDDEN;
 static ALWAYS_INLINE uint64_t walk_generation(void)
