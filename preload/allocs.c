@@ -33,6 +33,7 @@ enum { CAP_MIN = 2, CAP_FIRST_MAX = 7, CAP_MAX = ALLOCS_OFF_BITS }; /* log2 of a
 /* Memory is mapped in chunks of a sixteenth of what there is, within these bounds; so much of it is populated at a time: more
  * would be no faster. All are powers of two. */
 enum { CHUNK_BYTES = 1 << 20, CHUNK_BYTES_MAX = 64 << 20, AHEAD_BYTES = 64 << 10 };
+enum { LARGE_BYTES = 4 << 20, HUGE_BYTES = 2 << 20 };
 
 _Atomic(struct allocs_region *) allocs_regions[ALLOCS_REGIONS];
 bool allocs_sparse, allocs_shared;
@@ -62,6 +63,42 @@ static unsigned entries_of(uint64_t cap)
 	return (1u << cap) + ALLOCS_WINDOW - 1;
 }
 
+/* Large chunks, for allocs_compact(). */
+static struct {
+	uint8_t *at;
+	size_t bytes;
+} large[256];
+static _Atomic uint32_t large_count;
+
+/* Lock held. */
+static void note_large(uint8_t *at, size_t bytes)
+{
+	uint32_t n = load_relaxed(&large_count);
+
+	if (bytes < LARGE_BYTES || n == ARRAY_LEN(large))
+		return;
+	large[n].at = at;
+	large[n].bytes = bytes;
+	store_release(&large_count, n + 1); /* pairs with the acquire in allocs_compact */
+}
+
+void allocs_compact(uint64_t until_ns)
+{
+	uint32_t n = load_acquire(&large_count); /* pairs with the release in note_large */
+
+	while (n-- > 0) {
+		uintptr_t end = ((uintptr_t)large[n].at + large[n].bytes) & ~(uintptr_t)(HUGE_BYTES - 1);
+
+		for (uintptr_t at = ((uintptr_t)large[n].at + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1); at < end;
+		     at += HUGE_BYTES) {
+			if (!os_make_huge((void *)at, HUGE_BYTES))
+				break; /* from here on the chunk was not used yet */
+			if (os_now_ns() > until_ns)
+				return;
+		}
+	}
+}
+
 /* Lock held. */
 static void chunk_new(void)
 {
@@ -73,6 +110,7 @@ static void chunk_new(void)
 	chunk_left = chunk ? bytes : 0;
 	chunk_ready = 0;
 	chunk_total += chunk_left;
+	note_large(chunk, chunk_left);
 }
 
 /* Lock held. */

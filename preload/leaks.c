@@ -49,7 +49,8 @@ enum {
 #define PATIENCE_NS      (300 * NS_PER_S)
 #define PATIENCE_EXIT_NS (100 * NS_PER_S)
 /* For a lock: a thread may hold it that a signal has interrupted, and whose handler waits for us. */
-#define HOLD_NS (NS_PER_S / 2)
+#define HOLD_NS    (NS_PER_S / 2)
+#define COMPACT_NS NS_PER_S
 
 /* Why the copy could not do it. */
 enum failure { FAILED_NOT, FAILED_MAPS, FAILED_MEMORY };
@@ -751,6 +752,8 @@ static void begin_picture(void)
 	int rc;
 
 	memset(found, 0, offsetof(struct findings, row));
+	if (!now.at_exit)
+		allocs_compact(os_now_ns() + COMPACT_NS);
 	rc = take_picture(&now.s, now.way, now.at_exit);
 	if (rc == 0) {
 		now.phase = CHECK_COPY;

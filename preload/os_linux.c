@@ -153,6 +153,13 @@ void os_populate(void *at, size_t bytes)
 	(void)os_call(SYS_madvise, (long)at, (long)bytes, MADV_POPULATE_WRITE, 0, 0, 0);
 }
 
+bool os_make_huge(void *at, size_t bytes)
+{
+	enum { COLLAPSE = 25 }; /* MADV_COLLAPSE, linux/mman.h */
+
+	return os_call(SYS_madvise, (long)at, (long)bytes, COLLAPSE, 0, 0, 0) == 0;
+}
+
 int os_openat(int dir, const char *path, int flags, mode_t mode)
 {
 	return (int)os_call(SYS_openat, dir, (long)path, flags | O_CLOEXEC, (long)mode, 0, 0);

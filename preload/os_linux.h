@@ -27,6 +27,8 @@ void os_unmap(void *at, size_t bytes);
 uint64_t os_mapped_bytes(void);
 /* Gives whole pages that will be written soon their memory at once: a fraction of what a page fault for each costs. A hint. */
 void os_populate(void *at, size_t bytes);
+/* Whole huge pages of memory in use become such. False: the kernel cannot (before 6.1), or will not. */
+bool os_make_huge(void *at, size_t bytes);
 
 /* A range of memory that is ours, not the program's: what os_map() gave is told of, other mappings are to be. False: there are
  * too many, and os_own_each() is incomplete. */
