@@ -213,9 +213,13 @@ static ALWAYS_INLINE bool allocs_put_quickly(const void *address, const struct b
 	if (UNLIKELY(!r) || UNLIKELY(word & ALLOCS_MORE))
 		return false;
 	w = allocs_window(r, (unsigned)(word >> ALLOCS_SHIFT_SHIFT), off);
-	return LIKELY(!allocs_is_named(&w[1], off)) && LIKELY(!allocs_is_named(&w[2], off)) &&
-	       LIKELY(!allocs_is_named(&w[3], off)) && LIKELY(load_relaxed(&w->head) == 0) &&
-	       LIKELY(allocs_claim(w, off, block));
+	if (UNLIKELY(allocs_is_named(&w[0], off)) || UNLIKELY(allocs_is_named(&w[1], off)) ||
+	    UNLIKELY(allocs_is_named(&w[2], off)) || UNLIKELY(allocs_is_named(&w[3], off)))
+		return false;
+	for (unsigned i = 0; i < ALLOCS_WINDOW; i++, w++)
+		if (load_relaxed(&w->head) == 0)
+			return LIKELY(allocs_claim(w, off, block));
+	return false;
 }
 static_assert(ALLOCS_WINDOW == 4, "allocs_put_quickly");
 

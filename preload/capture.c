@@ -47,15 +47,19 @@ static const uintptr_t never;
 
 /* ---- whole stacks ------------------------------------------------------------------------------------------------- */
 
-/* A stack has two places in the index. */
+/* A stack has two places in the index. `place` is the first, and what is there is another one. */
+NOINLINE struct captured_stack *capture_second(struct capture *c, const struct unwind_start *start, uint32_t place)
+{
+	struct captured_stack *s = &c->stack[c->index[place ^ 1]];
+
+	return capture_holds(c, s, start) ? s : NULL;
+}
+
 static struct captured_stack *find_whole(struct capture *c, uint32_t at, const struct unwind_start *start)
 {
 	struct captured_stack *s = &c->stack[c->index[at]];
 
-	if (capture_holds(c, s, start))
-		return s;
-	s = &c->stack[c->index[at ^ 1]];
-	return capture_holds(c, s, start) ? s : NULL;
+	return capture_holds(c, s, start) ? s : capture_second(c, start, at);
 }
 
 static uint32_t again(struct captured_stack *s)

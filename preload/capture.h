@@ -117,15 +117,19 @@ static INLINE_NO_SANITIZE uint32_t capture_place(const struct capture *c, const 
 }
 static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "capture_place, and an entry of index is a byte");
 
-/* The kept stack that is the one at `start`, by the shortest way; NULL: capture_stack() may know it. */
+struct captured_stack *capture_second(struct capture *c, const struct unwind_start *start, uint32_t place);
+
+/* The kept stack that is the one at `start`, by the shortest ways; NULL: capture_stack() may know it. */
 static ALWAYS_INLINE struct captured_stack *capture_known(struct capture *c, const struct unwind_start *start)
 {
-	struct captured_stack *s = &c->stack[c->index[capture_place(c, start)]];
+	uint32_t place = capture_place(c, start);
+	struct captured_stack *s = &c->stack[c->index[place]];
 
-	if (UNLIKELY(c->generation != walk_generation()) || UNLIKELY(!capture_holds(c, s, start)) ||
-	    UNLIKELY(s->elided))
+	if (UNLIKELY(c->generation != walk_generation()))
 		return NULL;
-	return s;
+	if (UNLIKELY(!capture_holds(c, s, start)))
+		s = capture_second(c, start, place);
+	return LIKELY(s != NULL) && LIKELY(!s->elided) ? s : NULL;
 }
 
 /* The node of the stack at `start`. */
