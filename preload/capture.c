@@ -16,8 +16,9 @@
  *            value in a state nor the word it was saved in is part of the proof (fp_live). Where a walk goes on from a
  *            kept frame, c, its true value is found by the saved words first.
  * Whole      a program comes by the same stacks again and again. A capture whose first state is that of a stack that is
- *            kept whole, and all of whose words still have their values, is that stack: b with nothing before it. Those
- *            that began in the same state with the same first return address are tried.
+ *            kept whole, and all of whose words still have their values, is that stack: b with nothing before it. The one
+ *            that followed the last one last time is tried first, then those that began in the same state with the same
+ *            first return address.
  *
  * Invariants I1  frame[i].sp > frame[j].sp for i < j: outermost first.
  *            I2  the step of frame[i] leads to the state of frame[i - 1]; that of frame[0] ended the walk.
@@ -47,19 +48,45 @@ static const uintptr_t never;
 
 /* ---- whole stacks ------------------------------------------------------------------------------------------------- */
 
-/* A stack has two places in the index. `place` is the first, and what is there is another one. */
-NOINLINE struct captured_stack *capture_second(struct capture *c, const struct unwind_start *start, uint32_t place)
+static uint32_t way_of(uintptr_t pc)
 {
-	struct captured_stack *s = &c->stack[c->index[place ^ 1]];
+	return (uint32_t)(pc * UINT64_C(0x9e3779b97f4a7c15) >> 57); /* Fibonacci hashing, Knuth 6.4: 7 bits */
+}
+static_assert(CAPTURE_WAYS == 1 << 7, "capture_way");
 
-	return capture_holds(c, s, start) ? s : NULL;
+/* The first of a stack's two places in the index: by its first state, and the return address that the way leads to. That is
+ * read only within the thread's own stack. */
+static NO_SANITIZE uint32_t place_of(const struct capture *c, const struct unwind_start *start)
+{
+	const struct captured_way *w = &c->way[way_of(start->pc)];
+	uintptr_t at = start->sp + w->to_ra, ra = 0;
+
+	if (LIKELY(w->pc == start->pc) && at - start->stack_lo < start->stack_hi - start->stack_lo)
+		ra = *(const uintptr_t *)at;
+	return (uint32_t)((start->pc ^ start->sp << 20 ^ ra << 36) * UINT64_C(0x9e3779b97f4a7c15) >> 55); /* 9 bits */
+}
+static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "place_of, and an entry of index is a byte");
+
+/* It came after the last one. */
+static void follow_last(struct capture *c, uint8_t s)
+{
+	c->stack[c->last].next = s;
+	c->last = s;
+	c->guess = c->stack[s].next;
 }
 
-static struct captured_stack *find_whole(struct capture *c, uint32_t at, const struct unwind_start *start)
+NOINLINE struct captured_stack *capture_find(struct capture *c, const struct unwind_start *start)
 {
-	struct captured_stack *s = &c->stack[c->index[at]];
+	uint32_t place = place_of(c, start);
+	uint8_t i = c->index[place];
 
-	return capture_holds(c, s, start) ? s : capture_second(c, start, at);
+	if (!capture_holds(c, &c->stack[i], start)) {
+		i = c->index[place ^ 1];
+		if (!capture_holds(c, &c->stack[i], start))
+			return NULL;
+	}
+	follow_last(c, i);
+	return &c->stack[i];
 }
 
 static uint32_t again(struct captured_stack *s)
@@ -72,7 +99,7 @@ static uint32_t again(struct captured_stack *s)
 /* True if the way from this pc was not known, or another one. */
 static bool learn_way(struct capture *c, const struct unwind_start *start)
 {
-	struct captured_way *w = &c->way[capture_way(start->pc)], learnt = { start->pc, walk_to_return(start) };
+	struct captured_way *w = &c->way[way_of(start->pc)], learnt = { start->pc, walk_to_return(start) };
 
 	if (w->pc == learnt.pc && w->to_ra == learnt.to_ra)
 		return false;
@@ -98,7 +125,7 @@ static void keep_whole(struct capture *c, uint32_t index, const struct unwind_st
 {
 	const struct captured *f = &c->frame[c->depth - 1];
 	uint32_t groups = f->words / CAPTURE_GROUP + 1, words = groups * CAPTURE_GROUP;
-	uint16_t i = (uint16_t)((c->newest + 1u) % CAPTURE_STACKS);
+	uint8_t i = (uint8_t)(c->newest + 1);
 	struct captured_stack *s = &c->stack[i];
 	uint64_t at;
 
@@ -111,6 +138,7 @@ static void keep_whole(struct capture *c, uint32_t index, const struct unwind_st
 		                      .fp = start->fp,
 		                      .word = &c->ring[at % CAPTURE_WORDS],
 		                      .at = at,
+		                      .next = i,
 		                      .node = node,
 		                      .words = (uint16_t)words,
 		                      .fp_live = f->fp_live,
@@ -119,7 +147,8 @@ static void keep_whole(struct capture *c, uint32_t index, const struct unwind_st
 	for (uint32_t n = 0; n < words; n++)
 		s->word[n] = n < f->words ? c->word[f->words - 1 - n] : (struct captured_word){ &never, 0 };
 	c->index[index ^ 1] = c->index[index];
-	c->index[index] = (uint8_t)i;
+	c->index[index] = i;
+	follow_last(c, i);
 }
 
 void capture_reset(struct capture *c)
@@ -348,7 +377,6 @@ static NOINLINE uint32_t capture_walk(struct capture *c, const struct unwind_sta
 uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 {
 	struct captured_stack *s;
-	uint32_t index;
 
 	if (UNLIKELY(!unwind_can_step()))
 		return capture_whole(start);
@@ -356,11 +384,8 @@ uint32_t capture_stack(struct capture *c, const struct unwind_start *start)
 		capture_reset(c);
 		c->generation = walk_generation();
 	}
-	index = capture_place(c, start);
-	s = find_whole(c, index, start);
-	if (!s && learn_way(c, start)) {
-		index = capture_place(c, start);
-		s = find_whole(c, index, start);
-	}
-	return LIKELY(s != NULL) ? again(s) : capture_walk(c, start, index);
+	s = capture_find(c, start);
+	if (!s && learn_way(c, start))
+		s = capture_find(c, start);
+	return LIKELY(s != NULL) ? again(s) : capture_walk(c, start, place_of(c, start));
 }

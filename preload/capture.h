@@ -49,7 +49,8 @@ struct captured_stack {
 	uint64_t at;                /* its first word, counted from the first ever */
 	uint32_t node;
 	uint16_t words; /* a multiple of CAPTURE_GROUP, at least one group */
-	bool fp_live, elided;
+	uint8_t next;   /* of capture.stack: the one that came after it last time */
+	bool fp_live : 1, elided : 1;
 	/* The recorder's: its counter of this stack, as long as the counters were made anew no oftener than so. */
 	struct counter *counter;
 	uint64_t counter_made;
@@ -63,10 +64,11 @@ struct captured_way {
 /* What a thread knows of its last stacks. All zeros: nothing. */
 struct capture {
 	uint64_t generation;
-	uint64_t words; /* ever put into ring */
-	uint32_t depth; /* frames, outermost first; 0: none is kept */
-	uint16_t newest;
-	bool truncated; /* the outermost frame kept is not the thread's: its step had no rule */
+	uint64_t words;      /* ever put into ring */
+	uint32_t depth;      /* frames, outermost first; 0: none is kept */
+	uint8_t newest;      /* of stack, as are these */
+	uint8_t last, guess; /* captured last; likely to be captured now */
+	bool truncated;      /* the outermost frame kept is not the thread's: its step had no rule */
 	struct captured_way way[CAPTURE_WAYS];
 	uint8_t index[CAPTURE_INDEX];
 	struct captured_stack stack[CAPTURE_STACKS];
@@ -98,38 +100,25 @@ static INLINE_NO_SANITIZE bool capture_holds(const struct capture *c, const stru
 	return true;
 }
 
-static ALWAYS_INLINE uint32_t capture_way(uintptr_t pc)
-{
-	return (uint32_t)(pc * UINT64_C(0x9e3779b97f4a7c15) >> 57); /* Fibonacci hashing, Knuth 6.4: 7 bits */
-}
-static_assert(CAPTURE_WAYS == 1 << 7, "capture_way");
-
-/* The first of a stack's two places in the index: by its first state, and the return address that the way leads to. That is
- * read only within the thread's own stack. */
-static INLINE_NO_SANITIZE uint32_t capture_place(const struct capture *c, const struct unwind_start *start)
-{
-	const struct captured_way *w = &c->way[capture_way(start->pc)];
-	uintptr_t at = start->sp + w->to_ra, ra = 0;
-
-	if (LIKELY(w->pc == start->pc) && at - start->stack_lo < start->stack_hi - start->stack_lo)
-		ra = *(const uintptr_t *)at;
-	return (uint32_t)((start->pc ^ start->sp << 20 ^ ra << 36) * UINT64_C(0x9e3779b97f4a7c15) >> 55); /* 9 bits */
-}
-static_assert(CAPTURE_INDEX == 1 << 9 && CAPTURE_STACKS == 1 << 8, "capture_place, and an entry of index is a byte");
-
-struct captured_stack *capture_second(struct capture *c, const struct unwind_start *start, uint32_t place);
+/* Looks for it by its place, and it will be the guess next time. NULL: neither of the two that may be there. */
+struct captured_stack *capture_find(struct capture *c, const struct unwind_start *start);
 
 /* The kept stack that is the one at `start`, by the shortest ways; NULL: capture_stack() may know it. */
 static ALWAYS_INLINE struct captured_stack *capture_known(struct capture *c, const struct unwind_start *start)
 {
-	uint32_t place = capture_place(c, start);
-	struct captured_stack *s = &c->stack[c->index[place]];
+	struct captured_stack *s = &c->stack[c->guess];
 
 	if (UNLIKELY(c->generation != walk_generation()))
 		return NULL;
-	if (UNLIKELY(!capture_holds(c, s, start)))
-		s = capture_second(c, start, place);
-	return LIKELY(s != NULL) && LIKELY(!s->elided) ? s : NULL;
+	if (UNLIKELY(!capture_holds(c, s, start))) {
+		s = capture_find(c, start);
+		if (UNLIKELY(!s))
+			return NULL;
+	} else {
+		c->last = c->guess;
+		c->guess = s->next;
+	}
+	return LIKELY(!s->elided) ? s : NULL;
 }
 
 /* The node of the stack at `start`. */
