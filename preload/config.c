@@ -103,14 +103,17 @@ static int parse_limit(struct config *c, const char *text, uint64_t *ret_value)
 	size_t len = strlen(text);
 	char digits[8];
 	uint64_t percent;
+	int rc = 0;
 
-	c->memory_is_percent = false;
-	if (strcmp(text, "off") == 0) {
-		*ret_value = 0;
-		return 0;
+	if (len < 2 || text[len - 1] != '%' || len > sizeof(digits)) {
+		if (strcmp(text, "off") == 0)
+			*ret_value = 0;
+		else
+			rc = units_parse_bytes(text, ret_value);
+		if (rc == 0)
+			c->memory_is_percent = false;
+		return rc;
 	}
-	if (len < 2 || text[len - 1] != '%' || len > sizeof(digits))
-		return units_parse_bytes(text, ret_value);
 	memcpy(digits, text, len - 1);
 	digits[len - 1] = '\0';
 	if (units_parse_count(digits, &percent) < 0 || percent < 1 || percent > 100)

@@ -18,6 +18,7 @@
 #include "recorder.h"
 #include "sampler.h"
 #include "say.h"
+#include "triggers.h"
 #include "units.h"
 #include "unwind.h"
 
@@ -230,6 +231,7 @@ static void loop(void *unused)
 		answer();
 		answer_leaks();
 		write_interval(now);
+		triggers_tick(config, now);
 		if (!check_now_and_then(now, &next_check))
 			break;
 		control = control_socket_tick(now);
@@ -360,6 +362,7 @@ int helper_leaks_now(uint64_t patience_ns)
 
 void helper_fork_child(void)
 {
+	triggers_fork_child();
 	store_relaxed(&running, 0);
 	store_relaxed(&helper_tid, 0);
 	store_relaxed(&pausing, 0);

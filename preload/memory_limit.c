@@ -14,6 +14,9 @@ static const struct kind {
 } v2 = { "/sys/fs/cgroup", "/memory.max", "/memory.current" },
   v1 = { "/sys/fs/cgroup/memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes" };
 
+/* Version 1 has no word for "no limit" but a number near 2^63. */
+#define NO_LIMIT (UINT64_C(1) << 60)
+
 /* The number in the file; UINT64_MAX for "max" and where there is none. */
 static uint64_t read_number(const char *dir, size_t len, const char *file)
 {
@@ -31,28 +34,33 @@ static uint64_t read_number(const char *dir, size_t len, const char *file)
 	return n;
 }
 
+struct least {
+	uint64_t limit, left; /* UINT64_MAX: there is none */
+};
+
 /* From the group at `path`, which ends at a newline, up to the root. */
-static uint64_t headroom_of(const struct kind *kind, const char *path)
+static void look(const struct kind *kind, const char *path, struct least *least)
 {
 	char dir[PATH_MAX];
 	size_t root = strlen(kind->mount), len = strcspn(path, "\n");
-	uint64_t least = UINT64_MAX;
 
 	if (root + len >= sizeof(dir))
-		return UINT64_MAX;
+		return;
 	memcpy(dir, kind->mount, root);
 	memcpy(dir + root, path, len);
 	len += root;
 	for (;;) {
 		uint64_t limit = read_number(dir, len, kind->limit), used = read_number(dir, len, kind->used);
 
+		if (limit < NO_LIMIT && limit < least->limit)
+			least->limit = limit;
 		if (limit != UINT64_MAX && used != UINT64_MAX) {
 			uint64_t left = limit > used ? limit - used : 0; /* none, if the limit was lowered */
 
-			least = left < least ? left : least;
+			least->left = left < least->left ? left : least->left;
 		}
 		if (len <= root)
-			return least;
+			return;
 		while (len > root && dir[len - 1] != '/')
 			len--;
 		len -= len > root; /* the slash */
@@ -60,17 +68,16 @@ static uint64_t headroom_of(const struct kind *kind, const char *path)
 }
 
 /* A line of /proc/self/cgroup is "number:controllers:path". */
-uint64_t memory_limit_headroom(void)
+static struct least least(void)
 {
 	char text[8192];
-	uint64_t least = UINT64_MAX;
+	struct least all = { UINT64_MAX, UINT64_MAX };
 
 	if (os_read_file("/proc/self/cgroup", text, sizeof(text)) <= 0)
-		return UINT64_MAX;
+		return all;
 	for (const char *line = text; line; line = strchr(line, '\n'), line += line != NULL) {
 		const char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
 		const struct kind *kind = NULL;
-		uint64_t here;
 
 		if (!path || path > strchr(line, '\n'))
 			break;
@@ -78,10 +85,20 @@ uint64_t memory_limit_headroom(void)
 			kind = &v2;
 		else if (strstr(names, "memory") && strstr(names, "memory") < path)
 			kind = &v1;
-		here = kind ? headroom_of(kind, path + 1) : UINT64_MAX;
-		least = here < least ? here : least;
+		if (kind)
+			look(kind, path + 1, &all);
 	}
-	return least;
+	return all;
+}
+
+uint64_t memory_limit_headroom(void)
+{
+	return least().left;
+}
+
+uint64_t memory_limit_bytes(void)
+{
+	return least().limit;
 }
 
 bool memory_limit_allows(uint64_t bytes, char *ret_why, size_t why_size)

@@ -8,5 +8,7 @@
 
 /* Bytes; UINT64_MAX: there is no limit, or none that can be read. */
 uint64_t memory_limit_headroom(void);
+/* The tightest limit; UINT64_MAX: there is none, or none that can be read. */
+uint64_t memory_limit_bytes(void);
 /* May so many bytes be taken? Else *ret_why says why not, in words. */
 bool memory_limit_allows(uint64_t bytes, char *ret_why, size_t why_size);

@@ -2,6 +2,8 @@
 
 PERFPROBE_BUILD names the build directory (default: build/release)."""
 
+import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -9,6 +11,8 @@ import signal
 import stat
 import subprocess
 import time
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PERFPROBE_BUILD", ROOT / "build" / "release")).resolve()
@@ -141,3 +145,26 @@ def check_known(path, stdout):
     for line in lines:
         name, *expected = line.split()
         assert [of.get(name, 0) for of in figures.values()] == [int(e) for e in expected], name
+
+
+numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def control_group():
+    """A memory control group of our own, its directory and the name of its limit."""
+    for root, limit, used in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+                              ("/sys/fs/cgroup", "memory.max", "memory.current")):
+        directory = pathlib.Path(root) / f"perfprobe-test-{os.getpid()}-{next(numbers)}"
+        try:
+            directory.mkdir()
+        except OSError:
+            continue
+        try:
+            if (directory / limit).exists():
+                yield directory, limit, used
+                return
+        finally:
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+    pytest.skip("no memory control group can be made here")

@@ -1,9 +1,7 @@
 """A leak check where something is in its way: a debugger, a filter of system calls, a control group without room. The answer is
 right all the same, with the reason and the way that was used instead, or it says that there is none."""
 import contextlib
-import itertools
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -14,7 +12,7 @@ import pytest
 
 import leaks_judge
 from leaks_judge import SECONDS, ask, judge, newest, run_library
-from recording import BUILD, LIBRARY, analyze, environment, wait_until
+from recording import BUILD, LIBRARY, analyze, control_group, environment, wait_until
 
 # Leaks that are there, and blocks that only a register or a waiting thread's stack keeps.
 CASES = ["graph.indirect", "registers.in_r15", "registers.in_r12_running", "registers.in_xmm_running", "threads.stack_of_waiting_thread",
@@ -110,29 +108,6 @@ def test_a_filter_that_refuses_ptrace(tmp_path, name, answer, monkeypatch):
     assert judge(outcome, "demand") == []
     check = check_of(tmp_path)
     assert check["method"] == "signals" and check["checks"] == 2 and "the threads could not be traced (" in check["note"]
-
-
-numbers = itertools.count()
-
-
-@contextlib.contextmanager
-def control_group():
-    """A memory control group of our own, its directory and the name of its limit."""
-    for root, limit, used in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-                              ("/sys/fs/cgroup", "memory.max", "memory.current")):
-        directory = pathlib.Path(root) / f"perfprobe-test-{os.getpid()}-{next(numbers)}"
-        try:
-            directory.mkdir()
-        except OSError:
-            continue
-        try:
-            if (directory / limit).exists():
-                yield directory, limit, used
-                return
-        finally:
-            with contextlib.suppress(OSError):
-                directory.rmdir()
-    pytest.skip("no memory control group can be made here")
 
 
 def test_a_control_group_without_room(tmp_path):

@@ -93,14 +93,14 @@ static const struct {
 	ROW("PERFPROBE_WINDOW=999ms", 1, window, 30 * NS_PER_S),
 	ROW("PERFPROBE_FOLLOW=both", 0, follow, FOLLOW_BOTH),
 	ROW("PERFPROBE_UNWIND=fp", 0, unwind, UNWIND_FP),
-	ROW("PERFPROBE_MEMORY=80%", 1, memory, 80), /* parsed, and "not built yet" */
+	ROW("PERFPROBE_MEMORY=80%", 0, memory, 80),
 	ROW("PERFPROBE_MEMORY=101%", 1, memory, 0),
 	ROW("PERFPROBE_MEMORY=0%", 1, memory, 0),
 	ROW("PERFPROBE_MEMORY=%", 1, memory, 0),
-	ROW("PERFPROBE_MEMORY=500M", 1, memory, 500 << 20),
-	ROW("PERFPROBE_GROWTH=50M/min", 1, growth, 50 << 20),
-	ROW("PERFPROBE_GROWTH=60M/h", 1, growth, 1 << 20),
-	ROW("PERFPROBE_GROWTH=1M/s", 1, growth, 60 << 20),
+	ROW("PERFPROBE_MEMORY=500M", 0, memory, 500 << 20),
+	ROW("PERFPROBE_GROWTH=50M/min", 0, growth, 50 << 20),
+	ROW("PERFPROBE_GROWTH=60M/h", 0, growth, 1 << 20),
+	ROW("PERFPROBE_GROWTH=1M/s", 0, growth, 60 << 20),
 	ROW("PERFPROBE_GROWTH=50M", 1, growth, 0),
 	ROW("PERFPROBE_GROWTH=/min", 1, growth, 0),
 	ROW("PERFPROBE_GROWTH=50M/day", 1, growth, 0),
@@ -123,9 +123,9 @@ static void values(void **state)
 		memcpy(&value, (char *)&c + rows[i].offset, sizeof(value));
 		T_CHECK(rows[i].assignment, value == rows[i].value);
 	}
-	assert_int_equal(with("PERFPROBE_MEMORY=80%"), 1);
+	assert_int_equal(with("PERFPROBE_MEMORY=80%"), 0);
 	assert_true(c.memory_is_percent);
-	assert_int_equal(with("PERFPROBE_MEMORY=80"), 1);
+	assert_int_equal(with("PERFPROBE_MEMORY=80"), 0);
 	assert_false(c.memory_is_percent);
 }
 

@@ -1,0 +1,134 @@
+"""Profiles that a program's memory calls for: PERFPROBE_MEMORY and PERFPROBE_GROWTH, with cooldown and what is kept."""
+import contextlib
+import re
+import signal
+import subprocess
+import time
+
+
+from recording import BUILD, LIBRARY, Running, by_function, control_group, environment, info, snapshots, wait_until
+
+MIB = 1 << 20
+SERVER = [BUILD / "bin" / "sample_server", "--seconds", "100"]
+
+
+def url_of(server):
+    wait_until(lambda: "listening on" in server.output(), what="the server")
+    return "http://" + re.search(r"listening on (\S+)", server.output())[1]
+
+
+def grow(url, mib, check=True):
+    """The cache keeps so much more, 64 KiB a request."""
+    return subprocess.run([BUILD / "bin" / "probe-load", f"{url}/cache?bytes=65536", "-n", str(16 * mib), "-c", "2", "-t", "1"],
+                          check=check, capture_output=True, timeout=60)
+
+
+def test_above_a_limit(tmp_path):
+    with Running(tmp_path, SERVER, memory="80M", cooldown="100s") as server:
+        url = url_of(server)
+        grow(url, 20)
+        time.sleep(0.5)
+        assert snapshots(tmp_path, "*.memory.snap") == []
+        grow(url, 80)
+        wait_until(lambda: snapshots(tmp_path, "*.memory.snap"), what="the profile")
+        grow(url, 60)
+        time.sleep(0.5)
+        (snapshot,) = snapshots(tmp_path, "*.memory.snap")
+    assert info(snapshot)["reason"] == "memory"
+    live = by_function(snapshot, "live")
+    assert 40 * MIB < live["cache_insert"] < 120 * MIB and max(live, key=live.get) == "cache_insert"
+
+
+def test_the_worst_are_kept(tmp_path):
+    """With the shortest of cooldowns; numbers go on, so one sees that there were more."""
+    with Running(tmp_path, SERVER, memory="20M", cooldown="0", keep=2) as server:
+        url = url_of(server)
+        for _ in range(6):
+            grow(url, 30)
+            time.sleep(0.4)
+        kept = [int(p.name.split(".")[2]) for p in snapshots(tmp_path, "*.memory.snap")]
+        assert len(kept) == 2 and min(kept) >= 5, kept
+        sizes = [info(p)["heap"]["live_bytes"] for p in snapshots(tmp_path, "*.memory.snap")]
+        assert min(sizes) > 100 * MIB
+
+
+def test_set_while_it_runs(tmp_path):
+    with Running(tmp_path, SERVER) as server:
+        url = url_of(server)
+        grow(url, 40)
+        assert snapshots(tmp_path) == []
+        subprocess.run([BUILD / "bin" / "perfprobe", "set", str(server.process.pid), "MEMORY=30M"], check=True, timeout=20)
+        wait_until(lambda: snapshots(tmp_path, "*.memory.snap"), what="the profile")
+        bad = subprocess.run([BUILD / "bin" / "perfprobe", "set", str(server.process.pid), "MEMORY=101%"], capture_output=True, text=True, timeout=20)
+        assert bad.returncode == 1 and "101%" in bad.stderr
+
+
+def test_growth(tmp_path):
+    """What the first ten seconds bring is no growth."""
+    with Running(tmp_path, SERVER, growth="30M/min", cooldown="100s") as server:
+        began = time.monotonic()
+        url = url_of(server)
+        grow(url, 60)
+        time.sleep(11.5 - (time.monotonic() - began))
+        assert snapshots(tmp_path) == []
+        grow(url, 20)
+        time.sleep(0.5)
+        assert snapshots(tmp_path) == []
+        grow(url, 20)
+        wait_until(lambda: snapshots(tmp_path, "*.growth.snap"), what="the profile")
+        (snapshot,) = snapshots(tmp_path)
+    assert info(snapshot)["reason"] == "growth"
+
+
+def test_a_share_of_no_limit_says_so(tmp_path):
+    with Running(tmp_path, SERVER, memory="80%") as server:
+        grow(url_of(server), 20)
+        wait_until(lambda: "this process has none: not armed" in server.output(), what="the sentence")
+        assert server.output().count("not armed") == 1
+        assert snapshots(tmp_path) == []
+
+
+def test_a_share_of_its_own_limit(tmp_path):
+    """Of address space: its size, not what is used of it, may be near the limit, so a small share is asked for."""
+    limited = ["prlimit", f"--as={1 << 30}", "env", f"LD_PRELOAD={LIBRARY}", *SERVER]
+    env = environment(tmp_path, memory="5%")
+    del env["LD_PRELOAD"]
+    server = subprocess.Popen([str(c) for c in limited], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        grow("http://" + re.search(r"listening on (\S+)", server.stdout.readline())[1], 70)
+        wait_until(lambda: snapshots(tmp_path, "*.memory.snap"), what="the profile")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+        server.stdout.close()
+
+
+def test_before_the_kernel_kills(tmp_path):
+    """In a control group of 256 MB the cache grows until the server is killed: the profile was written before, and the live
+    file, which nobody closed, tells the same."""
+    with control_group() as (group, limit, _):
+        (group / limit).write_text(str(256 * MIB))
+        with contextlib.suppress(OSError):  # no way out: version 1 and 2
+            (group / "memory.memsw.limit_in_bytes").write_text(str(256 * MIB))
+        with contextlib.suppress(OSError):
+            (group / "memory.swap.max").write_text("0")
+        env = environment(tmp_path, memory="60%")
+        del env["LD_PRELOAD"]
+        inside = 'echo $$ > "$0/cgroup.procs" && exec env LD_PRELOAD="$1" "$2" --seconds 100'
+        server = subprocess.Popen(["sh", "-c", inside, str(group), str(LIBRARY), str(SERVER[0])], env=env,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            url = "http://" + re.search(r"listening on (\S+)", server.stdout.readline())[1]
+            grow(url, 400, check=False)
+            assert server.wait(timeout=30) == -signal.SIGKILL
+        finally:
+            server.kill()
+            server.wait()
+            server.stdout.close()
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), what="the group to be empty")
+    (snapshot,) = snapshots(tmp_path, "*.memory.snap")
+    (live,) = snapshots(tmp_path, "*.live")
+    for path in (snapshot, live):
+        found = by_function(path, "live")
+        assert max(found, key=found.get) == "cache_insert" and found["cache_insert"] > 80 * MIB, (path, found)
+    assert info(snapshot)["reason"] == "memory" and by_function(live, "live")["cache_insert"] > 150 * MIB
