@@ -1,5 +1,5 @@
 # The analyzer's tests. fake/ makes their inputs.
-add_library(test_snapshots STATIC fake/snapshot_build.c)
+add_library(test_snapshots STATIC fake/live_build.c fake/snapshot_build.c)
 target_include_directories(test_snapshots PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/fake)
 target_link_libraries(test_snapshots PUBLIC analyzer_core)
 add_executable(write_example fake/write_example.c)
@@ -7,6 +7,8 @@ target_link_libraries(write_example PRIVATE test_snapshots)
 
 perfprobe_unit_test(snapshot_read test_snapshots)
 target_compile_definitions(test_snapshot_read PRIVATE GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
+perfprobe_unit_test(live_read test_snapshots)
+target_compile_definitions(test_live_read PRIVATE GOLDEN_DIR="${CMAKE_CURRENT_SOURCE_DIR}/golden")
 perfprobe_unit_test(demangle analyzer_core)
 perfprobe_unit_test(by_thread test_snapshots)
 perfprobe_unit_test(suppressions analyzer_core)
@@ -31,7 +33,11 @@ function(perfprobe_fuzz name)
   target_link_libraries(fuzz_${name} PRIVATE ${ARGN})
   set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 120)
 endfunction()
-perfprobe_fuzz(snapshot analyzer_views test_snapshots)
+add_library(views_check STATIC fuzz/views_check.c)
+target_include_directories(views_check PUBLIC ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
+target_link_libraries(views_check PUBLIC analyzer_views analyzer_core)
+perfprobe_fuzz(snapshot views_check test_snapshots)
+perfprobe_fuzz(live views_check test_snapshots)
 perfprobe_fuzz(demangle analyzer_core)
 
 # Programs that the symbolizer is asked about. Built without the tree's flags: what matters is what compilers usually do.
