@@ -79,7 +79,7 @@ bool arch_is_trampoline(const uint8_t *code)
 }
 
 /* mov disp(%rdx), register: its length, else 0. */
-static unsigned load_by_rdx(const uint8_t *code)
+static NO_SANITIZE unsigned load_by_rdx(const uint8_t *code)
 {
 	if ((code[0] != 0x48 && code[0] != 0x4c) || code[1] != 0x8b || (code[2] & 7) != 2)
 		return 0;
@@ -95,7 +95,7 @@ static bool around_is_readable(const uint8_t *pc, size_t bytes)
 }
 
 /* mov oRSP(%rdx), %rsp; such loads of the other registers, the last one of the address; push of that; more loads; xor; ret. */
-enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base)
+NO_SANITIZE enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base)
 {
 	enum { MOST_BYTES = 80 };
 	static const uint8_t load_rsp[] = { 0x48, 0x8b, 0xa2, (uint8_t)ARCH_CONTEXT_SP, 0, 0, 0 };
@@ -124,7 +124,7 @@ enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base)
 }
 
 /* glibc's __start_context (2.36): mov %rbx, %rsp; mov (%rsp), %rdi; test %rdi, %rdi; je; call setcontext; mov; call exit; hlt. */
-bool arch_is_context_root(const uint8_t *pc)
+NO_SANITIZE bool arch_is_context_root(const uint8_t *pc)
 {
 	enum { BYTES = 26 };
 	static const uint8_t begin[] = { 0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x85, 0xff, 0x74, 0x08, 0xe8 };

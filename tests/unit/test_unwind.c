@@ -98,11 +98,12 @@ static void the_root_of_a_deep_stack_is_kept(void **state)
 	assert_int_equal(pcs[depth - 1], SNAP_PC_TRUNCATED);
 }
 
-#define TEST_FUNCTION(name, body)                                                                          \
-	void name(void);                                                                                   \
-	void name##_end(void);                                                                             \
-	__asm__(".text\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" body "\n.globl " #name \
-	        "_end\n" #name "_end:\n")
+/* The section is put back: the compiler counts on it. */
+#define TEST_FUNCTION(name, body)                                                                     \
+	void name(void);                                                                              \
+	void name##_end(void);                                                                        \
+	__asm__(".pushsection .text\n.globl " #name "\n.type " #name ", %function\n" #name ":\n" body \
+	        "\n.globl " #name "_end\n" #name "_end:\n.popsection\n")
 
 /* ---- registers other than the stack and frame pointer ------------------------------------------------------------- */
 
@@ -244,9 +245,11 @@ static NOINLINE void change_stacks(void)
 		_longjmp(back, 1);
 	(void)getcontext(&outside);
 	if (++rounds < 3)
-		(void)setcontext(&outside); /* the same stack */
+		(void)setcontext(&outside);                         /* the same stack */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* theirs hides the return address */
 	if (vfork() == 0)
 		_exit(0);
+#endif
 	traced_enough = true;
 }
 
@@ -259,7 +262,7 @@ static bool is_in(uintptr_t pc, void (*function)(void))
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if ((uintptr_t)all[i] > own && (uintptr_t)all[i] <= pc)
 			return false;
-	return pc >= own && pc - own < 1024;
+	return pc >= own && pc - own < 4096;
 }
 
 static bool is_in_coroutine(uintptr_t pc)
@@ -271,7 +274,7 @@ static bool is_in_library(uintptr_t pc)
 {
 	Dl_info info;
 
-	return dladdr((void *)pc, &info) && (strstr(info.dli_fname, "libc.so") || strstr(info.dli_fname, "ld-linux"));
+	return dladdr((void *)pc, &info) && strstr(info.dli_fname, ".so") != NULL; /* libc, ld.so, a sanitizer's */
 }
 
 /* The innermost frame is where the processor is, in a library, a PLT or ours; then the library's, then change_stacks() once, and
