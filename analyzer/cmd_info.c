@@ -285,10 +285,17 @@ static void text_when(const struct view *v, const struct model *m)
 	if (gmtime_r(&s, &tm))
 		(void)strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S UTC", &tm);
 	view_text(v, VIEW_BOLD, m->comm);
-	buf_printf(v->out, " (pid %" PRIu64 "), recorded for %s from %s, written because: ", m->pid,
+	buf_printf(v->out, " (pid %" PRIu64 "), recorded for %s from %s, ", m->pid,
 	           units_print_duration(text, sizeof(text), m->end_ns - m->start_ns), date);
-	view_text(v, VIEW_BOLD, m->reason);
-	buf_add_char(v->out, '\n');
+	if (strcmp(m->reason, "live") == 0) {
+		buf_add_str(v->out,
+		            "all that it had recorded:\nthis live file is of a process that runs, or that ended "
+		            "without a last profile (by SIGKILL, or past libc as Go's exit)\n");
+	} else {
+		buf_add_str(v->out, "written because: ");
+		view_text(v, VIEW_BOLD, m->reason);
+		buf_add_char(v->out, '\n');
+	}
 	row(v, "command");
 	view_text(v, VIEW_PLAIN, m->cmdline[0] ? m->cmdline : m->exe);
 	buf_add_char(v->out, '\n');

@@ -1,3 +1,9 @@
+/*
+ * elf_symbols.c - tables of symbols, and the names of PLT entries.
+ *
+ * Bounds     sections may be claimed to overlap, so thousands of headers could have a small file read thousands of times: the
+ *            tables that are read, and the PLTs, hold no more bytes than the file.
+ */
 #include "elf_symbols.h"
 
 #include <gelf.h>
@@ -8,6 +14,22 @@
 
 /* Nested symbols are rare; this bounds the walk through files that nest them on purpose. */
 enum { MAX_NESTED = 64, PLT_ENTRY_BYTES = 16 };
+
+static uint64_t file_bytes(Elf *elf)
+{
+	size_t bytes = 0;
+
+	return elf_rawfile(elf, &bytes) ? bytes : 0;
+}
+
+/* May the section be read? */
+static bool take(uint64_t *left, const GElf_Shdr *sh)
+{
+	if (sh->sh_size > *left)
+		return false;
+	*left -= sh->sh_size;
+	return true;
+}
 
 static bool add(struct elf_symbols *t, struct elf_symbol s)
 {
@@ -74,6 +96,8 @@ static bool add_table(struct elf_symbols *t, Elf *elf, Elf_Scn *scn, const GElf_
 
 static bool add_elf(struct elf_symbols *t, Elf *elf)
 {
+	uint64_t left = file_bytes(elf);
+	size_t entry = gelf_fsize(elf, ELF_T_SYM, 1, EV_CURRENT);
 	Elf_Scn *scn = NULL;
 
 	while ((scn = elf_nextscn(elf, scn)) != NULL) {
@@ -83,7 +107,7 @@ static bool add_elf(struct elf_symbols *t, Elf *elf)
 			continue;
 		if (sh->sh_type == SHT_SYMTAB && sh->sh_size > 0)
 			t->has_table = true;
-		if (!add_table(t, elf, scn, sh))
+		if (sh->sh_entsize == entry && take(&left, sh) && !add_table(t, elf, scn, sh))
 			return false;
 	}
 	return true;
@@ -141,12 +165,15 @@ static bool add_relocations(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, struct 
 
 static bool load_got(Elf *elf, struct got *g)
 {
+	uint64_t left = file_bytes(elf);
+	size_t entry = gelf_fsize(elf, ELF_T_RELA, 1, EV_CURRENT);
 	Elf_Scn *scn = NULL;
 
 	while ((scn = elf_nextscn(elf, scn)) != NULL) {
 		GElf_Shdr mem, *sh = gelf_getshdr(scn, &mem);
 
-		if (sh && sh->sh_type == SHT_RELA && (sh->sh_flags & SHF_ALLOC) && !add_relocations(elf, scn, sh, g))
+		if (sh && sh->sh_type == SHT_RELA && (sh->sh_flags & SHF_ALLOC) && sh->sh_entsize == entry &&
+		    take(&left, sh) && !add_relocations(elf, scn, sh, g))
 			return false;
 	}
 	if (g->count)
@@ -227,6 +254,7 @@ static bool add_plt(struct elf_symbols *t, Elf *elf, struct arena *names)
 	struct got g = { NULL, 0, false };
 	Elf_Scn *scn = NULL;
 	GElf_Ehdr eh_mem, *eh = gelf_getehdr(elf, &eh_mem);
+	uint64_t left = file_bytes(elf);
 	size_t strings;
 	bool ok = true;
 
@@ -239,7 +267,8 @@ static bool add_plt(struct elf_symbols *t, Elf *elf, struct arena *names)
 		const char *name = sh ? elf_strptr(elf, strings, sh->sh_name) : NULL;
 
 		if (name && sh->sh_type == SHT_PROGBITS && (sh->sh_flags & SHF_EXECINSTR) &&
-		    (strcmp(name, ".plt") == 0 || strcmp(name, ".plt.sec") == 0 || strcmp(name, ".plt.got") == 0))
+		    (strcmp(name, ".plt") == 0 || strcmp(name, ".plt.sec") == 0 || strcmp(name, ".plt.got") == 0) &&
+		    take(&left, sh))
 			ok = add_plt_section(t, scn, sh, &g, names);
 	}
 	free(g.list);

@@ -3,6 +3,10 @@
  *
  * Nothing is believed: chunks outside the file, nodes that name no earlier parent, counters of stacks that are not there
  * and samples without a time are left out. Of two tables of one thread (it was growing) the newer complete one counts.
+ *
+ * Bounds     chunks may be claimed to overlap, so a list of thousands could have a small file read thousands of times: the chunks
+ *            that count hold at most twice the file (a list and content read at different moments may overlap a little).
+ *            Sums that views form fit 63 bits, as in snapshot_decode.c: a row that would not let them is left out.
  */
 #include "live_read.h"
 
@@ -19,9 +23,10 @@
 enum { LEAST_COUNTER = offsetof(struct live_counter, largest) };
 
 struct live {
-	const uint8_t *data;
+	const uint8_t *data; /* of any alignment */
 	size_t bytes;
-	const struct live_header *header; /* in data */
+	struct live_header *header; /* a copy */
+	uint32_t chunks;            /* of the list: the first ones, which count */
 	struct model *m;
 	uint32_t epoch; /* the newest */
 };
@@ -31,12 +36,15 @@ bool live_is(const uint8_t *data, size_t bytes)
 	return bytes >= LIVE_MAGIC_BYTES && memcmp(data, LIVE_MAGIC, LIVE_MAGIC_BYTES) == 0;
 }
 
+static int no_memory(struct err *err)
+{
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
 static int check_header(const struct live *l, struct err *err)
 {
 	const struct live_header *h = l->header;
 
-	if (l->bytes < sizeof(*h))
-		return err_set(err, -EPROTO, "truncated: %zu bytes, less than a live file's header", l->bytes);
 	if (h->version != LIVE_VERSION)
 		return err_set(err, -EPROTO, "live format version %u is not the one that this program reads (%d)",
 		               h->version, LIVE_VERSION);
@@ -63,13 +71,29 @@ static const uint8_t *chunk_data(const struct live *l, uint32_t i, enum live_kin
 	return l->data + c->offset;
 }
 
+/* Sets how many entries of the list count: see above. */
+static void count_chunks(struct live *l)
+{
+	uint64_t left = 2 * (uint64_t)l->bytes;
+
+	for (l->chunks = 0; l->chunks < LIVE_CHUNKS; l->chunks++) {
+		size_t bytes = 0;
+
+		if (!chunk_data(l, l->chunks, (enum live_kind)l->header->chunk[l->chunks].kind, &bytes))
+			continue;
+		if (bytes > left)
+			break;
+		left -= bytes;
+	}
+}
+
 /* The newest complete chunk of that kind and owner; LIVE_CHUNKS: there is none. */
 static uint32_t newest(const struct live *l, enum live_kind kind, uint32_t owner)
 {
 	uint32_t best = LIVE_CHUNKS;
 	size_t bytes;
 
-	for (uint32_t i = 0; i < LIVE_CHUNKS; i++) {
+	for (uint32_t i = 0; i < l->chunks; i++) {
 		const struct live_chunk *c = &l->header->chunk[i];
 
 		if (c->owner == owner && chunk_data(l, i, kind, &bytes) &&
@@ -97,11 +121,6 @@ static int read_frame(struct live *l, struct err *err)
 	return snapshot_read(at, h.file_bytes, &l->m, err) < 0 ? err_wrap(err, "description") : 0;
 }
 
-static int no_memory(struct err *err)
-{
-	return err_set(err, -ENOMEM, "out of memory");
-}
-
 /* ---- stacks ------------------------------------------------------------------------------------------------------- */
 
 static int read_nodes(struct live *l, struct err *err)
@@ -111,7 +130,7 @@ static int read_nodes(struct live *l, struct err *err)
 	uint32_t segment_at = UINT32_MAX;
 	size_t bytes = 0, room = 0;
 
-	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+	for (uint32_t i = 0; i < l->chunks; i++)
 		if (chunk_data(l, i, LIVE_NODES, &bytes))
 			room += bytes / h->node_bytes;
 	if (room > SNAP_MAX_STACKS)
@@ -150,12 +169,36 @@ struct sum {
 	uint64_t largest, *lifetime; /* SNAP_LIFETIMES of them, in the model's arena; NULL: none */
 };
 
+/* What views add up over all rows. */
+enum total {
+	TOTAL_ALLOC_COUNT,
+	TOTAL_ALLOC_BYTES,
+	TOTAL_FREE_COUNT,
+	TOTAL_FREE_BYTES,
+	TOTAL_TEMPORARY,
+	TOTAL_PEAK_COUNT, /* sizes, whatever the sign */
+	TOTAL_PEAK_BYTES,
+	TOTAL_CPU,
+	TOTALS
+};
+
 struct sums {
+	uint64_t total[TOTALS], slop, lifetimes, live_bytes;
 	struct sum *heap; /* by stack */
 	struct model_heap_thread *threads;
 	struct model_cpu_row *cpu;
 	size_t cpu_count, cpu_room;
 };
+
+static bool sum_fits(uint64_t sum, uint64_t add)
+{
+	return add <= INT64_MAX - sum;
+}
+
+static uint64_t size_of(int64_t n)
+{
+	return n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
+}
 
 static bool add_cpu(struct live *l, struct sums *s, uint32_t stack, uint32_t thread, uint64_t samples)
 {
@@ -178,14 +221,32 @@ struct details {
 	size_t rows;
 };
 
-static bool add_detail(struct live *l, struct sum *to, const struct details *from, uint32_t place)
+static bool detail_fits(struct sums *s, const struct live_detail *d)
+{
+	uint64_t lifetimes = s->lifetimes;
+
+	for (unsigned i = 0; i < SNAP_LIFETIMES; i++) {
+		if (!sum_fits(lifetimes, d->lifetime[i]))
+			return false;
+		lifetimes += d->lifetime[i];
+	}
+	if (!sum_fits(s->slop, size_of(d->slop_bytes)))
+		return false;
+	s->slop += size_of(d->slop_bytes);
+	s->lifetimes = lifetimes;
+	return true;
+}
+
+static bool add_detail(struct live *l, struct sums *s, struct sum *to, const struct details *from, uint32_t place)
 {
 	struct live_detail d;
 
 	if (place >= from->rows)
 		return true;
 	memcpy(&d, from->at + (size_t)place * l->header->detail_bytes, sizeof(d));
-	to->slop_bytes = (int64_t)((uint64_t)to->slop_bytes + (uint64_t)d.slop_bytes);
+	if (!detail_fits(s, &d))
+		return true;
+	to->slop_bytes += d.slop_bytes;
 	if (!to->lifetime)
 		to->lifetime = arena_array(model_arena(l->m), SNAP_LIFETIMES, sizeof(*to->lifetime));
 	for (unsigned i = 0; to->lifetime && i < SNAP_LIFETIMES; i++)
@@ -201,14 +262,35 @@ static void add_thread(struct live *l, struct sums *s, const struct live_counter
 	s->threads[owner].alloc_bytes += c->alloc_bytes;
 }
 
-static bool add_counter(struct live *l, struct sums *s, const struct live_counter *c, uint32_t owner,
+static bool counter_fits(struct sums *s, const struct live_counter *c)
+{
+	const uint64_t add[TOTALS] = {
+		[TOTAL_ALLOC_COUNT] = c->alloc_count,        [TOTAL_ALLOC_BYTES] = c->alloc_bytes,
+		[TOTAL_FREE_COUNT] = c->free_count,          [TOTAL_FREE_BYTES] = c->free_bytes,
+		[TOTAL_TEMPORARY] = c->temporary_count,      [TOTAL_PEAK_COUNT] = size_of(c->peak_count),
+		[TOTAL_PEAK_BYTES] = size_of(c->peak_bytes), [TOTAL_CPU] = c->cpu_samples,
+	};
+
+	for (unsigned i = 0; i < TOTALS; i++)
+		if (!sum_fits(s->total[i], add[i]))
+			return false;
+	for (unsigned i = 0; i < TOTALS; i++)
+		s->total[i] += add[i];
+	return true;
+}
+
+/* `c` is the caller's copy. */
+static bool add_counter(struct live *l, struct sums *s, struct live_counter *c, uint32_t owner,
                         const struct details *details)
 {
 	uint32_t stack = (uint32_t)c->key - 1, thread = c->key >> 32 ? (uint32_t)(c->key >> 32) : owner;
-	bool now = c->epoch != l->epoch;
 	struct sum *sum;
 
-	if (c->key == 0 || stack > l->m->node_count)
+	if (c->epoch != l->epoch) {
+		c->peak_count = (int64_t)(c->alloc_count - c->free_count);
+		c->peak_bytes = (int64_t)(c->alloc_bytes - c->free_bytes);
+	}
+	if (c->key == 0 || stack > l->m->node_count || !counter_fits(s, c))
 		return true;
 	sum = &s->heap[stack];
 	sum->alloc_count += c->alloc_count;
@@ -216,11 +298,11 @@ static bool add_counter(struct live *l, struct sums *s, const struct live_counte
 	sum->free_count += c->free_count;
 	sum->free_bytes += c->free_bytes;
 	sum->temporary_count += c->temporary_count;
-	sum->peak_count += now ? (int64_t)(c->alloc_count - c->free_count) : c->peak_count;
-	sum->peak_bytes += now ? (int64_t)(c->alloc_bytes - c->free_bytes) : c->peak_bytes;
+	sum->peak_count += c->peak_count;
+	sum->peak_bytes += c->peak_bytes;
 	sum->largest = c->largest > sum->largest ? c->largest : sum->largest;
 	add_thread(l, s, c, owner);
-	if (!add_detail(l, sum, details, c->detail))
+	if (!add_detail(l, s, sum, details, c->detail))
 		return false;
 	return c->cpu_samples == 0 || l->m->thread_count == 0 || add_cpu(l, s, stack, thread, c->cpu_samples);
 }
@@ -319,9 +401,15 @@ static void add_ended_threads(struct live *l, struct sums *s)
 		struct live_thread t;
 
 		memcpy(&t, at + k * sizeof(t), sizeof(t));
-		to->alloc_bytes += t.ended_bytes;
-		to->alloc_count += (double)t.ended_count;
-		to->live_bytes = t.live_bytes > 0 ? (uint64_t)t.live_bytes : 0;
+		if (sum_fits(s->total[TOTAL_ALLOC_BYTES], t.ended_bytes)) {
+			s->total[TOTAL_ALLOC_BYTES] += t.ended_bytes;
+			to->alloc_bytes += t.ended_bytes;
+			to->alloc_count += (double)t.ended_count;
+		}
+		if (t.live_bytes > 0 && sum_fits(s->live_bytes, (uint64_t)t.live_bytes)) {
+			s->live_bytes += (uint64_t)t.live_bytes;
+			to->live_bytes = (uint64_t)t.live_bytes;
+		}
 		to->live_count = t.live_count > 0 ? (double)t.live_count : 0;
 	}
 }
@@ -384,9 +472,9 @@ static int read_counters(struct live *l, struct err *err)
 	int rc = s.heap && s.threads ? 0 : no_memory(err);
 
 	l->epoch = l->header->epoch;
-	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+	for (uint32_t i = 0; i < l->chunks; i++)
 		(void)walk_table(l, i, NULL);
-	for (uint32_t i = 0; i < LIVE_CHUNKS && rc == 0; i++)
+	for (uint32_t i = 0; i < l->chunks && rc == 0; i++)
 		if (l->header->chunk[i].kind == LIVE_COUNTERS &&
 		    newest(l, LIVE_COUNTERS, l->header->chunk[i].owner) == i && !walk_table(l, i, &s))
 			rc = no_memory(err);
@@ -417,13 +505,13 @@ static int read_samples(struct live *l, struct err *err)
 	struct model *m = l->m;
 	size_t bytes, room = 0;
 
-	for (uint32_t i = 0; i < LIVE_CHUNKS; i++)
+	for (uint32_t i = 0; i < l->chunks; i++)
 		if (chunk_data(l, i, LIVE_RING, &bytes))
 			room += bytes / h->sample_bytes;
 	m->samples = arena_array(model_arena(m), room, sizeof(*m->samples));
 	if (!m->samples)
 		return no_memory(err);
-	for (uint32_t i = 0; i < LIVE_CHUNKS; i++) {
+	for (uint32_t i = 0; i < l->chunks; i++) {
 		const uint8_t *at = chunk_data(l, i, LIVE_RING, &bytes);
 
 		for (size_t k = 0; at && k < bytes / h->sample_bytes; k++) {
@@ -513,6 +601,17 @@ static int add_missing(struct live *l, struct err *err)
 	return 0;
 }
 
+/* What the description may not have: tables that go by stacks, which are ours. */
+static void forget_tables(struct model *m)
+{
+	static const struct model_leaks none = { .method = "", .note = "", .suppressions = "" };
+
+	m->node_count = m->heap_count = m->heap_thread_count = m->cpu_count = m->sample_count = m->misuse_count = 0;
+	m->mmap_recorded = false;
+	m->mmap_bytes = m->munmap_bytes = m->mmap_peak_bytes = m->mmap_peak_ns = m->mmap_count = 0;
+	m->leaks = none;
+}
+
 static void take_header(struct live *l)
 {
 	const struct live_header *h = l->header;
@@ -531,25 +630,41 @@ static void take_header(struct live *l)
 	m->heap_detail_one_in = h->heap_detail;
 }
 
-int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
+static int read_tables(struct live *l, struct err *err)
 {
-	struct live l = { .data = data, .bytes = bytes, .header = (const struct live_header *)data };
-	int rc = check_header(&l, err);
+	int rc = read_nodes(l, err);
 
 	if (rc == 0)
+		rc = read_counters(l, err);
+	if (rc == 0)
+		rc = read_samples(l, err);
+	if (rc == 0)
+		rc = read_misuse(l, err);
+	return rc == 0 ? add_missing(l, err) : rc;
+}
+
+int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
+{
+	struct live l = { .data = data, .bytes = bytes };
+	int rc;
+
+	if (bytes < sizeof(*l.header))
+		return err_set(err, -EPROTO, "truncated: %zu bytes, less than a live file's header", bytes);
+	l.header = malloc(sizeof(*l.header));
+	if (!l.header)
+		return no_memory(err);
+	memcpy(l.header, data, sizeof(*l.header));
+	rc = check_header(&l, err);
+	if (rc == 0) {
+		count_chunks(&l);
 		rc = read_frame(&l, err);
-	if (rc < 0)
-		return rc;
-	take_header(&l);
-	rc = read_nodes(&l, err);
-	if (rc == 0)
-		rc = read_counters(&l, err);
-	if (rc == 0)
-		rc = read_samples(&l, err);
-	if (rc == 0)
-		rc = read_misuse(&l, err);
-	if (rc == 0)
-		rc = add_missing(&l, err);
+	}
+	if (rc == 0) {
+		forget_tables(l.m);
+		take_header(&l);
+		rc = read_tables(&l, err);
+	}
+	free(l.header);
 	if (rc < 0) {
 		model_free(l.m);
 		return rc;

@@ -83,6 +83,8 @@ struct cli_program {
 	const char *exit_status;        /* lines, each ending in \n */
 	const char *footer;             /* the last lines of the list of commands, or NULL */
 	const struct cli_value *values; /* ends with a NULL name; for completion */
+	/* NULL, or where the program has no commands: what may stand in place of its first argument; ends with a NULL name. */
+	const struct cli_command *words;
 };
 
 /* "usage: prog cmd [options] ARGS", the option table, examples and exit statuses. */

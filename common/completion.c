@@ -60,8 +60,19 @@ static void offer_commands(const struct request *r)
 	for (size_t i = 0; i < r->program->count; i++) {
 		const struct cli_command *c = &r->program->commands[i];
 
-		offer(r, "", 0, c->name, strlen(c->name), c->help);
+		if (c->name[0])
+			offer(r, "", 0, c->name, strlen(c->name), c->help);
 	}
+	for (const struct cli_command *c = r->program->words; c && c->name; c++)
+		offer(r, "", 0, c->name, strlen(c->name), c->help);
+}
+
+static const struct cli_command *word_of(const struct request *r)
+{
+	for (const struct cli_command *c = r->program->words; c && c->name && r->count > 1; c++)
+		if (strcmp(c->name, r->words[0]) == 0)
+			return c;
+	return NULL;
 }
 
 static const struct cli_value *value_named(const struct cli_program *program, const char *name, size_t len)
@@ -256,7 +267,11 @@ static void complete(const struct request *r)
 	const struct cli_command *c;
 	const char *nearest;
 
-	if (p->count == 1 && !p->commands[0].name[0]) {
+	if ((c = word_of(r))) {
+		complete_command(r, c, 1);
+	} else if (p->count == 1 && !p->commands[0].name[0]) {
+		if (r->count == 1)
+			offer_commands(r);
 		complete_command(r, &p->commands[0], 0);
 	} else if (r->count == 1) {
 		offer_commands(r);

@@ -83,7 +83,8 @@ static const char examples[] =
         "A request that is under way when the time is up is waited for, up to its timeout; Ctrl-C ends at once and "
         "prints\n"
         "what was measured. Redirects are counted, not followed. Latency runs from the send to the last byte.\n"
-        "D is a duration: 250ms, 10s, 1m30s. 'probe-load completion bash' (zsh, fish) prints a script for the shell.\n";
+        "D is a duration: 250ms, 10s, 1m30s. 'probe-load completion bash' (zsh, fish) prints a script for the shell,\n"
+        "'probe-load help' this text.\n";
 
 static const struct cli_command command = {
 	"",
@@ -94,6 +95,13 @@ static const struct cli_command command = {
 	examples
 };
 
+/* In place of the URL. A server of such a name is reached as http://help/. */
+static const struct cli_command words[] = {
+	{ "completion", NULL, NULL, COMPLETION_ARGS, COMPLETION_HELP, NULL },
+	{ "help", NULL, NULL, "[COMMAND]", "the same as --help", "  probe-load help completion\n" },
+	{ NULL, NULL, NULL, NULL, NULL, NULL },
+};
+
 static const struct cli_value values[] = { { "URL", CLI_WORDS, "http://" },
 	                                   { "METHOD", CLI_WORDS, "GET\nHEAD\nPOST\nPUT\nPATCH\nDELETE\nOPTIONS" },
 	                                   { NULL, CLI_WORDS, NULL } };
@@ -102,6 +110,7 @@ static const struct cli_program program = {
 	.name = "probe-load",
 	.commands = &command,
 	.count = 1,
+	.words = words,
 	.exit_status = "  0    done: some requests were answered (with whatever status)\n"
 	               "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
 	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n",
@@ -114,14 +123,28 @@ static int say(const char *text)
 	return EXIT_FAILED;
 }
 
-/* The first thing asked for that is in the contract but not in the program, or NULL. */
-static const char *not_built(const struct options *o, const struct cli_args *args)
+/* Is it a command of the contract that is not in the program? */
+static bool is_later_command(const char *name)
 {
 	static const char *const commands[] = { "run", "lint", "search", "compare" };
 
-	for (size_t i = 0; args->count && i < ARRAY_LEN(commands); i++)
-		if (strcmp(args->items[0], commands[i]) == 0)
-			return commands[i];
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(name, commands[i]) == 0)
+			return true;
+	return false;
+}
+
+static int say_not_built(const char *what)
+{
+	fprintf(stderr, "probe-load: %s is not built yet\n", what);
+	return EXIT_FAILED;
+}
+
+/* The first thing asked for that is in the contract but not in the program, or NULL. */
+static const char *not_built(const struct options *o, const struct cli_args *args)
+{
+	if (args->count && is_later_command(args->items[0]))
+		return args->items[0];
 	return o->rate != 0                 ? "-r (open model)"
 	       : o->preset                  ? "--preset"
 	       : o->target                  ? "--target"
@@ -349,7 +372,32 @@ static int completion(int argc, char **argv)
 	if (rc < 0)
 		return say(err.text);
 	if (rc == 1)
-		cli_print_help(stdout, &program, &command);
+		cli_print_help(stdout, &program, &words[0]);
+	return finish_stdout();
+}
+
+static int help(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL, *nearest = NULL;
+	const struct cli_command *found = &command;
+
+	if (argc > 2) {
+		fprintf(stderr, "probe-load: help takes one command, and '%s' is one too many\n", argv[2]);
+		return EXIT_FAILED;
+	}
+	if (name && (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0))
+		name = argv[0];
+	if (name && is_later_command(name))
+		return say_not_built(name);
+	if (name)
+		found = cli_find_command(words, ARRAY_LEN(words) - 1, name, &nearest);
+	if (!found) {
+		fprintf(stderr, "probe-load: there is no command '%s'; ", name);
+		fprintf(stderr, nearest ? "did you mean '%s'?\n" : "'%s' explains the program\n",
+		        nearest ? nearest : "probe-load help");
+		return EXIT_FAILED;
+	}
+	cli_print_help(stdout, &program, found);
 	return finish_stdout();
 }
 
@@ -367,6 +415,8 @@ int main(int argc, char **argv)
 	o.request.duration_ns = o.request.timeout_ns = PLAN_UNSET;
 	if (argc > 1 && strcmp(argv[1], "completion") == 0)
 		return completion(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "help") == 0)
+		return help(argc - 1, argv + 1);
 	if (cli_parse(options, argc, argv, &o, &args, &err) < 0)
 		return say(err.text);
 	if (args.help) {
@@ -378,10 +428,8 @@ int main(int argc, char **argv)
 		return finish_stdout();
 	}
 	missing = not_built(&o, &args);
-	if (missing) {
-		fprintf(stderr, "probe-load: %s is not built yet\n", missing);
-		return EXIT_FAILED;
-	}
+	if (missing)
+		return say_not_built(missing);
 	if (args.count != 1)
 		return say(args.count ? "one URL, please; probe-load --help explains"
 		                      : "no URL given; probe-load --help explains");

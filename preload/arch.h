@@ -60,6 +60,16 @@ bool arch_is_preserved(unsigned reg);
 bool arch_is_after_call(const uint8_t *ra);
 /* Is this the code that a signal handler returns to? ARCH_TRAMPOLINE_BYTES are read. */
 bool arch_is_trampoline(const uint8_t *code);
+/* Is the interrupted instruction one of swapcontext's or setcontext's, whose tables still tell of the old stack? `pc` is readable,
+ * bytes around it are probed. */
+enum arch_switch {
+	ARCH_SWITCH_NONE,
+	ARCH_SWITCH_LOADS, /* the other stack pointer is loaded; *ret_base is the register that holds the context's address */
+	ARCH_SWITCH_PUSHED, /* the address to go on at is on the other stack, as if it were a return address */
+};
+enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base);
+/* Does the byte belong to the function that stands at the root of makecontext's stacks, whose tables tell of a caller? */
+bool arch_is_context_root(const uint8_t *pc);
 /* Is the interrupted instruction one of a stub of the linker's, which jumps on with the return address still in its register?
  * How many bytes it has pushed; -1: it is none. Every byte read is probed. */
 int arch_stub_pushed(const uint8_t *pc);

@@ -81,6 +81,21 @@ static bool is_of_stub(uint32_t word)
 }
 
 /* From anywhere inside an entry the branch follows. The first one has pushed x16 and x30 before: stp x16, x30, [sp, #-16]! */
+/* glibc's swapcontext ends in setcontext, whose tables say no more than that the caller is out of reach. */
+enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base)
+{
+	(void)pc;
+	(void)ret_base;
+	return ARCH_SWITCH_NONE;
+}
+
+/* Its tables say that there is no caller. */
+bool arch_is_context_root(const uint8_t *pc)
+{
+	(void)pc;
+	return false;
+}
+
 int arch_stub_pushed(const uint8_t *pc)
 {
 	enum { ENTRY = 5 };

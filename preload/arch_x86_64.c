@@ -78,6 +78,65 @@ bool arch_is_trampoline(const uint8_t *code)
 	return memcmp(code, sigreturn, sizeof(sigreturn)) == 0;
 }
 
+/* mov disp(%rdx), register: its length, else 0. */
+static NO_SANITIZE unsigned load_by_rdx(const uint8_t *code)
+{
+	if ((code[0] != 0x48 && code[0] != 0x4c) || code[1] != 0x8b || (code[2] & 7) != 2)
+		return 0;
+	return code[2] >> 6 == 1 ? 4 : code[2] >> 6 == 2 ? 7 : 0;
+}
+
+/* Are so many bytes before and behind `pc`, which is readable, readable too? */
+static bool around_is_readable(const uint8_t *pc, size_t bytes)
+{
+	uintptr_t in_page = (uintptr_t)pc & 4095;
+
+	return (in_page >= bytes || os_readable(pc - bytes)) && (in_page + bytes < 4096 || os_readable(pc + bytes));
+}
+
+/* mov oRSP(%rdx), %rsp; such loads of the other registers, the last one of the address; push of that; more loads; xor; ret. */
+NO_SANITIZE enum arch_switch arch_context_switch(const uint8_t *pc, unsigned *ret_base)
+{
+	enum { MOST_BYTES = 80 };
+	static const uint8_t load_rsp[] = { 0x48, 0x8b, 0xa2, (uint8_t)ARCH_CONTEXT_SP, 0, 0, 0 };
+	const uint8_t *at = pc - 1;
+	enum arch_switch stage = ARCH_SWITCH_LOADS;
+	unsigned bytes = 1;
+
+	if ((*pc != 0x51 && *pc != 0xc3 && *pc != 0x31 && *pc != 0x48 && *pc != 0x4c) ||
+	    !around_is_readable(pc, MOST_BYTES))
+		return ARCH_SWITCH_NONE;
+	while (at > pc - MOST_BYTES && memcmp(at, load_rsp, sizeof(load_rsp)) != 0)
+		at--;
+	*ret_base = DW_RDX;
+	if (at == pc - MOST_BYTES)
+		return ARCH_SWITCH_NONE;
+	for (; at < pc && bytes; at += bytes) {
+		bytes = load_by_rdx(at);
+		if (!bytes && *at == 0x51 && stage == ARCH_SWITCH_LOADS) {
+			stage = ARCH_SWITCH_PUSHED;
+			bytes = 1;
+		} else if (!bytes && at[0] == 0x31 && at[1] == 0xc0 && stage == ARCH_SWITCH_PUSHED) {
+			bytes = 2;
+		}
+	}
+	return at == pc ? stage : ARCH_SWITCH_NONE;
+}
+
+/* glibc's __start_context (2.36): mov %rbx, %rsp; mov (%rsp), %rdi; test %rdi, %rdi; je; call setcontext; mov; call exit; hlt. */
+NO_SANITIZE bool arch_is_context_root(const uint8_t *pc)
+{
+	enum { BYTES = 26 };
+	static const uint8_t begin[] = { 0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x85, 0xff, 0x74, 0x08, 0xe8 };
+
+	if (!around_is_readable(pc, BYTES))
+		return false;
+	for (const uint8_t *at = pc; at > pc - BYTES; at--)
+		if (*at == begin[0] && memcmp(at, begin, sizeof(begin)) == 0)
+			return true;
+	return false;
+}
+
 /* PLT entries have call frame information. */
 int arch_stub_pushed(const uint8_t *pc)
 {

@@ -6,7 +6,7 @@
 #include <ucontext.h>
 
 /* psABI figure 3.36 */
-enum { DW_RBX = 3, DW_FP = 6, DW_SP = 7, DW_RA = 16, DW_PC = DW_RA, DW_REGS = 17 };
+enum { DW_RDX = 1, DW_RBX = 3, DW_FP = 6, DW_SP = 7, DW_RA = 16, DW_PC = DW_RA, DW_REGS = 17 };
 
 enum {
 	ARCH_RULE_REG_BITS = 4,

@@ -288,7 +288,7 @@ static bool cie_parse(uintptr_t at, uintptr_t lo, uintptr_t hi, struct cie *ret_
 
 /* ---- running the program ------------------------------------------------------------------------------------------ */
 
-enum where { WHERE_SAME, WHERE_CFA, WHERE_RBP_MEM, WHERE_UNDEFINED, WHERE_OTHER };
+enum where { WHERE_SAME, WHERE_CFA, WHERE_RBP_MEM, WHERE_REGISTER, WHERE_UNDEFINED, WHERE_OTHER };
 
 struct place {
 	uint8_t where; /* enum where */
@@ -307,7 +307,7 @@ struct row {
 		uint8_t kind, reg; /* of a rule; RULE_NONE: it cannot be said */
 		int32_t off, add;
 	} expression;
-	struct place rbp, ra, wanted;
+	struct place rbp, ra, sp, wanted; /* sp WHERE_SAME: it is the CFA */
 };
 
 struct machine {
@@ -399,6 +399,8 @@ static struct place *place_of(struct machine *m, uint64_t reg)
 		return &m->row.rbp;
 	if (reg == m->cie->ra_reg)
 		return &m->row.ra;
+	if (reg == DW_SP)
+		return &m->row.sp;
 	if (reg == m->wanted)
 		return &m->row.wanted;
 	return NULL;
@@ -433,6 +435,8 @@ static void restore_place(struct machine *m, uint64_t reg)
 		m->row.rbp = m->initial.rbp;
 	else if (reg == m->cie->ra_reg)
 		m->row.ra = m->initial.ra;
+	else if (reg == DW_SP)
+		m->row.sp = m->initial.sp;
 	else if (reg == m->wanted)
 		m->row.wanted = m->initial.wanted;
 }
@@ -583,10 +587,11 @@ static void step_place(struct machine *m, struct in *in, uint8_t op)
 		set_place(m, reg, WHERE_CFA, factored(m, in_sleb(in)));
 		break;
 	case 0x09: /* register: moved to another register */
-	case 0x14: /* val_offset */
+		set_place(m, reg, WHERE_REGISTER, (int64_t)in_uleb(in));
+		break;
+	case 0x14: /* val_offset: the stack pointer "is the CFA" */
 	case 0x15: /* val_offset_sf */
-		(void)in_uleb(in);
-		set_place(m, reg, WHERE_OTHER, 0);
+		set_place(m, reg, in_uleb(in) == 0 && reg == DW_SP ? WHERE_SAME : WHERE_OTHER, 0);
 		break;
 	default:
 		m->unsupported = true;
@@ -629,8 +634,11 @@ static void run(struct machine *m, struct in *in, uintptr_t pc)
 	}
 }
 
+/* The caller's stack pointer is the CFA, but for the two that jump_rule() knows. */
 static bool return_address_is_followed(const struct row *row)
 {
+	if (row->sp.where != WHERE_SAME)
+		return false;
 	if (!ARCH_RA_IN_REGISTER)
 		return row->ra.where == WHERE_CFA && row->ra.off == -8;
 	return row->ra.where == WHERE_SAME || (row->ra.where == WHERE_CFA && row->ra.off <= 8 && row->ra.off != 0 &&
@@ -672,38 +680,81 @@ static bool set_cfa(struct rule *r, const struct row *row)
 	return true;
 }
 
+static void add_frame_pointer(struct rule *r, const struct row *row)
+{
+	switch (row->rbp.where) {
+	case WHERE_SAME:
+		r->rbp_kind = RBP_SAME;
+		break;
+	case WHERE_CFA:
+		r->rbp_kind = RBP_AT_CFA;
+		break;
+	case WHERE_RBP_MEM:
+		r->rbp_kind = RBP_AT_RBP;
+		break;
+	default:
+		r->rbp_kind = RBP_UNKNOWN;
+		break;
+	}
+	r->rbp_off = (int32_t)row->rbp.off;
+	if (r->rbp_off != row->rbp.off)
+		r->rbp_kind = RBP_UNKNOWN;
+}
+
+/* Code that goes elsewhere, with the address in a register already: vfork, libgcc's throwing functions; longjmp, which has the
+ * stack pointer in another; or in a ucontext, as setcontext. False: the row is none of these. */
+static bool jump_rule(const struct row *row, struct rule *ret_rule)
+{
+	struct rule r = { .kind = RULE_REG, .rbp_kind = RBP_UNKNOWN };
+
+	if (ARCH_RA_IN_REGISTER || row->cfa != CFA_REG || row->cfa_reg >= EXPRESSION_REGS)
+		return false;
+	r.reg = (uint8_t)row->cfa_reg;
+	r.off = (int32_t)row->cfa_off;
+	if (row->ra.where == WHERE_REGISTER && (uint64_t)row->ra.off < EXPRESSION_REGS) {
+		r.add = RULE_IN_REGISTER((int32_t)row->ra.off);
+		if (row->sp.where == WHERE_REGISTER && (uint64_t)row->sp.off < EXPRESSION_REGS) {
+			r.reg = (uint8_t)row->sp.off;
+			r.off = 0;
+			if (row->rbp.where == WHERE_SAME)
+				r.rbp_kind = RBP_SAME;
+		} else if (row->sp.where == WHERE_SAME && row->cfa_off == r.off) {
+			add_frame_pointer(&r, row);
+		} else {
+			return false;
+		}
+		if (r.rbp_kind == RBP_AT_RBP)
+			r.rbp_kind = RBP_UNKNOWN;
+		if (row->rbp.where == WHERE_REGISTER && (uint64_t)row->rbp.off < EXPRESSION_REGS) {
+			r.rbp_kind = RBP_AT_RBP;
+			r.rbp_off = (int32_t)row->rbp.off * 8;
+		}
+	} else if (row->ra.where == WHERE_CFA && row->ra.off == (int64_t)ARCH_CONTEXT_PC &&
+	           row->sp.where == WHERE_CFA && row->sp.off == (int64_t)ARCH_CONTEXT_SP &&
+	           row->rbp.where == WHERE_CFA && row->rbp.off == (int64_t)ARCH_CONTEXT_FP && row->cfa_off == r.off &&
+	           r.reg != DW_SP) {
+		r.kind = RULE_SIGNAL;
+	} else {
+		return false;
+	}
+	*ret_rule = r;
+	return true;
+}
+
 static struct rule rule_of(const struct machine *m)
 {
 	const struct row *row = &m->row;
 	struct rule r = { .kind = RULE_NONE };
 
-	if (m->cie->is_signal) {
-		r.kind = RULE_SIGNAL;
-		return r;
-	}
+	if (m->cie->is_signal)
+		return rule_signal();
 	if (row->ra.where == WHERE_UNDEFINED) {
 		r.kind = RULE_STOP;
 		return r;
 	}
-	if (!return_address_is_followed(row) || !set_cfa(&r, row))
+	if (jump_rule(row, &r) || !return_address_is_followed(row) || !set_cfa(&r, row))
 		return r;
-	switch (row->rbp.where) {
-	case WHERE_SAME:
-		r.rbp_kind = RBP_SAME;
-		break;
-	case WHERE_CFA:
-		r.rbp_kind = RBP_AT_CFA;
-		break;
-	case WHERE_RBP_MEM:
-		r.rbp_kind = RBP_AT_RBP;
-		break;
-	default:
-		r.rbp_kind = RBP_UNKNOWN;
-		break;
-	}
-	r.rbp_off = (int32_t)row->rbp.off;
-	if (r.rbp_off != row->rbp.off)
-		r.rbp_kind = RBP_UNKNOWN;
+	add_frame_pointer(&r, row);
 	if (ARCH_RA_IN_REGISTER && row->ra.where == WHERE_CFA) {
 		/* ld.so's lazy binding: the PLT has pushed two words before, which its tables leave to the caller. */
 		int32_t pushed = row->ra.off == 8 ? 16 : 0;

@@ -8,14 +8,14 @@
 #include "arch.h"
 
 enum rule_kind {
-	RULE_NONE,   /* no information, or more than a rule can say */
-	RULE_REG,    /* CFA = reg + off */
-	RULE_DEREF,  /* CFA = *(reg + off) + add */
-	RULE_INDEX,  /* CFA = *(rsp + off + reg * 8) + add: OpenSSL's Montgomery multiplication */
-	RULE_PLT,    /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0): binutils' PLT entries */
-	RULE_STOP,   /* the return address is undefined: outermost frame */
-	RULE_SIGNAL, /* a signal trampoline: the interrupted registers are in the ucontext behind the stack pointer */
-	RULE_FP,     /* frame-pointer chain: the frame pointer leads to the caller's, and the return address after it */
+	RULE_NONE,  /* no information, or more than a rule can say */
+	RULE_REG,   /* CFA = reg + off */
+	RULE_DEREF, /* CFA = *(reg + off) + add */
+	RULE_INDEX, /* CFA = *(rsp + off + reg * 8) + add: OpenSSL's Montgomery multiplication */
+	RULE_PLT,   /* CFA = rsp + 8 + ((pc & 15) >= 11 ? 8 : 0): binutils' PLT entries */
+	RULE_STOP,  /* the return address is undefined: outermost frame */
+	RULE_SIGNAL, /* the caller's registers are in the ucontext at reg + off: of a signal trampoline, behind the stack pointer */
+	RULE_FP, /* frame-pointer chain: the frame pointer leads to the caller's, and the return address after it */
 };
 
 enum rbp_kind {
@@ -26,7 +26,12 @@ enum rbp_kind {
 };
 
 /* The return address is at CFA - 8 for every kind but STOP, SIGNAL and NONE; with ARCH_RA_IN_REGISTER it is at
- * CFA + rbp_off + 8 * add, and for add 0 in its register still, as in a leaf (DEREF, INDEX and PLT do not occur there). */
+ * CFA + rbp_off + 8 * add, and for add 0 in its register still, as in a leaf (DEREF, INDEX and PLT do not occur there). Without, a
+ * REG whose add is not 0 has it in a register: code that is about to jump there. */
+#define RULE_IN_REGISTER(reg) (1 + (reg))
+/* ... its frame pointer may be in one, too: RBP_AT_RBP, in register rbp_off / 8. */
+/* ... and with this one it is where it usually is, but is no return address: an instruction to go on at. */
+enum { RULE_GO_ON = -1 };
 struct rule {
 	uint8_t kind;     /* enum rule_kind */
 	uint8_t reg;      /* DWARF number of the CFA's base register */
@@ -35,6 +40,11 @@ struct rule {
 	int32_t rbp_off;  /* multiple of 8 within +-2^(32 - ARCH_RULE_ADD_BITS) */
 	int32_t add;      /* within +-2^(ARCH_RULE_ADD_BITS - 1) */
 };
+
+static inline struct rule rule_signal(void)
+{
+	return (struct rule){ .kind = RULE_SIGNAL, .reg = DW_SP, .off = (int32_t)ARCH_CONTEXT };
+}
 
 /* Rule for `pc` of the module whose PT_GNU_EH_FRAME segment starts at `hdr` and whose mapping is [lo, hi). */
 struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);

@@ -29,6 +29,7 @@
 
 #include "allocs.h"
 #include "arch.h"
+#include "control_call.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -339,9 +340,15 @@ static bool is_kick(const siginfo_t *info, const struct thread *th)
 	return info->si_code == SI_QUEUE && th && info->si_ptr == th && info->si_pid == os_pid();
 }
 
+/* From `perfprobe`, which looks for a control socket. */
+static bool is_call(const siginfo_t *info)
+{
+	return info->si_code == SI_QUEUE && (uintptr_t)info->si_ptr == CONTROL_CALL;
+}
+
 static bool is_ours(const siginfo_t *info, const struct thread *th)
 {
-	if (is_kick(info, th))
+	if (is_kick(info, th) || is_call(info))
 		return true;
 	if (info->si_code == SI_TIMER)
 		return info->si_ptr == th;
@@ -376,12 +383,12 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 	} else if (th && !load_relaxed(&stopped)) {
 		if (is_kick(info, th))
 			look_after_event(th);
-		else if (state_get() == STATE_RUNNING)
+		else if (state_get() == STATE_RUNNING && !is_call(info))
 			take_sample(t, th, ucontext);
 		/* Not inside the recorder's tables, which may move, nor inside a hook, which may have a block in its hands. */
 		if (on_first && !(t->guard & (GUARD_TABLE | GUARD_ALLOC)) && !exchange_acq_rel(&first_seen, true))
 			on_first();
-		if (!is_kick(info, th))
+		if (!is_kick(info, th) && !is_call(info))
 			rearm(th);
 		restart_call(ucontext);
 	}

@@ -75,10 +75,37 @@ static struct rule rule_without_table(uintptr_t lookup, bool exact)
 	int pushed;
 
 	if (is_trampoline(lookup + !exact))
-		return (struct rule){ .kind = RULE_SIGNAL };
+		return rule_signal();
 	if (ARCH_RA_IN_REGISTER && exact && (pushed = arch_stub_pushed((const uint8_t *)lookup)) >= 0)
 		return (struct rule){ .kind = RULE_REG, .reg = DW_SP, .off = pushed };
 	return (struct rule){ .kind = exact || is_after_call(lookup + 1, true) ? RULE_FP : RULE_NONE };
+}
+
+/* The root of a made stack: nobody called it, so the "return address" is a function's first byte (makecontext's). No table covers
+ * the byte before. */
+static bool is_root(uintptr_t pc)
+{
+	struct frames frames;
+
+	return walk_frames_at(pc, &frames) && eh_frame_covers(frames.hdr, frames.lo, frames.hi, pc) &&
+	       !is_after_call(pc, true);
+}
+
+/* Of code whose tables say that it has just been called and has touched nothing: the few whose tables are not to be believed. */
+static struct rule rule_corrected(uintptr_t lookup, bool exact, struct rule r)
+{
+	enum arch_switch at = ARCH_SWITCH_NONE;
+	unsigned base = 0;
+
+	if (arch_is_context_root((const uint8_t *)lookup))
+		return (struct rule){ .kind = RULE_STOP };
+	if (exact)
+		at = arch_context_switch((const uint8_t *)lookup, &base);
+	if (at == ARCH_SWITCH_LOADS)
+		return (struct rule){ .kind = RULE_SIGNAL, .reg = (uint8_t)base };
+	if (at == ARCH_SWITCH_PUSHED)
+		r.add = RULE_GO_ON;
+	return r;
 }
 
 static struct rule rule_decode(uintptr_t lookup, bool exact)
@@ -89,8 +116,11 @@ static struct rule rule_decode(uintptr_t lookup, bool exact)
 	if (!walk_frames_at(lookup, &frames))
 		return rule_without_table(lookup, exact);
 	r = eh_frame_rule(frames.hdr, frames.lo, frames.hi, lookup);
+	if (!ARCH_RA_IN_REGISTER && r.kind == RULE_REG && r.reg == DW_SP && r.off == 8 && !r.add)
+		r = rule_corrected(lookup, exact, r);
 	if (r.kind == RULE_NONE && !eh_frame_covers(frames.hdr, frames.lo, frames.hi, lookup))
-		r = rule_without_table(lookup, exact);
+		r = !exact && is_root(lookup + 1) ? (struct rule){ .kind = RULE_STOP }
+		                                  : rule_without_table(lookup, exact);
 	return r;
 }
 
@@ -193,6 +223,18 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 			return STEP_BAD_STACK;
 		ra = w->ra;
 		reads->complete = false;
+	} else if (!ARCH_RA_IN_REGISTER && r.kind == RULE_REG && UNLIKELY(r.add > 0)) {
+		if (!w->regs)
+			return STEP_NO_RULE; /* the call it made has overwritten the register */
+		if (cfa < w->sp || cfa > w->hi || cfa % 8 != 0)
+			return STEP_BAD_STACK; /* perhaps a jump to another stack */
+		ra = w->regs[r.add - RULE_IN_REGISTER(0)];
+		if (r.rbp_kind == RBP_AT_RBP) {
+			fp = w->regs[r.rbp_off / 8];
+			fp_known = true;
+			r.rbp_kind = RBP_SAME;
+		}
+		reads->complete = false;
 	} else {
 		reads->ra_at = cfa + (uintptr_t)(ARCH_RA_IN_REGISTER ? r.rbp_off + r.add * (intptr_t)8 : -8);
 		if (cfa <= w->sp || cfa > w->hi || cfa % 8 != 0 || !load(w, reads->ra_at, &ra))
@@ -215,7 +257,7 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 	w->sp = cfa;
 	w->lo = cfa;
 	w->pc = ra;
-	w->exact = false;
+	w->exact = !ARCH_RA_IN_REGISTER && r.kind == RULE_REG && r.add == RULE_GO_ON;
 	w->sp_is_bound = false;
 	w->regs = NULL;
 	return ra < PAGE ? STEP_DONE : STEP_ON; /* 0 marks the outermost frame of a thread */
@@ -226,7 +268,9 @@ uintptr_t walk_to_return(const struct unwind_start *start)
 	struct rule r = rule_at(start->pc - 1, false);
 	intptr_t to = ARCH_RA_IN_REGISTER ? r.off + r.rbp_off + r.add * (intptr_t)8 : r.off - 8;
 
-	return r.kind == RULE_REG && r.reg == DW_SP && to >= 0 && to % 8 == 0 ? (uintptr_t)to : UINTPTR_MAX / 2;
+	if (r.kind != RULE_REG || r.reg != DW_SP || (!ARCH_RA_IN_REGISTER && r.add) || to < 0 || to % 8 != 0)
+		return UINTPTR_MAX / 2;
+	return (uintptr_t)to;
 }
 
 /* By the frame pointer, where no table says anything. What it finds must be a frame: within the stack, and returning to code
@@ -268,7 +312,37 @@ static bool cfa_by_record(const struct walk *w, struct rule r, uintptr_t *ret_cf
 
 bool walk_at_trampoline(const struct walk *w)
 {
-	return !frame_pointers_only && rule_at(walk_lookup(w), w->exact).kind == RULE_SIGNAL;
+	struct rule r;
+
+	if (frame_pointers_only)
+		return false;
+	r = rule_at(walk_lookup(w), w->exact);
+	return r.kind == RULE_SIGNAL && r.reg == DW_SP;
+}
+
+/* The registers that setcontext is about to load: of the interrupted frame only, whose own registers are known. The context may be
+ * anywhere. What it resumes is an instruction, perhaps a function's first one (makecontext). */
+static NO_SANITIZE enum step step_context(struct walk *w, struct rule r)
+{
+	const uintptr_t *pc, *sp, *fp;
+	uintptr_t uc;
+
+	if (!w->regs)
+		return STEP_NO_RULE;
+	uc = w->regs[r.reg] + (uintptr_t)(intptr_t)r.off;
+	pc = (const uintptr_t *)(uc + ARCH_CONTEXT_PC);
+	sp = (const uintptr_t *)(uc + ARCH_CONTEXT_SP);
+	fp = (const uintptr_t *)(uc + ARCH_CONTEXT_FP);
+	if (uc % 8 != 0 || !os_readable(pc) || !os_readable(sp) || !os_readable(fp) || *sp % 8 != 0 || *pc < PAGE)
+		return STEP_BAD_STACK;
+	w->pc = *pc;
+	w->sp = *sp;
+	w->fp = *fp;
+	w->fp_known = true;
+	w->exact = true;
+	w->regs = NULL;
+	enter_stack(w);
+	return STEP_ON;
 }
 
 /* The trampoline's stack pointer leads to the interrupted registers. */
@@ -335,7 +409,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 		return step_fp(w, ret_reads);
 	case RULE_SIGNAL:
 		ret_reads->complete = false;
-		return step_signal(w);
+		return r.reg == DW_SP ? step_signal(w) : step_context(w, r);
 	case RULE_STOP:
 		return STEP_DONE;
 	default:

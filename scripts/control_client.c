@@ -6,7 +6,10 @@
  * Safety     what stands in there is the process's to arrange. Nothing is followed out of its root, the directory must be the
  *            process's user's and closed to others, and whoever listens must be that very process, as the kernel says.
  *            What it answers is shown without what could steer a terminal.
- * Waiting    the library makes the socket a tenth of a second after the start, so for a process that has none a second is waited.
+ * Waiting    the library makes the socket a tenth of a second after the start, so for a process that has none a second is waited. A
+ *            forked child that does nothing has no thread of ours to make one: it is sent the signal of the library's own
+ *            CPU samples, whose handler knows it, starts that thread and has an interrupted system call made again. Only to a
+ *            process that handles the signal, and that has slept while we looked: one that called exec meanwhile would die.
  */
 #include "control_client.h"
 
@@ -15,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +31,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "control_call.h"
 
 static const char library_name[] = "/libperfprobe.so";
 
@@ -338,6 +343,56 @@ static int try_connect(const struct target *t, bool only_look, struct err *err)
 	return rc;
 }
 
+/* ---- a call ------------------------------------------------------------------------------------------------------- */
+
+/* A number of /proc/PID/status, in base 16 or 10; 0: there is none. */
+static unsigned long long status_number(const char *text, const char *name, int base)
+{
+	const char *at = strstr(text, name);
+
+	return at ? strtoull(at + strlen(name), NULL, base) : 0;
+}
+
+/* Asleep, of one thread, and with a handler for the signal that is not blocked. Its voluntary switches so far; 0: it is not so. */
+static unsigned long long asleep_since(pid_t pid)
+{
+	const unsigned long long bit = 1ull << (SIGPROF - 1);
+	char text[8192];
+
+	if (read_proc(pid, "status", text, sizeof(text)) < 0 || !strstr(text, "\nState:\tS") ||
+	    status_number(text, "\nThreads:", 10) != 1)
+		return 0;
+	if (!(status_number(text, "\nSigCgt:", 16) & bit) || status_number(text, "\nSigBlk:", 16) & bit)
+		return 0;
+	return status_number(text, "\nvoluntary_ctxt_switches:", 10);
+}
+
+static bool can_be_called(const struct target *t)
+{
+	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
+	bool mapped = false;
+	unsigned long long since;
+
+	if (maps_library(t->pid, &mapped) < 0 || !mapped || is_young(t->pid))
+		return false;
+	since = asleep_since(t->pid);
+	(void)nanosleep(&step, NULL);
+	return since && asleep_since(t->pid) == since;
+}
+
+static void call(const struct target *t)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGPROF;
+	info.si_code = SI_QUEUE;
+	info.si_pid = getpid();
+	info.si_uid = getuid();
+	info.si_ptr = (void *)CONTROL_CALL;                                   /* NOLINT: a number */
+	(void)syscall(SYS_rt_tgsigqueueinfo, t->pid, t->pid, SIGPROF, &info); /* it may have ended */
+}
+
 /* ---- list --------------------------------------------------------------------------------------------------------- */
 
 static void list_one(FILE *out, pid_t pid, int *count)
@@ -346,6 +401,7 @@ static void list_one(FILE *out, pid_t pid, int *count)
 	struct err ignored = { 0 };
 	char line[512];
 	bool mapped = false, reachable;
+	const char *how;
 	int rc;
 
 	if (target_find(pid, &t) < 0 || !is_visible(&t))
@@ -359,7 +415,8 @@ static void list_one(FILE *out, pid_t pid, int *count)
 	if ((*count)++ == 0)
 		fprintf(out, "%8s  %8s  %-7s  %s\n", "PID", "UID", "CONTROL", "COMMAND");
 	command_line(pid, line, sizeof(line));
-	fprintf(out, "%8d  %8u  %-7s  %s\n", (int)pid, (unsigned)t.uid, reachable ? "yes" : "no", line);
+	how = reachable ? "yes" : can_be_called(&t) ? "on call" : "no";
+	fprintf(out, "%8d  %8u  %-7s  %s\n", (int)pid, (unsigned)t.uid, how, line);
 }
 
 int control_client_list(FILE *out, struct err *err)
@@ -401,18 +458,17 @@ static int explain_missing(const struct target *t, struct err *err)
 	return err_set(
 	        err, -ENOENT,
 	        "process %d runs under perfprobe but offers no control socket (/tmp/perfprobe-%u/%d.sock); a forked "
-	        "child has one once it has used some CPU time; PERFPROBE_VERBOSE=1 tells why there is none",
+	        "child without CPU samples has none before its first thread; PERFPROBE_VERBOSE=1 tells why there is "
+	        "none",
 	        (int)t->pid, (unsigned)t->inner_uid, (int)t->inner_pid);
 }
 
-static int connect_to(const struct target *t, struct err *err)
+static int connect_within(const struct target *t, struct err *err)
 {
 	const struct timespec step = { .tv_nsec = STEP_MS * 1000000L };
 	bool mapped = false;
 	int rc = -ENOENT;
 
-	if (!is_visible(t))
-		return explain_missing(t, err);
 	for (int waited = 0; waited <= WAIT_MS; waited += STEP_MS) {
 		rc = try_connect(t, false, err);
 		if (rc >= 0)
@@ -421,6 +477,22 @@ static int connect_to(const struct target *t, struct err *err)
 			break;
 		(void)nanosleep(&step, NULL); /* shorter when a signal comes: no harm */
 	}
+	return rc;
+}
+
+static int connect_to(const struct target *t, struct err *err)
+{
+	int rc;
+
+	if (!is_visible(t))
+		return explain_missing(t, err);
+	rc = connect_within(t, err);
+	if (rc == -ENOENT && can_be_called(t)) {
+		call(t);
+		rc = connect_within(t, err);
+	}
+	if (rc >= 0)
+		return rc;
 	return rc == -ENOENT ? explain_missing(t, err) : err_wrap(err, "process %d", (int)t->pid);
 }
 

@@ -676,6 +676,26 @@ def test_a_forked_child_that_makes_a_thread_has_its_own(tmp_path):
             os.kill(child, signal.SIGTERM)
 
 
+@pytest.mark.parametrize("wait", ["time.sleep(600)", "select.epoll().poll()", "os.read(0, 1)", "select.select([0], [], [])"])
+def test_an_idle_forked_child_is_called(tmp_path, wait):
+    """No CPU time, no thread: the client's signal has it make its socket, and the program does not notice."""
+    program = ("import os, select, signal, time\nr, w = os.pipe()\nos.dup2(r, 0)\nchild = os.fork()\n"
+               f"if child == 0:\n    {wait}\n    os._exit(3)\nprint(child, flush=True)\nprint(os.waitpid(child, 0)[1], flush=True)\n")
+    with Python(tmp_path, program, cpu=100) as p:
+        child = int(p.output())
+        time.sleep(1.2)
+        assert not socket_of(child).exists()
+        assert re.search(rf"^ *{child} +\d+ +on call ", ask("list"), re.M)
+        assert f".{child}.0001.request.snap" in ask("snapshot", child)
+        assert re.search(rf"^ *{child} +\d+ +yes ", ask("list"), re.M)
+        status_of(child)
+        assert "State:\tS" in pathlib.Path(f"/proc/{child}/status").read_text()
+        assert p.output().count("\n") == 1
+        os.kill(child, signal.SIGTERM)
+        wait_until(lambda: p.output().count("\n") == 2, what="its end")
+        assert p.output().splitlines()[1] == str(int(signal.SIGTERM))
+
+
 def test_children_that_are_not_followed_have_none(tmp_path):
     program = "import os, time\ntime.sleep(0.3)\nchild = os.fork()\nif child: print(child, flush=True)\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\ntime.sleep(60)"
     with Python(tmp_path, program, follow="none") as p:

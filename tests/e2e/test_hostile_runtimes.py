@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from recording import ROOT, Running, by_function, inclusive, info, one, report, snapshots, wait_until
+from recording import ROOT, Running, analyze, by_function, inclusive, info, one, report, snapshots, wait_until
 from test_hostile import FULL, check_profile, limit, plain, run, same_as_without
 
 SOURCES = ROOT / "tests" / "victims"
@@ -75,6 +75,7 @@ def test_a_go_program(tmp_path, programs):
         directory.mkdir()
         works_the_same(directory, [programs / "go_host", "work"])
         path = one(directory, "go_host.*.live")
+        assert "past libc as Go's exit" in analyze("info", path).stdout
         data = info(path)
         assert data["cpu"]["samples"] > 100
         assert cpu_share(path, "main.goHot") > 0.3

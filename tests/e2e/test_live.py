@@ -56,6 +56,7 @@ def test_killed_in_heavy_allocation(tmp_path, threads, forks, heap):
         functions, total = inclusive(path, "cpu")
         assert total > 0 and functions["churn"] > 0.8 * total
         assert info(path)["reason"] == "live"
+        assert "ended without a last profile (by SIGKILL" in analyze("info", path).stdout
 
 
 def test_a_clean_end_leaves_none(tmp_path):

@@ -363,7 +363,8 @@ def test_full_standard_output(sample):
     ([], "no URL given"), (["http://a/", "http://b/"], "one URL"), (["http://a/", "-c", "x"], "--connections takes a whole number"),
     (["http://a/", "-c", "0"], "-c 0 would do nothing"), (["http://a/", "--nonsense"], "unknown option --nonsense"),
     (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "100"], "-r (open model) is not built yet"),
-    (["run", "plan.js"], "run is not built yet"), (["http://a/", "--out", "csv=x"], "not built yet"), (["http://a/", "--out", "json="], "the name of a file"),
+    (["run", "plan.js"], "run is not built yet"), (["help", "run"], "run is not built yet"), (["help", "a", "b"], "'b' is one too many"),
+    (["help", "compl"], "did you mean 'completion'?"), (["help", "xyz"], "there is no command 'xyz'"), (["completion"], "bash, zsh or fish"), (["http://a/", "--out", "csv=x"], "not built yet"), (["http://a/", "--out", "json="], "the name of a file"),
     (["http://::1/"], "stands in brackets"), (["http://a/", "-d"], "-d needs a duration"), (["http://a/", "--duratoin", "1s"], "did you mean --duration?"), (["http://a/", "-H", "bad"], "-H 'bad'"),
     (["http://127.0.0.1:1/", "-c", "999999", "-t", "1"], "file descriptors")])
 def test_wrong_use_is_one_sentence(args, sentence):
@@ -377,6 +378,11 @@ def test_help_and_version():
     assert done.returncode == 0 and done.stderr == ""
     for word in ("--connections", "--timeout", "exit status", "105", "examples:"):
         assert word in done.stdout
+    assert load("help").stdout == done.stdout and load("help").returncode == 0
+    for args in (["help", "completion"], ["completion", "--help"]):
+        assert load(*args).stdout.startswith("usage: probe-load completion bash|zsh|fish\n")
+    for args in (["help", "help"], ["help", "--help"]):
+        assert load(*args).stdout.startswith("usage: probe-load help [COMMAND]\n")
     assert re.fullmatch(r"probe-load \d+\.\d+\.\d+\n", load("--version").stdout)
 
 

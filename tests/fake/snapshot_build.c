@@ -401,6 +401,25 @@ uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_byte
 	return file;
 }
 
+static bool same_section(const struct model *a, const struct model *b, enum snap_section_id id)
+{
+	size_t na, nb;
+	uint8_t *ra = build_section(a, id, &na), *rb = build_section(b, id, &nb);
+	bool same = na == nb && memcmp(ra, rb, na) == 0;
+
+	free(ra);
+	free(rb);
+	return same;
+}
+
+unsigned build_differs(const struct model *a, const struct model *b)
+{
+	for (unsigned id = 1; id <= BUILD_SECTIONS; id++)
+		if (!same_section(a, b, (enum snap_section_id)id))
+			return id;
+	return 0;
+}
+
 struct model build_empty(void)
 {
 	return (struct model){
@@ -505,13 +524,8 @@ static void add_leaks(struct model *m)
 		                         .count = 2 };
 }
 
-struct model *build_example(void)
+static void add_heap(struct model *m)
 {
-	/* main (1) calls a (2) and b (3); b calls the library (4); 5 was truncated above the library. */
-	static struct model_node nodes[] = {
-		{ 0, 0x401000 },       { 1, 0x402000 },          { 1, 0x403000 },
-		{ 3, 0x7f0000001234 }, { 0, SNAP_PC_TRUNCATED }, { 5, 0x7f0000001234 },
-	};
 	static const struct model_heap_detail details[] = {
 		{ 16, 8, { 1 } },
 		{ 300, 48, { [2] = 1, [5] = 2, [SNAP_LIFETIMES - 1] = 1 } },
@@ -522,6 +536,40 @@ struct model *build_example(void)
 		{ 4, 5, 0, 5, 0, 5000, 0, 5000, NULL },
 	};
 	static struct model_heap_thread heap_threads[] = { { 0, 11, 6, 1016, 600 }, { 1, 5, 5, 5000, 5000 } };
+
+	m->heap_mode = SNAP_HEAP_FULL;
+	m->heap_peak_bytes = 5800;
+	m->heap_peak_ns = 5000000000;
+	m->heap = heap;
+	m->heap_count = 3;
+	heap[0].detail = details;
+	heap[1].detail = details + 1;
+	m->heap_detail_one_in = 64;
+	m->heap_threads = heap_threads;
+	m->heap_thread_count = 2;
+}
+
+static void add_mmap(struct model *m)
+{
+	static struct model_heap_row mmap[] = { { .stack = 0, .alloc_count = 1, .alloc_bytes = 4096 },
+		                                { .stack = 4, .alloc_count = 3, .alloc_bytes = 1 << 20 } };
+
+	m->mmap_recorded = true;
+	m->mmap_bytes = 3 << 20;
+	m->munmap_bytes = (2 << 20) - 4096;
+	m->mmap_peak_bytes = 2 << 20;
+	m->mmap_peak_ns = 1600000000;
+	m->mmap = mmap;
+	m->mmap_count = 2;
+}
+
+struct model *build_example(void)
+{
+	/* main (1) calls a (2) and b (3); b calls the library (4); 5 was truncated above the library. */
+	static struct model_node nodes[] = {
+		{ 0, 0x401000 },       { 1, 0x402000 },          { 1, 0x403000 },
+		{ 3, 0x7f0000001234 }, { 0, SNAP_PC_TRUNCATED }, { 5, 0x7f0000001234 },
+	};
 	static struct model_cpu_row cpu[] = { { 2, 0, 60 }, { 4, 0, 30 }, { 4, 1, 9 }, { 6, 1, 1 } };
 	static struct model_sample samples[] = { { 10000000000, 0, 2, 1 },
 		                                 { 10010000000, 0, 4, 1 },
@@ -533,39 +581,22 @@ struct model *build_example(void)
 		  4000000000 },
 	};
 	static struct model_mark marks[] = { { 1500000000, 0, "warm" }, { 1500000000, 1, "" } };
-	static struct model_heap_row mmap[] = { { .stack = 0, .alloc_count = 1, .alloc_bytes = 4096 },
-		                                { .stack = 4, .alloc_count = 3, .alloc_bytes = 1 << 20 } };
 	static struct model m;
 
 	m = build_empty();
 	add_surroundings(&m);
-	m.heap_mode = SNAP_HEAP_FULL;
-	m.heap_peak_bytes = 5800;
-	m.heap_peak_ns = 5000000000;
+	add_heap(&m);
+	add_mmap(&m);
+	add_leaks(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
-	m.heap = heap;
-	m.heap_count = 3;
 	m.cpu = cpu;
 	m.cpu_count = 4;
 	m.samples = samples;
 	m.misuse = misuse;
 	m.sample_count = m.misuse_count = 3;
-	heap[0].detail = details;
-	heap[1].detail = details + 1;
-	m.heap_detail_one_in = 64;
-	m.heap_threads = heap_threads;
-	m.heap_thread_count = 2;
 	m.marks = marks;
 	m.mark_count = 2;
-	m.mmap_recorded = true;
-	m.mmap_bytes = 3 << 20;
-	m.munmap_bytes = (2 << 20) - 4096;
-	m.mmap_peak_bytes = 2 << 20;
-	m.mmap_peak_ns = 1600000000;
-	m.mmap = mmap;
-	m.mmap_count = 2;
-	add_leaks(&m);
 	return &m;
 }
 

@@ -25,6 +25,9 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 /* The whole model as a file: every section (LEAKS if a check was recorded), compressed or not. Counts of the heap are scaled as its mode asks. */
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes);
 
+/* Field by field, through a second encoding: the same bytes come from the same tables. The first section that differs, or 0. */
+unsigned build_differs(const struct model *a, const struct model *b);
+
 /* A small model with something in every table; static, never freed. Addresses are of no real file. */
 struct model *build_example(void);
 /* The same as a file of an older minor version holds it. */

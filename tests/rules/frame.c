@@ -39,9 +39,13 @@ static void places_by_rule(struct frame *f, struct rule r, const struct state *s
 		f->ra = (struct place){ PLACE_SAME, 0 };
 	else if (ARCH_RA_IN_REGISTER)
 		f->ra = (struct place){ PLACE_MEMORY, f->cfa + (uint64_t)(r.rbp_off + 8 * (int64_t)r.add) };
+	else if (r.kind == RULE_REG && r.add)
+		f->ra = (struct place){ PLACE_REGISTER, (uint64_t)(r.add - RULE_IN_REGISTER(0)) };
 	else
 		f->ra = (struct place){ PLACE_MEMORY, f->cfa - 8 };
-	if (r.rbp_kind == RBP_SAME)
+	if (f->ra.kind == PLACE_REGISTER && r.rbp_kind == RBP_AT_RBP)
+		f->fp = (struct place){ PLACE_REGISTER, (uint64_t)(r.rbp_off / 8) };
+	else if (r.rbp_kind == RBP_SAME)
 		f->fp = (struct place){ PLACE_SAME, 0 };
 	else if (r.rbp_kind == RBP_AT_CFA)
 		f->fp = (struct place){ PLACE_MEMORY, f->cfa + (uint64_t)(int64_t)r.rbp_off };
@@ -53,14 +57,15 @@ struct frame frame_by_rule(struct rule r, const struct state *s)
 {
 	struct frame f = { 0 };
 	uint64_t sp = s->regs[DW_SP], base = r.reg < DW_REGS ? s->regs[r.reg] : 0, off = (uint64_t)(int64_t)r.off,
-	         context = sp + ARCH_CONTEXT;
+	         context = base + off;
 
 	switch (r.kind) {
 	case RULE_STOP:
 		f.ra.kind = PLACE_UNDEFINED;
 		break;
 	case RULE_SIGNAL:
-		f.signal = f.cfa_known = true;
+		f.signal = r.reg == DW_SP;
+		f.cfa_known = true;
 		f.cfa = word_at(s, context + ARCH_CONTEXT_SP);
 		f.ra = (struct place){ PLACE_MEMORY, context + ARCH_CONTEXT_PC };
 		f.fp = (struct place){ PLACE_MEMORY, context + ARCH_CONTEXT_FP };
@@ -255,12 +260,20 @@ int frame_by_libdw(Dwarf_Frame *dwarf, const struct state *s, struct frame *ret_
 	struct frame f = { 0 };
 	int ra = dwarf_frame_info(dwarf, NULL, NULL, &f.signal);
 	const uint64_t *cfa;
+	struct place sp;
 
 	if (ra < 0 || cfa_by_libdw(dwarf, s, &f.cfa_known, &f.cfa) < 0)
 		return -1;
 	cfa = f.cfa_known ? &f.cfa : NULL;
 	if (register_place(dwarf, s, cfa, (unsigned)ra, &f.ra) < 0 || register_place(dwarf, s, cfa, DW_FP, &f.fp) < 0)
 		return -1;
+	if (register_place(dwarf, s, cfa, DW_SP, &sp) < 0)
+		return -1;
+	f.sp_apart = !f.signal && sp.kind != PLACE_SAME && !(sp.kind == PLACE_VALUE && sp.at == f.cfa);
+	if (f.sp_apart && sp.kind == PLACE_MEMORY)
+		f.cfa = word_at(s, sp.at);
+	else if (f.sp_apart)
+		f.cfa = sp.kind == PLACE_REGISTER && sp.at < DW_REGS ? s->regs[sp.at] : sp.at;
 	*ret_frame = f;
 	return 0;
 }

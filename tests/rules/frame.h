@@ -30,7 +30,8 @@ struct place {
 
 struct frame {
 	bool signal, cfa_known;
-	uint64_t cfa;
+	bool sp_apart; /* the caller's stack pointer is not the CFA */
+	uint64_t cfa;  /* or the caller's stack pointer, if that is said to be another */
 	struct place ra, fp;
 };
 

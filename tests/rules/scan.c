@@ -34,6 +34,7 @@ static const char *const verdict_names[VERDICTS] = { "equal", "no frame pointer"
 
 static const char ra_in_register[] = "the return address is in another register";
 static const char ra_elsewhere[] = "the return address is elsewhere";
+static const char sp_elsewhere[] = "the stack pointer is not the CFA";
 static const char ra_above[] = "the return address is at the CFA or above";
 static const char fp_in_register[] = "the frame pointer is in another register";
 static const char fp_elsewhere[] = "the frame pointer is saved too far away, or by another register";
@@ -47,15 +48,6 @@ static const struct known {
 	uint64_t rows;
 } known[] = {
 #if defined(__x86_64__)
-	/* Few instructions each, and none of them a call: longjmp has taken it out of the buffer; vfork keeps it where the
-	 * child cannot overwrite it. */
-	{ "libc.so.6", NO_RULE, ra_in_register, 5 },
-	{ "ld-linux", NO_RULE, ra_in_register, 1 },
-	/* setcontext, when the registers are loaded: *(rdx + offset in the context). */
-	{ "libc.so.6", NO_RULE, ra_elsewhere, 1 },
-	/* The last two instructions of the functions that raise exceptions: in rcx. Java's library has them in it. */
-	{ "libgcc_s.so", NO_RULE, ra_in_register, 4 },
-	{ "libjvm.so", NO_RULE, ra_in_register, 4 },
 	/* Assembler that keeps rbp in xmm13, or by rsp among aligned locals. */
 	{ "libgcrypt.so", NO_FP, fp_in_register, 2 },
 	{ "libgcrypt.so", NO_FP, fp_elsewhere, 1 },
@@ -165,6 +157,8 @@ static const char *fp_beyond_rules(const struct frame *truth, enum verdict *verd
 	int64_t apart = (int64_t)(truth->ra.at - truth->fp.at);
 
 	*verdict = NO_FP;
+	if (truth->sp_apart && truth->fp.kind != PLACE_UNDEFINED && truth->fp.kind != PLACE_REGISTER)
+		return sp_elsewhere;
 	switch (truth->fp.kind) {
 	case PLACE_UNDEFINED:
 		*verdict = EQUAL;
@@ -196,6 +190,8 @@ static const char *beyond_rules(Dwarf_Frame *dwarf, const struct frame *truth)
 
 	if (truth->ra.kind == PLACE_REGISTER)
 		return ra_in_register;
+	if (truth->sp_apart)
+		return sp_elsewhere;
 	if (!ARCH_RA_IN_REGISTER && !(in_memory && off == -8))
 		return ra_elsewhere;
 	if (ARCH_RA_IN_REGISTER && truth->ra.kind != PLACE_SAME && !(in_memory && off == (int32_t)off))
@@ -269,7 +265,7 @@ static void check_saved(struct scan *s, Dwarf_Frame *dwarf, uint64_t pc)
 	struct state state = state_at(SEEDS, image_at(&s->im, pc));
 	struct frame truth;
 
-	if (frame_by_libdw(dwarf, &state, &truth) < 0 || truth.signal || !truth.cfa_known)
+	if (frame_by_libdw(dwarf, &state, &truth) < 0 || truth.signal || !truth.cfa_known || truth.sp_apart)
 		return;
 	for (unsigned reg = 0; reg < DW_PC; reg++) {
 		struct saved ours;

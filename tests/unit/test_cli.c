@@ -244,7 +244,7 @@ static const struct cli_command commands[] = {
 };
 
 static const struct cli_program program = {
-	"prog", "Does things.", commands, ARRAY_LEN(commands), "  0 done, 1 failed\n", "footer\n", NULL,
+	"prog", "Does things.", commands, ARRAY_LEN(commands), "  0 done, 1 failed\n", "footer\n", NULL, NULL,
 };
 
 static const struct {

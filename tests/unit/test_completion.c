@@ -24,10 +24,13 @@ static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
 	                                   { "CMD", CLI_COMMAND, NULL },
 	                                   { "PID", CLI_WORDS, "12\tserver -p 1\n123\n7\tother\n" },
 	                                   { NULL, CLI_FILES, NULL } };
-static const struct cli_program program = { "prog", "Does.", commands, ARRAY_LEN(commands), NULL, NULL, values };
+static const struct cli_program program = { "prog", "Does.", commands, ARRAY_LEN(commands), NULL, NULL, values, NULL };
 
 static const struct cli_command alone[] = { { "", NULL, options, "A", "does", NULL } };
-static const struct cli_program single = { "one", NULL, alone, 1, NULL, NULL, values };
+static const struct cli_command stand_ins[] = { { "help", NULL, NULL, "[COMMAND]", "this", NULL },
+	                                        { NULL, NULL, NULL, NULL, NULL, NULL } };
+static const struct cli_program single = { "one", NULL, alone, 1, NULL, NULL, values, NULL };
+static const struct cli_program with_words = { "one", NULL, alone, 1, NULL, NULL, values, stand_ins };
 
 static char *asked(const struct cli_program *p, const char *const *words)
 {
@@ -127,6 +130,30 @@ static void completion_without_commands(void **state)
 	free(text);
 }
 
+/* Words in place of the first argument: offered beside it, and nowhere else. */
+static void completion_of_words(void **state)
+{
+	static const struct {
+		const char *words[4];
+		const char *answer;
+	} cases[] = {
+		{ { "" }, "help\tthis\n:files\tsnap live\n" },
+		{ { "h" }, "help\tthis\n:files\tsnap live\n" },
+		{ { "x" }, ":files\tsnap live\n" },
+		{ { "help", "" }, "help\tthis\n" },
+		{ { "help", "x" }, "" },
+		{ { "--json", "" }, ":files\tsnap live\n" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char *text = asked(&with_words, cases[i].words);
+
+		T_STR(cases[i].words[0], text, cases[i].answer);
+		free(text);
+	}
+}
+
 static void completion_scripts(void **state)
 {
 	static const char *const shells[] = { "bash", "zsh", "fish" };
@@ -170,9 +197,8 @@ static void completion_refusals(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(completion_places),
-		cmocka_unit_test(completion_without_commands),
-		cmocka_unit_test(completion_scripts),
+		cmocka_unit_test(completion_places),   cmocka_unit_test(completion_without_commands),
+		cmocka_unit_test(completion_of_words), cmocka_unit_test(completion_scripts),
 		cmocka_unit_test(completion_refusals),
 	};
 

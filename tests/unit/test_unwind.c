@@ -98,11 +98,12 @@ static void the_root_of_a_deep_stack_is_kept(void **state)
 	assert_int_equal(pcs[depth - 1], SNAP_PC_TRUNCATED);
 }
 
-#define TEST_FUNCTION(name, body)                                                                          \
-	void name(void);                                                                                   \
-	void name##_end(void);                                                                             \
-	__asm__(".text\n.globl " #name "\n.type " #name ", @function\n" #name ":\n" body "\n.globl " #name \
-	        "_end\n" #name "_end:\n")
+/* The section is put back: the compiler counts on it. */
+#define TEST_FUNCTION(name, body)                                                                     \
+	void name(void);                                                                              \
+	void name##_end(void);                                                                        \
+	__asm__(".pushsection .text\n.globl " #name "\n.type " #name ", %function\n" #name ":\n" body \
+	        "\n.globl " #name "_end\n" #name "_end:\n.popsection\n")
 
 /* ---- registers other than the stack and frame pointer ------------------------------------------------------------- */
 
@@ -205,6 +206,140 @@ static void every_instruction_of_an_epilogue(void **state)
 	assert_true(steps >= 6);
 	assert_int_equal(steps_complete, steps);
 }
+
+/* ---- inside what changes stacks ----------------------------------------------------------------------------------- */
+
+static ucontext_t outside, inside, returning;
+static jmp_buf back;
+static uintptr_t outer[STACKS_MAX_DEPTH]; /* the frames around the test */
+static size_t outer_depth;
+static unsigned seen_outside, seen_inside, seen_root;
+
+/* A trap behind every instruction, from here on; in the handler, no more. */
+TEST_FUNCTION(trace_on, ".cfi_startproc\n pushf\n .cfi_adjust_cfa_offset 8\n orl $0x100, (%rsp)\n popf\n"
+                        ".cfi_adjust_cfa_offset -8\n ret\n .cfi_endproc\n");
+static bool traced_enough;
+
+static NOINLINE void coroutine(void)
+{
+	(void)swapcontext(&inside, &outside);
+	(void)swapcontext(&inside, &outside);
+	(void)setcontext(&outside);
+}
+
+static NOINLINE void coroutine_that_returns(void)
+{
+	__asm__ volatile("");
+}
+
+static NOINLINE void change_stacks(void)
+{
+	volatile unsigned rounds = 0;
+
+	trace_on();
+	(void)swapcontext(&outside, &inside);    /* its first instruction */
+	(void)swapcontext(&outside, &inside);    /* goes on with it */
+	(void)swapcontext(&outside, &inside);    /* it comes back by setcontext */
+	(void)swapcontext(&outside, &returning); /* and back by uc_link */
+	if (!_setjmp(back))
+		_longjmp(back, 1);
+	(void)getcontext(&outside);
+	if (++rounds < 3)
+		(void)setcontext(&outside);                         /* the same stack */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* theirs hides the return address */
+	if (vfork() == 0)
+		_exit(0);
+#endif
+	traced_enough = true;
+}
+
+/* Of the three functions, which are small and may be neighbours: is it in this one? */
+static bool is_in(uintptr_t pc, void (*function)(void))
+{
+	static void (*const all[])(void) = { coroutine, coroutine_that_returns, change_stacks };
+	uintptr_t own = (uintptr_t)function;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if ((uintptr_t)all[i] > own && (uintptr_t)all[i] <= pc)
+			return false;
+	return pc >= own && pc - own < 4096;
+}
+
+static bool is_in_coroutine(uintptr_t pc)
+{
+	return is_in(pc, coroutine) || is_in(pc, coroutine_that_returns);
+}
+
+static bool is_in_library(uintptr_t pc)
+{
+	Dl_info info;
+
+	return dladdr((void *)pc, &info) && strstr(info.dli_fname, ".so") != NULL; /* libc, ld.so, a sanitizer's */
+}
+
+/* The innermost frame is where the processor is, in a library, a PLT or ours; then the library's, then change_stacks() once, and
+ * all around it; or the coroutine once, and where makecontext's stacks begin. */
+static void check_walk(void)
+{
+	size_t i = 0;
+
+	while (i < depth && !is_in_coroutine(pcs[i]) && !is_in(pcs[i], change_stacks) &&
+	       (i == 0 || is_in_library(pcs[i])))
+		i++;
+	if (i == depth) {
+		seen_root++; /* of the stack of a coroutine that has returned */
+		assert_true(depth <= 4 && is_in_library(pcs[0]));
+	} else if (is_in_coroutine(pcs[i])) {
+		seen_inside++;
+		assert_int_equal(depth, i + 2);
+		assert_true(is_in_library(pcs[i + 1]));
+	} else if (is_in(pcs[i], change_stacks)) {
+		seen_outside++;
+		assert_int_equal(depth, i + 2 + outer_depth); /* the test itself is between them */
+		assert_memory_equal(pcs + i + 2, outer, outer_depth * sizeof(*outer));
+	} else {
+		fail_msg("frame %zu of %zu, %#lx, is of neither stack; the innermost is %#lx", i, depth, pcs[i],
+		         pcs[0]);
+	}
+}
+
+static void on_change(int sig, siginfo_t *info, void *context)
+{
+	uintptr_t regs[DW_REGS];
+	struct unwind_start start = unwind_from_signal(context, regs, own_lo, own_hi);
+
+	(void)sig;
+	(void)info;
+	if (traced_enough)
+		((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+	depth = unwind_walk(&start, pcs, ARRAY_LEN(pcs));
+	check_walk();
+}
+
+static void every_instruction_that_changes_stacks(void **state)
+{
+	struct sigaction sa = { .sa_sigaction = on_change, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	static char room[64 << 10], other_room[64 << 10], handler_room[64 << 10];
+	stack_t alternate = { .ss_sp = handler_room, .ss_size = sizeof(handler_room) };
+
+	(void)state;
+	assert_int_equal(getcontext(&inside), 0);
+	inside.uc_stack.ss_sp = room;
+	inside.uc_stack.ss_size = sizeof(room);
+	makecontext(&inside, coroutine, 0);
+	returning = inside;
+	returning.uc_stack.ss_sp = other_room;
+	returning.uc_link = &outside;
+	makecontext(&returning, coroutine_that_returns, 0);
+	assert_int_equal(sigaltstack(&alternate, NULL), 0);
+	assert_int_equal(sigaction(SIGTRAP, &sa, NULL), 0);
+	test_hook();
+	outer_depth = depth - 1;
+	memcpy(outer, pcs + 1, outer_depth * sizeof(*outer));
+	change_stacks();
+	signal(SIGTRAP, SIG_DFL);
+	assert_true(seen_outside > 100 && seen_inside > 100 && seen_root > 10);
+}
 #endif
 
 /* ---- code without tables ------------------------------------------------------------------------------------------ */
@@ -247,6 +382,7 @@ int main(void)
 		cmocka_unit_test(a_frame_found_by_another_register),
 #if defined(__x86_64__)
 		cmocka_unit_test(every_instruction_of_an_epilogue),
+		cmocka_unit_test(every_instruction_that_changes_stacks),
 #endif
 		cmocka_unit_test(code_without_a_table),
 	};

@@ -1,0 +1,106 @@
+#undef NDEBUG
+#include "views_check.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "diff.h"
+#include "export_sarif.h"
+#include "fold.h"
+#include "leaks.h"
+#include "profile.h"
+#include "suppressions.h"
+#include "symbolize.h"
+#include "view_leaks.h"
+
+static void print_leaks(const struct model *m, const struct leaks *l, const struct suppressions *s)
+{
+	struct buf out = { 0 };
+	const struct view v = { &out, true };
+	const struct view_leaks in = {
+		.m = m,
+		.path = "x",
+		.leaks = l,
+		.suppressions = s,
+		.suppressions_note = "",
+		.suspects_note = "none",
+	};
+
+	view_leaks_text(&v, &in);
+	view_leaks_json(&out, &in);
+	export_sarif(&out, &in);
+	assert(!out.failed && out.len > 0);
+	buf_done(&out);
+}
+
+/* Every row is in one leak, told or hidden. */
+static void view_leaks_of(const struct model *m, struct symbolizer *symbols)
+{
+	const char *lines = m->leaks.suppressions;
+	struct suppressions s = { 0 };
+	struct leaks *l = NULL;
+	struct err err = { 0 };
+	size_t bad = 0;
+	uint64_t bytes = 0;
+	int rc;
+
+	assert(suppressions_add(&s, lines, strlen(lines), "the program", &bad, &err) == 0);
+	rc = m->leaks.done ? leaks_build(m, symbols, &s, true, &l, &err) : 0;
+	assert(rc == 0 || rc == -E2BIG);
+	if (l) {
+		for (size_t i = 0; i < m->leaks.count; i++)
+			bytes += m->leaks.rows[i].bytes;
+		for (size_t i = 0; i < l->count; i++)
+			bytes -= l->items[i].all.bytes;
+		assert(bytes == 0);
+		print_leaks(m, l, &s);
+	}
+	leaks_free(l);
+	suppressions_done(&s);
+}
+
+/* Counts are doubles, of sampled heaps fractions, and rounded a stack: stacks that became one are rounded once. */
+static bool is_exact(const struct profile *p)
+{
+	if (p->metric == METRIC_CPU || p->metric == METRIC_WALL)
+		return p->total < UINT64_C(1) << 53;
+	return strcmp(profile_metric_unit(p->metric), "bytes") == 0;
+}
+
+static bool is_same_sum(const struct profile *p, uint64_t sum)
+{
+	uint64_t apart = sum > p->total ? sum - p->total : p->total - sum;
+
+	return apart <= (is_exact(p) ? 0 : p->stack_count + (p->total >> 50));
+}
+
+void views_check(struct model *m)
+{
+	struct symbolizer *symbols = NULL;
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < m->module_count; i++)
+		m->modules[i].path = "/nowhere"; /* a fuzzer must not open files of its own choice */
+	assert(symbolizer_new(m, &symbols, &err) == 0);
+	for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
+		struct profile *p = NULL, *folded = NULL;
+		struct diff *d = NULL;
+		int rc = profile_build(m, symbols, (enum profile_metric)metric, &p, &err);
+
+		assert(rc == 0 || ((rc == -ENODATA || rc == -E2BIG) && err.text[0]));
+		if (rc < 0)
+			continue;
+		assert(fold_names(p, true, &folded, &err) == 0);
+		assert(is_same_sum(p, folded->total));
+		assert(diff_build(folded, p, false, &d, &err) == 0);
+		assert(is_same_sum(p, d->total_before) && d->total_after == p->total);
+		for (size_t i = 0; is_exact(p) && i < d->stack_count; i++)
+			assert(d->stacks[i].delta == 0);
+		diff_free(d);
+		profile_free(folded);
+		profile_free(p);
+	}
+	view_leaks_of(m, symbols);
+	symbolizer_free(symbols);
+}
