@@ -93,7 +93,7 @@ RUN_TO_END = {
     "python3": (["/usr/bin/python3", "-c", PYTHON], 50, 1000, 300),
     "jq": (["jq", "[.[] | .v + .nested.a] | add", "{json}"], 100, 1000, 200),
     "xmllint": (["xmllint", "--format", "{xml}"], 50, 500, 50),
-    "sqlite3": (["sqlite3", ":memory:", SQL], 5, 100, 200),
+    "sqlite3": (["sqlite3", ":memory:", SQL], 5, 100, 50),
     "node": (["node", "-e", NODE], 50, 1000, 200),
     "openssl-gcm": (["openssl", "speed", "-seconds", "1", "-bytes", "16384", "-evp", "aes-128-gcm"], 1, 1000, 300),
     "openssl-chacha": (["openssl", "speed", "-seconds", "1", "-bytes", "1024", "-evp", "chacha20-poly1305"], 1, 1000, 300),
