@@ -12,6 +12,7 @@
 #include "config.h"
 #include "http.h"
 #include "http_route.h"
+#include "snapshot_layout.h"
 
 struct thread;
 
@@ -22,7 +23,7 @@ enum {
 	REQUESTS_SPANS = 16384,
 	REQUESTS_ROUTES = 512,
 	REQUEST_PATH_BYTES = 64,
-	REQUEST_BUCKETS = 1280
+	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS
 };
 
 struct request {
@@ -53,7 +54,7 @@ struct request_route {
 	_Atomic uint32_t bucket[REQUEST_BUCKETS];
 };
 
-/* Bucket i below 64 is i ns; others begin at (32 + i % 32) << (i / 32 - 1) ns: a 32th of that wide. The last has no end. */
+/* The range of a duration: snapshot_layout.h. */
 static inline uint32_t request_bucket(uint64_t ns)
 {
 	uint32_t shift = ns < 64 ? 0 : 58u - (uint32_t)__builtin_clzll(ns);
