@@ -29,10 +29,21 @@ static int not_there(void)
 
 /* ---- receiving ----------------------------------------------------------------------------------------------------- */
 
+/* Apart, so that the hooks of ignored descriptors have small frames. */
+static NOINLINE void tell_in(int fd, const void *data, size_t bytes)
+{
+	sockets_in(fd, &(struct iovec){ (void *)(uintptr_t)data, bytes }, 1, bytes);
+}
+
+static NOINLINE void tell_out(int fd, const void *data, size_t bytes)
+{
+	sockets_out(fd, &(struct iovec){ (void *)(uintptr_t)data, bytes }, 1, bytes);
+}
+
 static ALWAYS_INLINE ssize_t got(int fd, const void *data, ssize_t n)
 {
 	if (n > 0 && UNLIKELY(sockets_follow(fd)))
-		sockets_in(fd, &(struct iovec){ (void *)(uintptr_t)data, (size_t)n }, 1, (size_t)n);
+		tell_in(fd, data, (size_t)n);
 	return n;
 }
 
@@ -159,7 +170,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 static ALWAYS_INLINE ssize_t sent(int fd, const void *data, ssize_t n)
 {
 	if (n > 0 && UNLIKELY(sockets_follow(fd)))
-		sockets_out(fd, &(struct iovec){ (void *)(uintptr_t)data, (size_t)n }, 1, (size_t)n);
+		tell_out(fd, data, (size_t)n);
 	return n;
 }
 

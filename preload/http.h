@@ -2,7 +2,7 @@
  * Context    [hook]: pure; no memory but the caller's, no clock, no libc but mem*.
  * Errors     what is not HTTP/1.x, or framed in a way that nobody can follow, is HTTP_LOST, and stays so: a connection
  *            whose messages cannot be told apart for certain is better not followed.
- * Size       struct http is all that is kept, whatever the peer sends: 120 bytes and the start of the request line. */
+ * Size       struct http is all that is kept, whatever the peer sends: 97 bytes and the start of the request line. */
 #pragma once
 #include <assert.h>
 #include <stdbool.h>
