@@ -124,8 +124,11 @@ static void json_totals(struct json *j, const struct model *m)
 	json_object_end(j);
 	json_key(j, "requests");
 	json_object_begin(j);
-	json_key_u64(j, "count", 0); /* format 1.0 records none */
-	json_key_u64(j, "slow", 0);
+	json_key_bool(j, "recorded", m->requests.recorded);
+	json_key_u64(j, "count", m->requests.count);
+	json_key_u64(j, "slow", m->requests.slow);
+	json_key_u64(j, "unanswered", m->requests.unanswered);
+	json_key_u64(j, "latency_ns", m->requests.latency_ns);
 	json_object_end(j);
 }
 
@@ -447,6 +450,21 @@ static void text_mmap(const struct view *v, const struct model *m)
 	           units_print_bytes(b, sizeof(b), m->mmap_peak_bytes));
 }
 
+static void text_requests(const struct view *v, const struct model *m)
+{
+	char text[32];
+
+	if (!m->requests.recorded || (!m->requests.count && !m->requests.unanswered && !m->requests.request_count))
+		return;
+	row(v, "requests");
+	view_count(v, m->requests.count);
+	buf_printf(v->out, " answered, %" PRIu64 " of them slower than %s", m->requests.slow,
+	           units_print_duration(text, sizeof(text), m->requests.latency_ns));
+	if (m->requests.unanswered)
+		buf_printf(v->out, "; %" PRIu64 " left unanswered", m->requests.unanswered);
+	buf_add_char(v->out, '\n');
+}
+
 static void text_marks(const struct view *v, const struct model *m)
 {
 	enum { MOST = 20 };
@@ -496,6 +514,7 @@ static int info_text(const struct model *m, struct symbolizer *symbols, const st
 	text_cpu(v, m);
 	text_heap(v, m);
 	text_mmap(v, m);
+	text_requests(v, m);
 	text_marks(v, m);
 	text_options(v, m);
 	text_threads(v, m);

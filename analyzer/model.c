@@ -134,6 +134,38 @@ static void check_leaks(const struct model *m)
 	(void)leak_follows;
 }
 
+static void check_requests(const struct model *m)
+{
+	const struct model_requests *q = &m->requests;
+
+	assert(q->recorded || (!q->route_count && !q->request_count && !q->span_count));
+	for (size_t i = 0; i < q->route_count; i++) {
+		uint64_t sum = 0;
+
+		assert(q->routes[i].method && q->routes[i].route);
+		for (size_t k = 0; k < q->routes[i].bucket_count; k++) {
+			assert(q->routes[i].buckets[k].bucket < SNAP_REQUEST_BUCKETS);
+			assert(k == 0 || q->routes[i].buckets[k - 1].bucket < q->routes[i].buckets[k].bucket);
+			sum += q->routes[i].buckets[k].count;
+		}
+		assert(sum == q->routes[i].count);
+		(void)sum; /* with NDEBUG */
+	}
+	for (size_t i = 0; i < q->request_count; i++) {
+		const struct model_request *r = &q->requests[i];
+
+		assert(r->method && r->path && r->thread_start < m->thread_count && r->thread_end < m->thread_count);
+		assert(!r->first_ns || r->first_ns >= r->start_ns);
+		assert(!r->end_ns || r->end_ns >= r->start_ns);
+		assert(i == 0 || q->requests[i - 1].id < r->id);
+		(void)r;
+	}
+	for (size_t i = 0; i < q->span_count; i++) {
+		assert(q->spans[i].from_ns <= q->spans[i].to_ns && q->spans[i].thread < m->thread_count);
+		assert(i == 0 || q->spans[i - 1].from_ns <= q->spans[i].from_ns);
+	}
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
@@ -156,4 +188,5 @@ void model_check(const struct model *m)
 	check_marks(m);
 	check_mmap(m);
 	check_leaks(m);
+	check_requests(m);
 }

@@ -111,6 +111,42 @@ struct model_leaks {
 	size_t count;
 };
 
+struct model_bucket {
+	uint32_t bucket; /* range of durations: snapshot_layout.h */
+	uint64_t count;
+};
+
+struct model_route {
+	const char *method, *route;
+	uint32_t status;
+	uint64_t count, sum_ns, max_ns;
+	struct model_bucket *buckets; /* sorted; their counts add up to count */
+	size_t bucket_count;
+};
+
+struct model_request {
+	uint64_t id, start_ns, first_ns, end_ns; /* first byte sent, last byte sent; 0: not yet */
+	uint64_t bytes_in, bytes_out;
+	uint32_t thread_start, thread_end, status;
+	const char *method, *path;
+};
+
+/* The thread worked on the request, and a CPU sample fell there. */
+struct model_request_span {
+	uint64_t from_ns, to_ns, request;
+	uint32_t thread;
+	bool shared; /* other connections waited for the thread too */
+};
+
+struct model_requests {
+	bool recorded;
+	uint64_t count, slow, unanswered, latency_ns; /* slow: of count, those above latency_ns */
+	struct model_route *routes;
+	struct model_request *requests;   /* sorted by id */
+	struct model_request_span *spans; /* sorted by from_ns */
+	size_t route_count, request_count, span_count;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -148,6 +184,7 @@ struct model {
 	        *mmap; /* sorted by stack; what is mapped stands in alloc_count (ranges) and alloc_bytes */
 	size_t mmap_count;
 	struct model_leaks leaks;
+	struct model_requests requests;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

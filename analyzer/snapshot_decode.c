@@ -11,19 +11,14 @@
 
 #include "model_memory.h"
 #include "snapshot_codec.h"
+#include "snapshot_decode_part.h"
 
-struct decode {
-	struct cursor c;
-	struct model *m;
-	struct err *err;
-};
-
-static int cut_short(struct decode *d)
+int decode_cut_short(struct decode *d)
 {
 	return err_set(d->err, -EPROTO, "is cut short or holds a number or string out of bounds");
 }
 
-static int no_memory(struct decode *d)
+int decode_no_memory(struct decode *d)
 {
 	return err_set(d->err, -ENOMEM, "out of memory");
 }
@@ -46,7 +41,7 @@ static const char *text(struct decode *d, size_t *ret_len)
 	return copy;
 }
 
-static bool read_text(struct decode *d, const char **field)
+bool decode_read_text(struct decode *d, const char **field)
 {
 	const char *copy = text(d, NULL);
 
@@ -56,7 +51,7 @@ static bool read_text(struct decode *d, const char **field)
 }
 
 /* Reads a table's length and makes room. `least` is the smallest row in bytes. */
-static int table(struct decode *d, const char *rows, size_t least, size_t row_bytes, uint64_t most, size_t *ret_count,
+int decode_table(struct decode *d, const char *rows, size_t least, size_t row_bytes, uint64_t most, size_t *ret_count,
                  void **ret_table)
 {
 	uint64_t n = cursor_varint(&d->c);
@@ -64,13 +59,13 @@ static int table(struct decode *d, const char *rows, size_t least, size_t row_by
 	void *memory;
 
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (n > most || n > left / least)
 		return err_set(d->err, -EPROTO, "%llu %s claimed in %llu bytes", (unsigned long long)n, rows,
 		               (unsigned long long)left);
 	memory = arena_array(model_arena(d->m), (size_t)n, row_bytes);
 	if (!memory)
-		return no_memory(d);
+		return decode_no_memory(d);
 	*ret_table = memory;
 	*ret_count = (size_t)n;
 	return 0;
@@ -79,7 +74,7 @@ static int table(struct decode *d, const char *rows, size_t least, size_t row_by
 static bool info_strings(struct decode *d, const char **const *fields, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!read_text(d, fields[i]))
+		if (!decode_read_text(d, fields[i]))
 			return false;
 	return true;
 }
@@ -96,7 +91,7 @@ static int decode_info(struct decode *d)
 	m->ppid = cursor_varint(&d->c);
 	m->sequence = cursor_varint(&d->c);
 	if (!info_strings(d, who, ARRAY_LEN(who)))
-		return no_memory(d);
+		return decode_no_memory(d);
 	m->start_ns = cursor_varint(&d->c);
 	m->start_wall_ns = cursor_varint(&d->c);
 	m->end_ns = cursor_varint(&d->c);
@@ -107,13 +102,13 @@ static int decode_info(struct decode *d)
 	clock = cursor_varint(&d->c);
 	m->clock_is_wall = clock == 1;
 	if (!info_strings(d, engines, ARRAY_LEN(engines)))
-		return no_memory(d);
+		return decode_no_memory(d);
 	m->page_bytes = cursor_varint(&d->c);
 	m->cpus = cursor_varint(&d->c);
 	if (!info_strings(d, host, ARRAY_LEN(host)))
-		return no_memory(d);
+		return decode_no_memory(d);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (clock > 1)
 		return err_set(d->err, -EPROTO, "unknown clock %llu", (unsigned long long)clock);
 	if (m->end_ns < m->start_ns)
@@ -125,7 +120,7 @@ static int decode_options(struct decode *d)
 {
 	void *rows;
 	size_t n;
-	int rc = table(d, "options", 3, sizeof(struct model_option), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "options", 3, sizeof(struct model_option), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -133,11 +128,11 @@ static int decode_options(struct decode *d)
 		struct model_option *o = (struct model_option *)rows + i;
 		uint64_t source;
 
-		if (!read_text(d, &o->name) || !read_text(d, &o->value))
-			return no_memory(d);
+		if (!decode_read_text(d, &o->name) || !decode_read_text(d, &o->value))
+			return decode_no_memory(d);
 		source = cursor_varint(&d->c);
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (source > SNAP_OPTION_RUNTIME)
 			return err_set(d->err, -EPROTO, "option %zu has the unknown source %llu", i + 1,
 			               (unsigned long long)source);
@@ -152,18 +147,18 @@ static int decode_losses(struct decode *d)
 {
 	void *rows;
 	size_t n;
-	int rc = table(d, "losses", 2, sizeof(struct model_loss), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "losses", 2, sizeof(struct model_loss), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
 		struct model_loss *l = (struct model_loss *)rows + i;
 
-		if (!read_text(d, &l->name))
-			return no_memory(d);
+		if (!decode_read_text(d, &l->name))
+			return decode_no_memory(d);
 		l->count = cursor_varint(&d->c);
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 	}
 	d->m->losses = rows;
 	d->m->loss_count = n;
@@ -183,11 +178,11 @@ static int decode_module(struct decode *d, struct model_module *mod, size_t numb
 	mod->flags = (uint32_t)flags;
 	mod->load_ns = cursor_varint(&d->c);
 	mod->unload_ns = cursor_varint(&d->c);
-	if (!read_text(d, &mod->path))
-		return no_memory(d);
+	if (!decode_read_text(d, &mod->path))
+		return decode_no_memory(d);
 	id = cursor_string(&d->c, SNAP_MAX_BUILD_ID, &id_bytes);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (mod->start > mod->end)
 		return err_set(d->err, -EPROTO, "module %zu ends before it starts", number);
 	memcpy(mod->build_id, id, id_bytes);
@@ -199,7 +194,7 @@ static int decode_modules(struct decode *d)
 {
 	void *rows;
 	size_t n;
-	int rc = table(d, "modules", 8, sizeof(struct model_module), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "modules", 8, sizeof(struct model_module), UINT32_MAX, &n, &rows);
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = decode_module(d, (struct model_module *)rows + i, i + 1);
@@ -214,7 +209,7 @@ static int decode_threads(struct decode *d)
 {
 	void *rows;
 	size_t n;
-	int rc = table(d, "threads", 5, sizeof(struct model_thread), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "threads", 5, sizeof(struct model_thread), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -222,13 +217,13 @@ static int decode_threads(struct decode *d)
 		struct model_thread *t = (struct model_thread *)rows + i;
 
 		t->tid = cursor_varint(&d->c);
-		if (!read_text(d, &t->name))
-			return no_memory(d);
+		if (!decode_read_text(d, &t->name))
+			return decode_no_memory(d);
 		t->start_ns = cursor_varint(&d->c);
 		t->end_ns = cursor_varint(&d->c);
 		t->cpu_ns = cursor_varint(&d->c);
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 	}
 	d->m->threads = rows;
 	d->m->thread_count = n;
@@ -241,7 +236,7 @@ static int decode_stacks(struct decode *d)
 	void *rows;
 	size_t n;
 	uint64_t pc = 0;
-	int rc = table(d, "nodes", 2, sizeof(struct model_node), SNAP_MAX_STACKS, &n, &rows);
+	int rc = decode_table(d, "nodes", 2, sizeof(struct model_node), SNAP_MAX_STACKS, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -251,7 +246,7 @@ static int decode_stacks(struct decode *d)
 
 		pc += (uint64_t)cursor_signed(&d->c);
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (up == 0 || up > id)
 			return err_set(d->err, -EPROTO, "node %zu names a parent %llu before it", id,
 			               (unsigned long long)up);
@@ -294,7 +289,7 @@ static int decode_heap_row(struct decode *d, struct model_heap_row *r, uint64_t 
 	r->peak_bytes = cursor_varint(&d->c);
 	n.temporary = cursor_varint(&d->c);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (n.freed > n.alloc || r->free_bytes > r->alloc_bytes)
 		return err_set(d->err, -EPROTO, "row %zu frees more than it allocated", row + 1);
 	if (r->alloc_bytes > INT64_MAX - sum[0] || n.alloc > INT64_MAX - sum[1] || r->peak_bytes > INT64_MAX - sum[2] ||
@@ -325,7 +320,7 @@ static int decode_heap(struct decode *d)
 	scale = cursor_varint(&d->c);
 	m->heap_peak_bytes = cursor_varint(&d->c);
 	m->heap_peak_ns = cursor_varint(&d->c);
-	rc = table(d, "rows", 8, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
+	rc = decode_table(d, "rows", 8, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
 	if (rc < 0)
 		return rc;
 	if (mode > SNAP_HEAP_FULL || scale == 0)
@@ -353,7 +348,7 @@ static int decode_heap(struct decode *d)
 }
 
 /* What a section's sums of 63 bits have left; false: it is too little. */
-static bool sum_fits(uint64_t *sum, uint64_t add)
+bool decode_sum_fits(uint64_t *sum, uint64_t add)
 {
 	if (add > INT64_MAX - *sum)
 		return false;
@@ -368,18 +363,18 @@ static int decode_heap_detail_row(struct decode *d, struct model_heap_detail *r,
 
 	r->largest = cursor_varint(&d->c);
 	r->slop_bytes = cursor_varint(&d->c);
-	fits = sum_fits(&sum[0], r->slop_bytes);
+	fits = decode_sum_fits(&sum[0], r->slop_bytes);
 	ranges = cursor_varint(&d->c);
 	if (!d->c.bad && ranges > SNAP_LIFETIMES)
 		return err_set(d->err, -EPROTO, "row %zu has %llu ranges of lifetimes", row + 1,
 		               (unsigned long long)ranges);
 	for (uint64_t i = 0; i < ranges && !d->c.bad; i++) {
 		count = cursor_varint(&d->c);
-		fits = fits && sum_fits(&sum[1], count);
+		fits = fits && decode_sum_fits(&sum[1], count);
 		r->lifetime[i] = (double)count / (double)(d->m->heap_count_scale ? d->m->heap_count_scale : 1);
 	}
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (!fits)
 		return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", row + 1);
 	return 0;
@@ -393,7 +388,7 @@ static int decode_heap_detail(struct decode *d)
 	struct model_heap_detail *details;
 	size_t n, at = 0;
 	void *rows;
-	int rc = table(d, "rows", 4, sizeof(*details), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "rows", 4, sizeof(*details), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -417,7 +412,7 @@ static int decode_heap_detail(struct decode *d)
 	return 0;
 }
 
-static int bad_thread(struct decode *d, size_t row, uint64_t thread)
+int decode_bad_thread(struct decode *d, size_t row, uint64_t thread)
 {
 	return err_set(d->err, -EPROTO, "row %zu names thread %llu of %zu", row + 1, (unsigned long long)thread,
 	               d->m->thread_count);
@@ -430,7 +425,7 @@ static int decode_heap_threads(struct decode *d)
 	uint64_t thread = 0, sum[4] = { 0 };
 	void *rows;
 	size_t n;
-	int rc = table(d, "rows", 5, sizeof(*threads), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "rows", 5, sizeof(*threads), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -441,14 +436,14 @@ static int decode_heap_threads(struct decode *d)
 
 		for (size_t k = 0; k < ARRAY_LEN(f); k++) {
 			f[k] = cursor_varint(&d->c);
-			fits = fits && sum_fits(&sum[k], f[k]);
+			fits = fits && decode_sum_fits(&sum[k], f[k]);
 		}
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (i > 0 && step == 0)
 			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
 		if (step >= d->m->thread_count - thread) /* thread < thread_count, or both are 0 */
-			return bad_thread(d, i, step);
+			return decode_bad_thread(d, i, step);
 		thread += step;
 		if (!fits)
 			return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", i + 1);
@@ -466,7 +461,7 @@ static int decode_cpu(struct decode *d)
 	uint64_t last = 0, sum = 0;
 	void *rows;
 	size_t n;
-	int rc = table(d, "rows", 3, sizeof(struct model_cpu_row), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "rows", 3, sizeof(struct model_cpu_row), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -479,9 +474,9 @@ static int decode_cpu(struct decode *d)
 		thread = cursor_varint(&d->c);
 		samples = cursor_varint(&d->c);
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (thread >= d->m->thread_count)
-			return bad_thread(d, i, thread);
+			return decode_bad_thread(d, i, thread);
 		if (i > 0 && stack == last && thread <= cpu[i - 1].thread)
 			return err_set(d->err, -EPROTO, "row %zu is out of order", i + 1);
 		if (samples > INT64_MAX - sum)
@@ -501,7 +496,7 @@ static int decode_samples(struct decode *d)
 	uint64_t time = 0;
 	void *rows;
 	size_t n;
-	int rc = table(d, "samples", 4, sizeof(struct model_sample), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "samples", 4, sizeof(struct model_sample), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -513,9 +508,9 @@ static int decode_samples(struct decode *d)
 		uint64_t weight = cursor_varint(&d->c);
 
 		if (d->c.bad || weight > UINT32_MAX || __builtin_add_overflow(time, step, &time))
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (thread >= d->m->thread_count)
-			return bad_thread(d, i, thread);
+			return decode_bad_thread(d, i, thread);
 		if (stack > d->m->node_count)
 			return err_set(d->err, -EPROTO, "row %zu names stack %llu of %zu", i + 1,
 			               (unsigned long long)stack, d->m->node_count);
@@ -534,12 +529,12 @@ static int decode_misuse_row(struct decode *d, struct model_misuse *r, size_t ro
 	for (size_t i = 0; i < ARRAY_LEN(f); i++)
 		f[i] = cursor_varint(&d->c);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (f[0] >= SNAP_MISUSE_COUNT || f[1] >= SNAP_FAMILY_COUNT || f[2] >= SNAP_FAMILY_COUNT ||
 	    f[3] >= SNAP_NO_BLOCK_COUNT)
 		return err_set(d->err, -EPROTO, "row %zu is of an unknown kind", row + 1);
 	if (f[8] >= m->thread_count)
-		return bad_thread(d, row, f[8]);
+		return decode_bad_thread(d, row, f[8]);
 	for (size_t i = 9; i < ARRAY_LEN(f); i++)
 		if (f[i] > m->node_count)
 			return err_set(d->err, -EPROTO, "row %zu names stack %llu of %zu", row + 1,
@@ -567,7 +562,7 @@ static int decode_misuse(struct decode *d)
 	uint64_t sum = 0;
 	void *rows;
 	size_t n;
-	int rc = table(d, "rows", 12, sizeof(struct model_misuse), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "rows", 12, sizeof(struct model_misuse), UINT32_MAX, &n, &rows);
 
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = decode_misuse_row(d, (struct model_misuse *)rows + i, i, &sum);
@@ -584,7 +579,7 @@ static int decode_marks(struct decode *d)
 	uint64_t time = 0;
 	void *rows;
 	size_t n;
-	int rc = table(d, "marks", 3, sizeof(struct model_mark), UINT32_MAX, &n, &rows);
+	int rc = decode_table(d, "marks", 3, sizeof(struct model_mark), UINT32_MAX, &n, &rows);
 
 	if (rc < 0)
 		return rc;
@@ -592,12 +587,12 @@ static int decode_marks(struct decode *d)
 	for (size_t i = 0; i < n; i++) {
 		uint64_t step = cursor_varint(&d->c), thread = cursor_varint(&d->c);
 
-		if (!read_text(d, &marks[i].name))
-			return no_memory(d);
+		if (!decode_read_text(d, &marks[i].name))
+			return decode_no_memory(d);
 		if (d->c.bad || __builtin_add_overflow(time, step, &time))
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (thread >= d->m->thread_count)
-			return bad_thread(d, i, thread);
+			return decode_bad_thread(d, i, thread);
 		marks[i].time_ns = time;
 		marks[i].thread = (uint32_t)thread;
 	}
@@ -619,7 +614,7 @@ static int decode_mmap(struct decode *d)
 	m->munmap_bytes = cursor_varint(&d->c);
 	m->mmap_peak_bytes = cursor_varint(&d->c);
 	m->mmap_peak_ns = cursor_varint(&d->c);
-	rc = table(d, "rows", 3, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
+	rc = decode_table(d, "rows", 3, sizeof(struct model_heap_row), UINT32_MAX, &n, &rows);
 	if (rc < 0)
 		return rc;
 	if (recorded > 1 || (!recorded && n))
@@ -630,7 +625,7 @@ static int decode_mmap(struct decode *d)
 		uint64_t step = cursor_varint(&d->c), ranges = cursor_varint(&d->c), bytes = cursor_varint(&d->c);
 
 		if (d->c.bad)
-			return cut_short(d);
+			return decode_cut_short(d);
 		if (__builtin_add_overflow(stack, step, &stack) || stack > m->node_count)
 			return err_set(d->err, -EPROTO, "row %zu names a stack beyond %zu", i + 1, m->node_count);
 		if (i > 0 && step == 0)
@@ -657,15 +652,15 @@ static int decode_leaks_head(struct decode *d)
 		                      &l->blocks, &l->block_bytes,  &l->root_bytes, &l->unread_bytes };
 	uint64_t state = cursor_varint(&d->c), mode;
 
-	if (!read_text(d, &l->method) || !read_text(d, &l->note))
-		return no_memory(d);
+	if (!decode_read_text(d, &l->method) || !decode_read_text(d, &l->note))
+		return decode_no_memory(d);
 	mode = cursor_varint(&d->c);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		*numbers[i] = cursor_varint(&d->c);
-	if (!read_text(d, &l->suppressions))
-		return no_memory(d);
+	if (!decode_read_text(d, &l->suppressions))
+		return decode_no_memory(d);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (state > 1 || mode > 1 || l->checks > SNAP_LEAK_MAX_CHECKS)
 		return err_set(d->err, -EPROTO, "unknown state %llu, mode %llu or %llu checks",
 		               (unsigned long long)state, (unsigned long long)mode, (unsigned long long)l->checks);
@@ -685,7 +680,7 @@ static int decode_leak(struct decode *d, struct model_leak *r, size_t row, uint6
 	for (size_t i = 0; i < LEAK_FIELDS; i++)
 		f[i] = cursor_varint(&d->c);
 	if (d->c.bad)
-		return cut_short(d);
+		return decode_cut_short(d);
 	if (kind >= SNAP_LEAK_KIND_COUNT || owner > m->node_count || (kind == SNAP_LEAK_DIRECT && owner))
 		return err_set(d->err, -EPROTO, "row %zu is of kind %llu and owned by stack %llu", row + 1,
 		               (unsigned long long)kind, (unsigned long long)owner);
@@ -693,8 +688,8 @@ static int decode_leak(struct decode *d, struct model_leak *r, size_t row, uint6
 		return err_set(d->err, -EPROTO, "row %zu counts nothing, or confirms more than there is", row + 1);
 	if (f[5] > f[6] || (f[7] && !m->leaks.sampled))
 		return err_set(d->err, -EPROTO, "row %zu has times or an error that cannot be", row + 1);
-	if (!sum_fits(&sum[0], f[0]) || !sum_fits(&sum[1], f[1]) || !sum_fits(&sum[2], f[4]) ||
-	    !sum_fits(&sum[3], f[7]))
+	if (!decode_sum_fits(&sum[0], f[0]) || !decode_sum_fits(&sum[1], f[1]) || !decode_sum_fits(&sum[2], f[4]) ||
+	    !decode_sum_fits(&sum[3], f[7]))
 		return err_set(d->err, -EPROTO, "row %zu makes a sum larger than 63 bits", row + 1);
 	r->kind = (enum snap_leak_kind)kind;
 	r->owner = (uint32_t)owner;
@@ -719,7 +714,7 @@ static int decode_leaks(struct decode *d)
 	int rc = decode_leaks_head(d);
 
 	if (rc == 0)
-		rc = table(d, "rows", 3 + LEAK_FIELDS, sizeof(*out), UINT32_MAX, &n, &rows);
+		rc = decode_table(d, "rows", 3 + LEAK_FIELDS, sizeof(*out), UINT32_MAX, &n, &rows);
 	if (rc < 0)
 		return rc;
 	if (!l->done && n)
@@ -781,6 +776,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_mmap(&d);
 	case SNAP_LEAKS:
 		return decode_leaks(&d);
+	case SNAP_REQUESTS:
+		return snapshot_decode_requests(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

@@ -12,6 +12,7 @@ add_library(analyzer_views STATIC
   cmd_export.c
   cmd_flamegraph.c
   cmd_leaks.c
+  cmd_requests.c
   export.c
   export_cpuprofile.c
   export_folded.c

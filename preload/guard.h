@@ -4,6 +4,7 @@
  *                malloc, an allocator's own start-up) is not an event.
  *   GUARD_TABLE  held only while the recorder's tables change: a CPU sample that lands there is put aside
  *                (sampler.c). Not held over the real call, or time spent in the allocator would vanish from profiles.
+ *   GUARD_NET    held while what is known of a connection changes: the read or write of a signal handler is not followed.
  *   GUARD_OURS   with GUARD_ALLOC, while the library itself calls the loader: what that allocates is no loss.
  * initial-exec TLS: one thread-register load; a dynamic TLS first touch may call malloc.
  */
@@ -14,7 +15,7 @@
 #include "atomic.h"
 #include "compiler.h"
 
-enum { GUARD_ALLOC = 1, GUARD_TABLE = 2, GUARD_OURS = 4 };
+enum { GUARD_ALLOC = 1, GUARD_TABLE = 2, GUARD_OURS = 4, GUARD_NET = 8 };
 
 struct thread;
 

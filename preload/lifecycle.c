@@ -33,8 +33,10 @@
 #include "probes.h"
 #include "real.h"
 #include "recorder.h"
+#include "requests.h"
 #include "sampler.h"
 #include "say.h"
+#include "sockets.h"
 #include "stacks.h"
 #include "start.h"
 #include "state.h"
@@ -111,6 +113,7 @@ static CONSTRUCTOR(101) void start(void)
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	hook_map_init(config);
+	store_relaxed(&sockets_on, config->http != 0);
 	if (config->verbose)
 		say_start(config, unwind, why);
 	guard_leave(t, GUARD_ALLOC);
@@ -139,6 +142,8 @@ static void fork_prepare(void)
 	pools_fork_prepare();
 	allocs_fork_prepare();
 	probes_fork_prepare();
+	requests_fork_prepare();
+	sockets_fork_prepare();
 	stacks_fork_prepare();
 }
 
@@ -147,6 +152,8 @@ static void fork_parent(void)
 	struct tls *t = &tls_self;
 
 	stacks_fork_done();
+	sockets_fork_parent();
+	requests_fork_parent();
 	probes_fork_done();
 	allocs_fork_done();
 	pools_fork_done();
@@ -175,12 +182,15 @@ static void fork_child(void)
 	recorder_fork_child(forget);
 	modules_fork_child();
 	marks_fork_child();
+	requests_fork_child();
+	sockets_fork_child();
 	leaks_fork_child();
 	dump_fork_child();
 	helper_fork_child();
 	finish_fork_child(follow);
 	if (!follow)
-		store_release(&state_now, STATE_OFF); /* relaxed readers: only this thread lives */
+		store_release(&state_now, STATE_OFF),
+		        store_relaxed(&sockets_on, false); /* relaxed readers: only this thread lives */
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child_resume(t, follow);

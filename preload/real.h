@@ -3,14 +3,24 @@
  * Errors     a libc without a REQUIRED function cannot run our hooks: one sentence, then _exit(127), before main().
  * Ownership  bootstrap blocks are never given back. */
 #pragma once
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 #include <threads.h>
+#include <unistd.h> /* socklen_t */
 #include "atomic.h"
 #include "compiler.h"
+
+struct sockaddr;
+struct msghdr;
+struct mmsghdr;
 
 struct real {
 #define HOOK(need, returns, name, params, args) returns(*name) params;

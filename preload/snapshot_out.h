@@ -9,7 +9,7 @@
 #include "snapshot_codec.h"
 #include "snapshot_layout.h"
 
-enum { SNAPSHOT_SECTIONS = 15 };
+enum { SNAPSHOT_SECTIONS = 16 };
 
 struct snapshot_out {
 	int fd, rc;

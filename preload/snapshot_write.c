@@ -29,6 +29,7 @@
 #include "snapshot_codec.h"
 #include "snapshot_name.h"
 #include "snapshot_out.h"
+#include "snapshot_requests.h"
 #include "sort.h"
 #include "threads.h"
 
@@ -63,7 +64,8 @@ struct cpu_row {
 struct writer {
 	struct snapshot_out out;
 	const struct snapshot_about *about;
-	bool frame; /* of a live file */
+	bool frame;            /* of a live file */
+	uint32_t thread_count; /* as THREADS has them */
 	/* gathered */
 	uint32_t stacks;
 	struct heap_sum *heap; /* by stack id, 0..stacks */
@@ -395,6 +397,7 @@ static void write_threads(struct writer *w)
 {
 	uint32_t n = threads_record_count();
 
+	w->thread_count = n;
 	section_begin(w, SNAP_THREADS);
 	number(w, n);
 	for (uint32_t i = 0; i < n; i++) {
@@ -716,6 +719,8 @@ static void write_leaks(struct writer *w)
 {
 	const struct leaks_result *r = leaks_last();
 
+	if (!r)
+		return; /* the program was not checked */
 	section_begin(w, SNAP_LEAKS);
 	number(w, r->state);
 	string(w, r->method);
@@ -738,12 +743,17 @@ static void write_leaks(struct writer *w)
 	section_end(w);
 }
 
+static void write_requests(struct writer *w)
+{
+	snapshot_requests(&w->out, w->about->config, w->thread_count);
+}
+
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SNAPSHOT_SECTIONS])(struct writer *) = {
-		write_info,        write_options,      write_losses, write_modules, write_threads,
-		write_stacks,      write_heap,         write_cpu,    write_samples, write_misuse,
-		write_heap_detail, write_heap_threads, write_marks,  write_mmap,    write_leaks,
+		write_info,  write_options, write_losses,  write_modules,  write_threads,     write_stacks,
+		write_heap,  write_cpu,     write_samples, write_misuse,   write_heap_detail, write_heap_threads,
+		write_marks, write_mmap,    write_leaks,   write_requests,
 	};
 
 	for (unsigned i = 0; i < count && w->out.rc == 0; i++)
@@ -769,10 +779,10 @@ static void write_whole(struct writer *w, unsigned sections)
 /* Buffers and the compressor's state in one mapping; 0 or -errno. `frame`: without what the live file has itself. */
 static int write_to(const struct snapshot_about *about, int fd, uint64_t base, uint64_t limit, bool frame)
 {
-	/* The last section is there if the program was checked. */
-	unsigned sections = frame ? FRAME_SECTIONS : leaks_last() ? SNAPSHOT_SECTIONS : SNAPSHOT_SECTIONS - 1;
+	/* LEAKS is there if the program was checked. */
+	unsigned sections = frame ? FRAME_SECTIONS : SNAPSHOT_SECTIONS, present = sections - (!frame && !leaks_last());
 	struct writer *w = os_map(sizeof(*w));
-	int rc = w ? snapshot_out_begin(&w->out, fd, base, limit, sections) : -ENOMEM;
+	int rc = w ? snapshot_out_begin(&w->out, fd, base, limit, present) : -ENOMEM;
 
 	if (rc == 0) {
 		w->about = about;

@@ -11,6 +11,7 @@
 #include "program.h"
 #include "real.h"
 #include "recorder.h"
+#include "requests.h"
 #include "samples.h"
 #include "say.h"
 #include "state.h"
@@ -88,6 +89,7 @@ void start_set_window(void)
 {
 	if (config.cpu_hz)
 		samples_init(ring_entries(), config.window);
+	requests_init(&config);
 }
 
 const char *start_passive_reason(void)

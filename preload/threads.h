@@ -100,6 +100,13 @@ struct thread {
 	uint64_t deferred_ns;
 	uintptr_t deferred_pcs[STACKS_MAX_DEPTH];
 
+	/* requests.c; written by the owner, but for http_last and http_connections */
+	_Atomic uint64_t http_now, http_since; /* the request it works on; 0: none */
+	_Atomic uint32_t http_shared;          /* struct request_span */
+	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
+	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
+	uint64_t http_samples;                 /* ring_head at http_since */
+
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;

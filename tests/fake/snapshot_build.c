@@ -331,6 +331,64 @@ static void put_tables(struct put *p, const struct model *m, enum snap_section_i
 	}
 }
 
+static uint64_t later(uint64_t start, uint64_t ns)
+{
+	return ns ? ns - start + 1 : 0;
+}
+
+static void put_request(struct put *p, const struct model_request *r, uint64_t last)
+{
+	put_varint(p, r->id - last);
+	put_varint(p, r->start_ns);
+	put_varint(p, later(r->start_ns, r->first_ns));
+	put_varint(p, later(r->start_ns, r->end_ns));
+	put_varint(p, r->thread_start);
+	put_varint(p, r->thread_end);
+	put_varint(p, r->status);
+	put_varint(p, r->bytes_in);
+	put_varint(p, r->bytes_out);
+	text(p, r->method);
+	text(p, r->path);
+}
+
+static void put_requests(struct put *p, const struct model_requests *q)
+{
+	uint64_t last = 0;
+
+	put_varint(p, q->recorded);
+	put_varint(p, q->count);
+	put_varint(p, q->slow);
+	put_varint(p, q->unanswered);
+	put_varint(p, q->latency_ns);
+	put_varint(p, q->route_count);
+	for (size_t i = 0; i < q->route_count; i++) {
+		const struct model_route *r = &q->routes[i];
+
+		text(p, r->method);
+		text(p, r->route);
+		put_varint(p, r->status);
+		put_varint(p, r->sum_ns);
+		put_varint(p, r->max_ns);
+		put_varint(p, r->bucket_count);
+		for (size_t k = 0; k < r->bucket_count; k++) {
+			put_varint(p, r->buckets[k].bucket - (k ? r->buckets[k - 1].bucket : 0));
+			put_varint(p, r->buckets[k].count);
+		}
+	}
+	put_varint(p, q->request_count);
+	for (size_t i = 0; i < q->request_count; i++)
+		put_request(p, &q->requests[i], i ? q->requests[i - 1].id : 0);
+	put_varint(p, q->span_count);
+	for (size_t i = 0; i < q->span_count; i++) {
+		put_varint(p, q->spans[i].from_ns - last);
+		last = q->spans[i].from_ns;
+		put_varint(p, q->spans[i].to_ns - q->spans[i].from_ns);
+		put_varint(p, q->spans[i].thread);
+		put_varint(p, q->spans[i].request);
+		put_varint(p, q->spans[i].shared);
+	}
+}
+
 uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *ret_bytes)
 {
 	uint8_t *raw = malloc(ROOM);
@@ -376,6 +434,9 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 		if (m->leaks.recorded)
 			put_leaks(&p, m);
 		break;
+	case SNAP_REQUESTS:
+		put_requests(&p, &m->requests);
+		break;
 	}
 	assert(!p.full);
 	*ret_bytes = (size_t)(p.at - raw);
@@ -386,13 +447,16 @@ uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_byte
 {
 	struct raw_section sections[BUILD_SECTIONS];
 	uint8_t *raw[BUILD_SECTIONS], *file;
-	/* A section that is there and empty would be one that is cut short. LEAKS is the last. */
-	unsigned count = m->leaks.recorded ? BUILD_SECTIONS : BUILD_SECTIONS - 1;
+	unsigned count = 0;
 
-	for (unsigned i = 0; i < count; i++) {
-		sections[i] =
-		        (struct raw_section){ .id = i + 1, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
-		raw[i] = build_section(m, (enum snap_section_id)(i + 1), &sections[i].count);
+	for (unsigned id = 1; id <= BUILD_SECTIONS; id++) {
+		unsigned i = count;
+
+		if (id == SNAP_LEAKS && !m->leaks.recorded)
+			continue; /* there and empty would be cut short */
+		count++;
+		sections[i] = (struct raw_section){ .id = id, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
+		raw[i] = build_section(m, (enum snap_section_id)id, &sections[i].count);
 		sections[i].bytes = raw[i];
 	}
 	file = build_frame(sections, count, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
@@ -524,6 +588,21 @@ static void add_leaks(struct model *m)
 		                         .count = 2 };
 }
 
+static void add_requests(struct model *m)
+{
+	static struct model_bucket fast[] = { { 300, 7 }, { 310, 2 } }, slow[] = { { 650, 1 } };
+	static struct model_route routes[] = { { "GET", "/users/*", 200, 9, 50000, 9000, fast, 2 },
+		                               { "POST", "/slow", 500, 1, 1500000000, 1500000000, slow, 1 } };
+	static struct model_request requests[] = {
+		{ 3, 1000, 1500, 2000, 80, 900, 0, 0, 200, "GET", "/users/17" },
+		{ 4, 2000, 1500002000, 1500002000, 80, 50, 0, 1, 500, "POST", "/slow" },
+		{ 6, 5000, 0, 0, 44, 0, 1, 0, 0, "GET", "/running" },
+	};
+	static struct model_request_span spans[] = { { 2000, 1500002000, 4, 0, false }, { 5100, 9000, 6, 1, true } };
+
+	m->requests = (struct model_requests){ true, 10, 1, 2, 1000000000, routes, requests, spans, 2, 3, 2 };
+}
+
 static void add_heap(struct model *m)
 {
 	static const struct model_heap_detail details[] = {
@@ -588,6 +667,7 @@ struct model *build_example(void)
 	add_heap(&m);
 	add_mmap(&m);
 	add_leaks(&m);
+	add_requests(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.cpu = cpu;
@@ -618,5 +698,7 @@ struct model *build_example_of(uint16_t minor)
 	}
 	if (minor < 4)
 		m->leaks = build_empty().leaks;
+	if (minor < 5)
+		m->requests = build_empty().requests;
 	return m;
 }

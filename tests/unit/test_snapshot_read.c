@@ -298,6 +298,20 @@ static const struct hostile hostile[] = {
 	{ "mmap stack", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x01\x07\x01\x01"), "beyond 6" },
 	{ "mmap order", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x02\x01\x01\x01\x00\x01\x01"), "out of order" },
 	{ "mmap nothing", SNAP_MMAP, BYTES("\x01\x00\x00\x00\x00\x01\x01\x00\x01"), "counts nothing" },
+	{ "requests recorded", SNAP_REQUESTS, BYTES("\x02\0\0\0\0\0\0\0"), "says 2 for" },
+	{ "requests unsaid", SNAP_REQUESTS, BYTES("\x00\0\0\0\0\x01\0\0\0\0\0\0\0\0"), "says 0 for" },
+	{ "requests cut", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\0\0"), "cut short" },
+	{ "requests routes", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\x09\0"), "9 routes claimed" },
+	{ "requests ranges", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\x01\0\0\0\0\0\x02\x01\x01\x00\x01\0\0"),
+	  "out of order or bounds" },
+	{ "requests range", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\x01\0\0\0\0\0\x01\x80\x0a\x01\0\0"),
+	  "out of order or bounds" },
+	{ "requests thread", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\0\x01\x01\0\0\0\x02\0\0\0\0\0\0\0"), "thread 2 of 2" },
+	{ "requests order", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0"), "out of order" },
+	{ "requests times", SNAP_REQUESTS,
+	  BYTES("\x01\0\0\0\0\0\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x05\0\0\0\0\0\0\0\0\0"),
+	  "out of bounds" },
+	{ "requests span", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\0\0\x01\0\0\x02\0\0"), "thread 2 of 2" },
 	{ "leaks state", SNAP_LEAKS, BYTES("\x02" LEAKS_HEAD "\x00"), "unknown state 2" },
 	{ "leaks checks", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x03\0\0\0\0\0\0\0\0\0\0\0\x00\x00"), "3 checks" },
 	{ "leaks cut", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x01\0\0\0"), "cut short" },
@@ -529,8 +543,8 @@ static void files(void **state)
 /* One a minor version: what it did not have yet is empty. */
 static void golden_files_are_read(void **state)
 {
-	static const char *const files[] = { "/v1/example.snap", "/v1/example-1.1.snap", "/v1/example-1.2.snap",
-		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap" };
+	static const char *const files[] = { "/v1/example.snap",     "/v1/example-1.1.snap", "/v1/example-1.2.snap",
+		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap", "/v1/example-1.5.snap" };
 
 	(void)state;
 	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {

@@ -1,0 +1,46 @@
+/* Answers about requests: quantiles by route, the slowest, and which samples fell into each. Pure; hosted, any thread.
+ * Ownership  the result owns its arrays; the model and the profile must outlive it. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "compiler.h"
+#include "err.h"
+
+struct model;
+struct model_route;
+struct model_request;
+struct profile;
+
+struct requests_route {
+	const struct model_route *route;
+	uint64_t p50_ns, p99_ns; /* within 1.6 %, at the middle of a range; max is exact */
+};
+
+struct requests_stack {
+	uint32_t stack; /* of the profile */
+	uint64_t samples;
+};
+
+struct requests_slow {
+	const struct model_request *request;
+	uint64_t duration_ns;          /* of one that was not answered: so far */
+	uint64_t samples, shared;      /* shared: of them, while other connections waited for the thread too */
+	struct requests_stack *stacks; /* most samples first */
+	size_t stack_count;
+};
+
+struct requests {
+	struct requests_route *routes; /* most requests first */
+	struct requests_slow *slowest; /* longest first, those under way among them */
+	size_t route_count, slow_count;
+	/* Of all samples of the window: in a request's span, and of these in a shared one. */
+	uint64_t samples, attributed, ambiguous;
+};
+
+/* The duration below which a share `q` of the route's requests stayed. */
+uint64_t requests_quantile(const struct model_route *r, double q);
+/* `cpu`: profile of CPU samples, or NULL. `top` 0: all. 0 or -ENOMEM. Freed with requests_done(). */
+int requests_find(const struct model *m, const struct profile *cpu, size_t top, struct requests *ret,
+                  struct err *err) MUST_USE;
+void requests_done(struct requests *r);

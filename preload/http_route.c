@@ -1,0 +1,81 @@
+/*
+ * http_route.c - from targets to routes.
+ *
+ * A segment is a value if it has two digits or more, is a digit, or is hexadecimal of eight characters or more (so are UUIDs
+ * and hashes), or is long, or is not plain text. "v1" and "i18n"... the latter is a value too: one route fewer is no harm, one
+ * route for each user is.
+ */
+#include "http_route.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { SEGMENTS = 8, SEGMENT_MAX = 40, HEX_MIN = 8 };
+
+const char *http_path(const char *target, size_t bytes, size_t *ret_bytes, bool *cut)
+{
+	const char *end = target + bytes, *at = target, *stop;
+
+	if (bytes && *target != '/') {
+		while (at + 2 < end && !(at[0] == ':' && at[1] == '/' && at[2] == '/'))
+			at++;
+		at = at + 2 < end ? memchr(at + 3, '/', (size_t)(end - at - 3)) : NULL;
+		if (!at) { /* OPTIONS *, CONNECT host:port, http://host */
+			*ret_bytes = 1;
+			*cut = false;
+			return "*";
+		}
+	}
+	for (stop = at; stop < end && *stop != '?' && *stop != '#';)
+		stop++;
+	if (stop < end)
+		*cut = false;
+	*ret_bytes = (size_t)(stop - at);
+	return at;
+}
+
+static bool is_value(const char *s, size_t n)
+{
+	size_t digits = 0, hex = 0, odd = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)s[i], l = c | 0x20;
+
+		digits += c >= '0' && c <= '9';
+		hex += (c >= '0' && c <= '9') || (l >= 'a' && l <= 'f') || c == '-';
+		odd += c <= 0x20 || c >= 0x7f || c == '%' || c == '*';
+	}
+	return digits > 1 || (digits == 1 && n == 1) || (hex == n && n >= HEX_MIN) || n > SEGMENT_MAX || odd;
+}
+
+static size_t many(char to[HTTP_ROUTE_BYTES], size_t len)
+{
+	memcpy(to + len, "/**", 4);
+	return len + 3;
+}
+
+size_t http_route(const char *path, size_t bytes, bool cut, char to[HTTP_ROUTE_BYTES])
+{
+	const char *at = path, *end = path + bytes;
+	size_t len = 0;
+
+	if (bytes == 0 || *path != '/') {
+		memcpy(to, "*", 2);
+		return 1;
+	}
+	for (unsigned i = 0; at < end; i++) {
+		const char *start = at + 1, *next = memchr(start, '/', (size_t)(end - start));
+		size_t n = (size_t)((next ? next : end) - start);
+		bool value = is_value(start, n);
+
+		/* There is always room for what ends it. */
+		if (i == SEGMENTS || (cut && !next) || len + 1 + (value ? 1 : n) > HTTP_ROUTE_BYTES - 4)
+			return many(to, len);
+		to[len++] = '/';
+		memcpy(to + len, value ? "*" : start, value ? 1 : n);
+		len += value ? 1 : n;
+		at = start + n;
+	}
+	to[len] = '\0';
+	return len;
+}

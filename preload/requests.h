@@ -1,0 +1,109 @@
+/* Requests that the program answers: those under way, the newest and the slowest that were answered, figures by route, and which
+ * thread worked on which request when.
+ * Context    [hook], under GUARD_NET: no allocation but mmap, no lock that is waited for long. A request under way is changed
+ *            only by who holds its connection's lock (sockets.c).
+ * Errors     none are returned: what finds no room is counted (losses.def).
+ * Times      ns of CLOCK_MONOTONIC, given by the caller. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "atomic.h"
+#include "config.h"
+#include "http.h"
+#include "http_route.h"
+#include "snapshot_layout.h"
+
+struct thread;
+
+enum {
+	REQUESTS_OPEN = 4096,
+	REQUESTS_RING = 4096,
+	REQUESTS_SLOWEST = 64,
+	REQUESTS_SPANS = 16384,
+	REQUESTS_ROUTES = 512,
+	REQUEST_PATH_BYTES = 64,
+	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS
+};
+
+struct request {
+	uint64_t id;                         /* from 1 */
+	uint64_t start_ns, first_ns, end_ns; /* first byte received, first and last byte sent; 0: not yet */
+	uint64_t bytes_in, bytes_out;
+	uint16_t thread_start, thread_end; /* records */
+	uint16_t status;
+	uint8_t method; /* enum http_method */
+	uint8_t path_bytes;
+	char path[REQUEST_PATH_BYTES];
+};
+
+/* A thread worked on a request, and at least one CPU sample fell there. */
+struct request_span {
+	uint64_t from_ns, to_ns, request;
+	uint32_t thread;
+	uint32_t shared; /* other connections waited for this thread too: the work may have been theirs */
+};
+
+struct request_route {
+	_Atomic uint64_t key; /* 0: free */
+	_Atomic uint32_t ready;
+	uint16_t status;
+	uint8_t method;
+	char route[HTTP_ROUTE_BYTES];
+	_Atomic uint64_t count, sum_ns, max_ns;
+	_Atomic uint32_t bucket[REQUEST_BUCKETS];
+};
+
+/* The range of a duration: snapshot_layout.h. */
+static inline uint32_t request_bucket(uint64_t ns)
+{
+	uint32_t shift = ns < 64 ? 0 : 58u - (uint32_t)__builtin_clzll(ns);
+	uint64_t i = ns < 64 ? ns : ((uint64_t)shift << 5) + (ns >> shift);
+
+	return i < REQUEST_BUCKETS ? (uint32_t)i : REQUEST_BUCKETS - 1;
+}
+
+struct requests_totals {
+	uint64_t count, slow,
+	        unanswered; /* answered; of those slower than PERFPROBE_LATENCY; connection ended before the answer */
+};
+
+/* The window may be set again later. [init, helper] */
+void requests_init(const struct config *config);
+
+/* A request's first byte has come. Its number among those under way, or 0. */
+uint32_t requests_begin(struct thread *th, uint64_t now);
+/* Its request line is known. */
+void requests_line(uint32_t i, enum http_method method, const char *target, size_t bytes, bool cut);
+/* Of one under way. */
+struct request *requests_open(uint32_t i);
+/* Its connection's next one; for sockets.c. */
+uint32_t *requests_next(uint32_t i);
+/* The last byte of the answer was sent. */
+void requests_done(uint32_t i, struct thread *th, uint64_t now);
+/* It will not be answered; `count`: it was a request. */
+void requests_drop(uint32_t i, bool count);
+/* One without a number was answered. */
+void requests_done_unseen(void);
+
+/* The thread works on it, until it works on another, rests, or the request is done. */
+void requests_work(struct thread *th, uint32_t i, uint64_t now);
+/* The thread waits for events; it does no longer. */
+void requests_rest(struct thread *th, uint64_t now);
+void requests_resume(struct thread *th, uint64_t now);
+
+/* ---- for the snapshot: what changes meanwhile is left out ---- */
+
+struct requests_totals requests_totals(void);
+/* Copies of requests: i below REQUESTS_COPIES. False: none, or it is being written. */
+enum { REQUESTS_COPIES = REQUESTS_RING + REQUESTS_SLOWEST + REQUESTS_OPEN };
+bool requests_get(uint32_t i, struct request *ret_request);
+bool requests_span(uint32_t i, struct request_span *ret_span); /* i below REQUESTS_SPANS */
+const struct request_route *requests_route(uint32_t i);        /* i below REQUESTS_ROUTES; NULL: none */
+/* What the thread works on now. False: nothing. */
+bool requests_working(const struct thread *th, struct request_span *ret_span);
+
+/* fork: requests under way are the child's too, since it may be the one to answer; what was answered is the parent's. */
+void requests_fork_prepare(void);
+void requests_fork_parent(void);
+void requests_fork_child(void);
