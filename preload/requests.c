@@ -8,7 +8,7 @@
  *            I3  a row of routes gets its key once; its name is complete when `ready` is set.
  * Spans      only those are kept in which a CPU sample fell: the others say nothing, and at 99 Hz that is nearly all.
  * Slowest    kept when the ring is overwritten: a second table, entered by requests above its least, of which those older than
- *            the window make room first. Its lock is tried for, never waited for: who does not get it is in the ring at least.
+ *            the window make room first.
  */
 #include "requests.h"
 
@@ -20,7 +20,7 @@
 #include "os_linux.h"
 #include "threads.h"
 
-enum { ROUTES_OTHER = REQUESTS_ROUTES / 4, /* rows kept for _OTHER */ TRIES = 1000 };
+enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */ };
 
 struct open_request {
 	_Atomic uint32_t used;
@@ -88,8 +88,7 @@ static uint32_t take(struct tables *t)
 {
 	uint32_t i = 0;
 
-	if (!lock_try_for(&t->free_lock, TRIES))
-		return 0;
+	lock_enter(&t->free_lock); /* a few instructions, and never this thread's own: GUARD_NET */
 	if (t->free_count)
 		i = t->free[--t->free_count];
 	else if (t->fresh < REQUESTS_OPEN)
@@ -292,8 +291,7 @@ static void to_slowest(struct tables *t, const struct request *r)
 
 	if (ns < load_relaxed(&slowest_least) && r->end_ns < load_relaxed(&slowest_until))
 		return;
-	if (!lock_try_for(&slowest_lock, TRIES))
-		return;
+	lock_enter(&slowest_lock); /* likewise, and rare */
 	place = slowest_place(t, r->end_ns);
 	if (ns > load_relaxed(&slowest_least)) {
 		write_kept(place, r->id, r);

@@ -333,7 +333,7 @@ static void bytes_out(struct conn *c, const char *at, const char *stop, struct h
 
 /* ---- from a descriptor to its connection --------------------------------------------------------------------------- */
 
-enum { PATIENCE = 100000 };
+#define PATIENCE_NS UINT64_C(100000000)
 
 static struct here here_now(struct tls *t)
 {
@@ -355,9 +355,9 @@ static struct conn *enter(int fd, struct tls *t)
 		store_relaxed(&c->torn, true);
 		return NULL;
 	}
-	if (!lock_try_for(&c->lock, PATIENCE)) {
-		store_relaxed(&c->torn,
-		              true); /* the holder was preempted for long: rather lose a connection than wait */
+	/* Waits for a holder that was preempted; in vain for one whose signal handler left by longjmp. */
+	if (!lock_try_for(&c->lock, 64) && !lock_within(&c->lock, PATIENCE_NS)) {
+		store_relaxed(&c->torn, true);
 		guard_leave(t, GUARD_NET);
 		return NULL;
 	}

@@ -1,12 +1,10 @@
 """Requests seen from inside the server: as many as the clients made, by route and status, and as long as they say."""
 
 import http.client
-import http.server
 import json
 import re
 import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -55,6 +53,48 @@ def get(path, extra=""):
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n{extra}\r\n".encode()
 
 
+def wait_for_idle(port):
+    """Until the sample server has no other connection: a client has its answer before the server's write is back."""
+
+    def alone():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/stats")
+        stats = json.loads(connection.getresponse().read())
+        connection.close()
+        return stats["connections"] == 1
+
+    wait_until(alone, what="the end of all connections")
+
+
+def without_stats(data):
+    """Routes, and the number of requests, but for those of wait_for_idle(), of which the last may not be counted yet."""
+    got = routes(data)
+    polls = got.pop(("GET", "/stats", 200), 0)
+    return got, data["count"] - polls
+
+
+def hang_up(sock):
+    """Ends the connection and waits for the server to do so: then its writes are back."""
+    sock.shutdown(socket.SHUT_WR)
+    while sock.recv(65536):
+        pass
+
+
+def timed_closely(port, path, count):
+    """As timed(), with as little of this program's own time as can be."""
+    took = []
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        text = get(path)
+        for _ in range(count):
+            start = time.monotonic()
+            s.sendall(text)
+            answer = s.recv(65536)
+            took.append((time.monotonic() - start) * 1000)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+    return took
+
+
 def timed(port, path, count):
     """Keep-alive requests; what each took, in ms."""
     connection, took = http.client.HTTPConnection("127.0.0.1", port, timeout=20), []
@@ -63,6 +103,8 @@ def timed(port, path, count):
         connection.request("GET", path)
         connection.getresponse().read()
         took.append((time.monotonic() - start) * 1000)
+    if connection.sock:  # else the server has closed it
+        hang_up(connection.sock)
     connection.close()
     return took
 
@@ -70,7 +112,7 @@ def timed(port, path, count):
 def test_sample_server_by_all_ways(tmp_path):
     with Running(tmp_path, sample_server(), latency="50ms") as server:
         port = port_of(server)
-        took = timed(port, "/cpu?ms=20", 20)
+        took = timed_closely(port, "/cpu?ms=20", 20)
         timed(port, "/chunked?n=40000", 7)
         timed(port, "/cpu?ms=80", 2)
         for code in (204, 304, 404, 500):
@@ -90,24 +132,25 @@ def test_sample_server_by_all_ways(tmp_path):
                 s.recv(1000)
             except TimeoutError:
                 pass
+        wait_for_idle(port)
         server.stop()
     data = requests_of(one(tmp_path))
-    got = routes(data)
+    got, count = without_stats(data)
     assert {k: got.get(k) for k in [("GET", "/cpu", 200), ("GET", "/chunked", 200), ("GET", "/", 200), ("GET", "/bytes", 200)]} == {
         ("GET", "/cpu", 200): 22, ("GET", "/chunked", 200): 7, ("GET", "/", 200): 30, ("GET", "/bytes", 200): 3}
     assert [got.get(("GET", "/status", code)) for code in (204, 304, 404, 500)] == [1, 1, 1, 1]
-    assert data["count"] == sum(got.values()) == 22 + 7 + 30 + 3 + 4
+    assert count == sum(got.values()) == 22 + 7 + 30 + 3 + 4
     figures = info(one(tmp_path))
     assert figures["requests"]["count"] == data["count"] and figures["requests"]["slow"] == data["slow"] >= 2
-    # The client's time has the way there and back in it, and the waiting of two processes for a processor.
-    inside = [r["duration_ms"] for r in data["slowest"] if r["path"] == "/cpu" and 15 < r["duration_ms"]]
+    # In the order in which they came. The client's time has the way there and back in it; on a busy machine, waiting for a
+    # processor too, in both processes: one of the twenty must have met none of that.
+    inside = sorted((r for r in data["slowest"] if r["path"] == "/cpu"), key=lambda r: r["start_ns"])
     assert len(inside) == 22
-    shortest = sorted(inside)[:20]
-    difference = statistics.median(took) - statistics.median(shortest)
-    assert -0.2 < difference < 5, (difference, took, shortest)
-    # The slowest are the longest burners, with the stacks that burned.
-    for slow in [r for r in data["slowest"] if r["duration_ms"] >= 80][:2]:
-        assert slow["path"] == "/cpu" and slow["samples"] >= 3, slow
+    apart = sorted(abs(client - r["duration_ms"]) for client, r in zip(took, inside))
+    assert apart[0] < 0.2, apart
+    # Those that burned 80 ms of CPU time have the stacks that burned it: 8 samples each at 99 Hz.
+    for slow in inside[20:]:
+        assert slow["duration_ms"] >= 80 and slow["samples"] >= 4, slow
         names = {f for s in slow["stacks"] for f in s["frames"]}
         assert {"cpu_inner", "cpu_handler"} <= names, slow
     assert data["attribution"]["attributed"] >= 30 and data["attribution"]["ambiguous"] == 0
@@ -118,10 +161,11 @@ def test_load_driver_counts_the_same(tmp_path):
         port = port_of(server)
         done = subprocess.run([BUILD / "bin" / "probe-load", f"http://127.0.0.1:{port}/bytes?n=100", "-n", "5000", "-c", "8",
                                "--json"], capture_output=True, text=True, timeout=60)
+        wait_for_idle(port)
         server.stop()
     assert done.returncode in (0, 113), done.stderr
     data = requests_of(one(tmp_path))
-    assert data["count"] == 5000 and routes(data) == {("GET", "/bytes", 200): 5000}
+    assert without_stats(data) == ({("GET", "/bytes", 200): 5000}, 5000)
     assert info(one(tmp_path))["lost"]["http.given_up"] == 0
 
 
@@ -145,6 +189,7 @@ def test_python_server(tmp_path):
         with socket.create_connection(("127.0.0.1", port), timeout=20) as s:
             s.sendall(get("/a.txt") * 9)
             assert read_responses(s, 9) == [200] * 9
+            hang_up(s)
         server.stop(how=recording.signal.SIGTERM)
     data = requests_of(one(tmp_path))
     assert routes(data) == {("GET", "/a.txt", 200): 21, ("GET", "/missing", 404): 3}
@@ -181,6 +226,7 @@ server {{ listen 127.0.0.1:{port}; root {root}; location /ok {{ return 200 "fine
             while statuses < 41:
                 line = stream.readline()
                 statuses += line.count(b"HTTP/1.1 ")
+            hang_up(s)
         server.stop(how=recording.signal.SIGTERM)
     data = requests_of(one(tmp_path))
     assert routes(data) == {("GET", "/ok", 200): 90, ("GET", "/f.bin", 200): 8, ("GET", "/none", 404): 2, ("HEAD", "/f.bin", 200): 1}
