@@ -287,13 +287,14 @@ void leak_roots_block(uint64_t address, bool libc)
 		exclude_rest(m);
 }
 
-/* glibc malloc/malloc.c: struct malloc_state, since 2.27. An empty list is a pair of words that lead to 16 bytes before themselves;
- * most lists always are. Behind them `next` closes a ring of all arenas. */
+/* glibc malloc/malloc.c: struct malloc_state, since 2.27. A list is a pair of words, first and last chunk; an empty one leads to 16
+ * bytes before itself, and many always are. Behind the lists `next` closes a ring of all arenas. */
 enum {
 	ARENA_LISTS = 112,
 	ARENA_LIST_WORDS = 254,
 	ARENA_NEXT = ARENA_LISTS + ARENA_LIST_WORDS * WORD + 16,
-	ARENA_SIZE = ARENA_NEXT + 40
+	ARENA_SIZE = ARENA_NEXT + 40,
+	ARENAS_MAX = 1 << 16
 };
 
 static NO_SANITIZE uint64_t word_at(uint64_t address)
@@ -306,18 +307,34 @@ static bool is_empty_list(uint64_t address)
 	return word_at(address) == address - 16 && word_at(address + WORD) == address - 16;
 }
 
-static bool is_arena(uint64_t at, uint64_t end)
+static bool is_readable(uint64_t address, uint64_t bytes)
+{
+	const struct leak_map *m = map_of(address);
+
+	return m && m->readable && !m->skipped && address + bytes <= m->end;
+}
+
+/* From next to next, back to where it began. Only the beginning of an arena has it: a few lists away from there, pairs of words look
+ * alike, and what is in front of the arena is libc's own data, of which every word counts. */
+static bool is_in_ring(uint64_t at)
+{
+	uint64_t next = word_at(at + ARENA_NEXT);
+
+	for (unsigned i = 0; i < ARENAS_MAX && next != at; i++) {
+		if (next % 16 != 0 || !is_readable(next, ARENA_SIZE))
+			return false;
+		next = word_at(next + ARENA_NEXT);
+	}
+	return next == at;
+}
+
+static bool is_arena(uint64_t at)
 {
 	unsigned empty = 0;
 
-	if (at + ARENA_SIZE > end || (word_at(at + ARENA_NEXT) != at && !map_of(word_at(at + ARENA_NEXT))))
-		return false;
 	for (unsigned i = 0; i < ARENA_LIST_WORDS; i += 2)
 		empty += is_empty_list(at + ARENA_LISTS + i * WORD);
-	/* Two pairs away there is none: not in the middle of the lists, or before them. */
-	return empty >= ARENA_LIST_WORDS / 8 && !is_empty_list(at + ARENA_LISTS - 16) &&
-	       !is_empty_list(at + ARENA_LISTS + ARENA_LIST_WORDS * WORD) &&
-	       (word_at(at + ARENA_NEXT) == at || word_at(at + ARENA_NEXT) % 16 == 0);
+	return empty >= ARENA_LIST_WORDS / 8 && is_in_ring(at);
 }
 
 bool leak_roots_arena(uint64_t start, uint64_t end)
@@ -325,7 +342,7 @@ bool leak_roots_arena(uint64_t start, uint64_t end)
 	const struct leak_map *m = map_of(start);
 
 	for (uint64_t at = (start + 15) / 16 * 16; m && m->readable && at + ARENA_SIZE <= end; at += 16) {
-		if (!map_of(at) || !map_of(at + ARENA_SIZE) || !is_arena(at, end))
+		if (!map_of(at) || !map_of(at + ARENA_SIZE) || !is_arena(at))
 			continue;
 		leak_roots_exclude(at, at + ARENA_SIZE);
 		return true;
