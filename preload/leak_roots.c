@@ -2,7 +2,7 @@
  * leak_roots.c - the memory of a process, as roots.
  *
  * Roots      every private mapping that can be read, written or not (a program may have protected it since), and shared ones that
- *            can be written. Of private ones only pages that were written: /proc/self/pagemap tells; what a file still
+ *            can be written. Of private ones only pages that were written: leak_pages.c tells; what a file still
  *            backs holds no pointer to the heap, and what was never touched holds nothing.
  * Not        the allocator's own memory, where every block once had its address: with glibc its heap, the 64 MiB windows of
  *            other arenas, and what it mapped for single blocks, each told by the words before a block (malloc/malloc.c:
@@ -20,18 +20,17 @@
 
 #include "compiler.h"
 #include "leak_index.h"
+#include "leak_pages.h"
 #include "os_linux.h"
 #include "sort.h"
 
-enum { MAPS_BYTES_MAX = 64 << 20, ENTRIES = 4096, COPY_BYTES = 64 << 10, WORD = 8 };
+enum { MAPS_BYTES_MAX = 64 << 20, COPY_BYTES = 64 << 10, WORD = 8 };
 enum { CHUNK_MAPPED = 2, CHUNK_OTHER_ARENA = 4, CHUNK_FLAGS = 7 }; /* glibc malloc/malloc.c */
 #define ARENA_BYTES (UINT64_C(64) << 20)                           /* glibc arena.c: HEAP_MAX_SIZE, 64-bit */
 /* Shared memory that is searched: it can only hide a leak, and may be a database. */
 #define SHARED_MAX (UINT64_C(1) << 30)
-/* Documentation/admin-guide/mm/pagemap.rst */
-#define PAGE_PRESENT (UINT64_C(1) << 63)
-#define PAGE_SWAPPED (UINT64_C(1) << 62)
-#define PAGE_OF_FILE (UINT64_C(1) << 61) /* or shared */
+/* Private memory that is searched without the kernel's word for what was written. */
+#define UNTOLD_MAX (UINT64_C(64) << 30)
 
 static struct leak_map *maps;
 static size_t map_count, last_map;
@@ -44,8 +43,7 @@ static size_t programs_count, programs_room;
 static const struct leak_map *excluded_map;
 static bool heap_excluded, incomplete;
 static uint64_t searched, unread, shared_searched;
-static int pagemap = -1;
-static uint64_t entry[ENTRIES];
+static struct leak_pages pages;
 
 /* ---- /proc/self/maps ---------------------------------------------------------------------------------------------- */
 
@@ -442,22 +440,10 @@ static void search_pages(uint64_t start, uint64_t end)
 	}
 }
 
-/* Pages of ENTRIES at most, which begin at `start`: those that the process has written. */
-static void search_written(uint64_t start, uint64_t end, size_t pages, uint64_t page_bytes)
+static void search_written(void *context, uint64_t start, uint64_t end)
 {
-	uint64_t from = 0, first = start / page_bytes * page_bytes;
-
-	for (size_t i = 0; i <= pages; i++) {
-		uint64_t at = first + i * page_bytes;
-		bool written = i < pages && entry[i] & (PAGE_PRESENT | PAGE_SWAPPED) && !(entry[i] & PAGE_OF_FILE);
-
-		if (written && !from)
-			from = at > start ? at : start;
-		if (!written && from) {
-			search_pages(from, at < end ? at : end);
-			from = 0;
-		}
-	}
+	(void)context;
+	search_pages(start, end);
 }
 
 static bool search_copy(uint64_t at, size_t bytes)
@@ -496,26 +482,20 @@ static void search_copied(uint64_t start, uint64_t end)
 
 static void search_private(const struct leak_map *m, uint64_t start, uint64_t end)
 {
-	uint64_t page = getauxval(AT_PAGESZ); /* reads a table */
+	uint64_t left_out;
 
-	while (start < end) {
-		size_t pages = (size_t)((end - start / page * page + page - 1) / page);
-		long n;
-
-		pages = pages < ENTRIES ? pages : ENTRIES;
-		n = pagemap < 0 ? -1
-		                : os_call(SYS_pread64, pagemap, (long)entry, (long)(pages * 8),
-		                          (long)(start / page * 8), 0, 0);
-		if (n != (long)(pages * 8)) {
-			if (m->anonymous)
-				search_pages(start, end);
-			else
-				search_copied(start, end);
-			return;
-		}
-		search_written(start, end, pages, page);
-		start = (start / page + pages) * page;
+	if (leak_pages_each(&pages, LEAK_PAGES_WRITTEN, start, end, search_written, NULL, &left_out)) {
+		unread += left_out;
+		return;
 	}
+	if (end - start > UNTOLD_MAX) { /* a reservation, which is not to be filled by looking at it */
+		unread += end - start - UNTOLD_MAX;
+		end = start + UNTOLD_MAX;
+	}
+	if (m->anonymous)
+		search_pages(start, end);
+	else
+		search_copied(start, end);
 }
 
 static void search_map(const struct leak_map *m, uint64_t start, uint64_t end)
@@ -541,7 +521,7 @@ void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_t
 	if (heap_too)
 		heap_excluded = false;
 	sort_excluded();
-	pagemap = os_open("/proc/self/pagemap", O_RDONLY, 0);
+	leak_pages_open(&pages);
 	for (size_t i = 0; i < map_count; i++) {
 		uint64_t at = maps[i].start;
 
@@ -555,8 +535,7 @@ void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_t
 		}
 		search_map(&maps[i], at, maps[i].end);
 	}
-	os_close(pagemap);
-	pagemap = -1;
+	leak_pages_close(&pages);
 	if (incomplete)
 		unread++;
 }
