@@ -4,6 +4,8 @@
  * Scan       ioctl(PAGEMAP_SCAN) walks page tables: a reservation of terabytes that has none takes microseconds.
  * Words      before Linux 6.7 the file has a word for each page of the address space, memory or none: 16 TB are 4 billion. So
  *            their number is limited, and what is beyond the limit is told.
+ * Shared     memory is not in a copy's page tables, and reading a page that nobody wrote would make one, in the program's memory:
+ *            mincore(2) says which there are. Where pages were put into swap space, it does not say so.
  */
 #include "leak_pages.h"
 
@@ -11,6 +13,7 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 
 #include "compiler.h"
 #include "os_linux.h"
@@ -19,9 +22,11 @@ enum { WORDS = 4096, REGIONS = 512 };
 /* 256 GiB of one mapping with small pages, which take about a second, and four of them. */
 #define WORDS_MAX_ONE (UINT64_C(1) << 26)
 #define WORDS_MAX_ALL (UINT64_C(1) << 28)
-#define PAGE_PRESENT  (UINT64_C(1) << 63)
-#define PAGE_SWAPPED  (UINT64_C(1) << 62)
-#define PAGE_OF_FILE  (UINT64_C(1) << 61) /* or shared */
+/* Of a shared mapping, each of which is looked for. */
+#define SHARED_PAGES_MAX (UINT64_C(1) << 24)
+#define PAGE_PRESENT     (UINT64_C(1) << 63)
+#define PAGE_SWAPPED     (UINT64_C(1) << 62)
+#define PAGE_OF_FILE     (UINT64_C(1) << 61) /* or shared */
 
 /* linux/fs.h, since 6.7; Debian 12's is older. */
 struct region {
@@ -152,4 +157,43 @@ bool leak_pages_each(struct leak_pages *p, enum leak_pages_of which, uint64_t st
 		end -= *ret_unasked;
 	}
 	return start >= end || words_each(p, which, start, end, page, visit, context);
+}
+
+static bool is_swap_used(void)
+{
+	struct sysinfo info;
+
+	return os_call(SYS_sysinfo, (long)&info, 0, 0, 0, 0, 0) < 0 || info.freeswap < info.totalswap;
+}
+
+bool leak_pages_shared(uint64_t start, uint64_t end, visit_fn *visit, void *context, uint64_t *ret_unasked)
+{
+	uint64_t page = getauxval(AT_PAGESZ), first = start / page * page, from = 0;
+	static uint8_t there[WORDS];
+
+	*ret_unasked = 0;
+	if (is_swap_used())
+		return false;
+	if (end > first && (end - first) / page > SHARED_PAGES_MAX) {
+		*ret_unasked = end - (first + SHARED_PAGES_MAX * page);
+		end -= *ret_unasked;
+	}
+	for (uint64_t at = first; at < end;) {
+		uint64_t pages = (end - at + page - 1) / page;
+
+		pages = pages < WORDS ? pages : WORDS;
+		if (os_call(SYS_mincore, (long)at, (long)(pages * page), (long)there, 0, 0, 0) != 0)
+			return false;
+		for (uint64_t i = 0; i < pages; i++, at += page) {
+			if (there[i] & 1) {
+				from = from ? from : at;
+			} else if (from) {
+				visit_cut(visit, context, from, at, start, end);
+				from = 0;
+			}
+		}
+	}
+	if (from)
+		visit_cut(visit, context, from, end, start, end);
+	return true;
 }

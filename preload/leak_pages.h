@@ -23,3 +23,7 @@ void leak_pages_close(struct leak_pages *p);
  * that were not asked for, since the limit was met. */
 bool leak_pages_each(struct leak_pages *p, enum leak_pages_of which, uint64_t start, uint64_t end,
                      void (*visit)(void *context, uint64_t start, uint64_t end), void *context, uint64_t *ret_unasked);
+/* The same of a shared mapping whose pages are in memory or nowhere (of no file on a disk): those that anybody has written. False: the
+ * kernel does not tell, or some may be in swap space. */
+bool leak_pages_shared(uint64_t start, uint64_t end, void (*visit)(void *context, uint64_t start, uint64_t end),
+                       void *context, uint64_t *ret_unasked);

@@ -87,6 +87,8 @@ static void classify(const char *path, const char *end, struct leak_map *m)
 {
 	m->anonymous = path == end || *path == '[';
 	m->heap = begins(path, end, "[heap]");
+	m->in_memory = begins(path, end, "/dev/zero") || begins(path, end, "/dev/shm/") || begins(path, end, "/SYSV") ||
+	               begins(path, end, "/memfd:");
 	m->skipped = begins(path, end, "[v") || begins(path, end, "anon_inode:") ||
 	             (begins(path, end, "/dev/") && !begins(path, end, "/dev/shm/") && !begins(path, end, "/dev/zero"));
 }
@@ -498,19 +500,30 @@ static void search_private(const struct leak_map *m, uint64_t start, uint64_t en
 		search_copied(start, end);
 }
 
+static void search_shared(void *context, uint64_t start, uint64_t end)
+{
+	uint64_t most = SHARED_MAX - shared_searched, bytes = end - start < most ? end - start : most;
+
+	(void)context;
+	unread += end - start - bytes;
+	shared_searched += bytes;
+	search_copied(start, start + bytes);
+}
+
 static void search_map(const struct leak_map *m, uint64_t start, uint64_t end)
 {
+	uint64_t left_out;
+
 	if (start >= end)
 		return;
-	if (!m->shared) {
+	if (!m->shared)
 		search_private(m, start, end);
-	} else if (m->writable) {
-		uint64_t most = SHARED_MAX - shared_searched, bytes = end - start < most ? end - start : most;
-
-		unread += end - start - bytes;
-		shared_searched += bytes;
-		search_copied(start, start + bytes);
-	}
+	else if (!m->writable)
+		return;
+	else if (m->in_memory && leak_pages_shared(start, end, search_shared, NULL, &left_out))
+		unread += left_out;
+	else
+		search_shared(NULL, start, end);
 }
 
 void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_too)

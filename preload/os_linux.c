@@ -309,7 +309,9 @@ bool os_status(const char *field, unsigned which, uint64_t *ret_value)
 
 	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
 		return false;
-	strcat(strncat(name, field, sizeof(name) - 4), ":\t");
+	if (strlen(field) + sizeof("\n:\t") > sizeof(name))
+		return false;
+	strcat(strcat(name, field), ":\t");
 	at = strstr(text, name);
 	at = at ? at + strlen(name) : NULL;
 	for (; at && which; which--) {

@@ -155,6 +155,24 @@ static void a_reservation_of_terabytes(void **unused)
 	munmap(at, bytes);
 }
 
+static void shared_pages_that_somebody_wrote(void **unused)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 10000 * page;
+	char *at = map(bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1);
+	uint64_t unasked = 1;
+
+	(void)unused;
+	at[5 * page] = at[6 * page] = at[9999 * page] = 1;
+	runs = 0;
+	if (!leak_pages_shared((uint64_t)at, (uint64_t)at + bytes, note, NULL, &unasked))
+		skip(); /* swap space is in use */
+	assert_int_equal(unasked, 0);
+	assert_int_equal(runs, 2);
+	expect_run(0, at + 5 * page, at + 7 * page);
+	expect_run(1, at + 9999 * page, at + bytes);
+	munmap(at, bytes);
+}
+
 static void nothing_is_told_without_the_file(void **unused)
 {
 	struct leak_pages p = { .fd = -EACCES };
@@ -167,9 +185,8 @@ static void nothing_is_told_without_the_file(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(written_pages_are_told),
-		cmocka_unit_test(what_a_file_backs_is_not_written),
-		cmocka_unit_test(a_reservation_of_terabytes),
+		cmocka_unit_test(written_pages_are_told),           cmocka_unit_test(what_a_file_backs_is_not_written),
+		cmocka_unit_test(a_reservation_of_terabytes),       cmocka_unit_test(shared_pages_that_somebody_wrote),
 		cmocka_unit_test(nothing_is_told_without_the_file),
 	};
 
