@@ -16,6 +16,7 @@
 #include "compiler.h"
 #include "hook_alloc.h"
 #include "hook_map.h"
+#include "leak_unforked.h"
 #include "leaks.h"
 #include "mappings.h"
 #include "os_linux.h"
@@ -74,6 +75,9 @@ static void *next_mmap(void *at, size_t bytes, int prot, int flags, int fd, off_
 {
 	long rc;
 
+	if (UNLIKELY(leak_unforked_any()) && (flags & MAP_FIXED) &&
+	    (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
+		leak_unforked_remove(at, whole_pages(bytes));
 	if (real_known() && real.mmap)
 		return real.mmap(at, bytes, prot, flags, fd, offset);
 	rc = os_call(SYS_mmap, (long)at, (long)bytes, prot, flags, fd, offset);
@@ -124,6 +128,9 @@ static int next_munmap(void *at, size_t bytes)
 {
 	long rc;
 
+	/* Before the call, since the addresses are another's after it. One that the kernel refuses is a mistake of the program's. */
+	if (UNLIKELY(leak_unforked_any()) && (uintptr_t)at % page_bytes() == 0)
+		leak_unforked_remove(at, whole_pages(bytes));
 	if (real_known() && real.munmap)
 		return real.munmap(at, bytes);
 	rc = os_call(SYS_munmap, (long)at, (long)bytes, 0, 0, 0, 0);
@@ -148,16 +155,23 @@ EXPORT int munmap(void *at, size_t bytes)
 
 static void *next_mremap(void *old, size_t old_bytes, size_t bytes, int flags, void *at)
 {
+	bool any = leak_unforked_any();
+	void *got;
 	long rc;
 
-	if (real_known() && real.mremap)
-		return real.mremap(old, old_bytes, bytes, flags, at);
-	rc = os_call(SYS_mremap, (long)old, (long)old_bytes, (long)bytes, flags, (long)at, 0);
-	if (rc < 0 && rc > -4096) {
-		errno = (int)-rc;
-		return MAP_FAILED;
+	if (UNLIKELY(any) && flags & MREMAP_FIXED)
+		leak_unforked_remove(at, whole_pages(bytes));
+	if (real_known() && real.mremap) {
+		got = real.mremap(old, old_bytes, bytes, flags, at);
+	} else {
+		rc = os_call(SYS_mremap, (long)old, (long)old_bytes, (long)bytes, flags, (long)at, 0);
+		got = rc < 0 && rc > -4096 ? MAP_FAILED : (void *)rc;
+		if (got == MAP_FAILED)
+			errno = (int)-rc;
 	}
-	return (void *)rc;
+	if (UNLIKELY(any) && got != MAP_FAILED)
+		leak_unforked_moved(old, whole_pages(old_bytes), got, whole_pages(bytes));
+	return got;
 }
 
 /* As realloc: the mapping is the caller's from now on. */
@@ -217,9 +231,9 @@ EXPORT int madvise(void *at, size_t bytes, int advice)
 		}
 	}
 	if (rc == 0 && (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK))
-		(void)leaks_unforked_add(at, bytes); /* too many: what only they hold may be told as leaked */
+		leak_unforked_add(at, whole_pages(bytes), advice == MADV_WIPEONFORK);
 	else if (rc == 0 && (advice == MADV_DOFORK || advice == MADV_KEEPONFORK))
-		(void)leaks_unforked_remove(at, bytes);
+		leak_unforked_remove(at, whole_pages(bytes));
 	return rc;
 }
 

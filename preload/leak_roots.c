@@ -2,7 +2,7 @@
  * leak_roots.c - the memory of a process, as roots.
  *
  * Roots      every private mapping that can be read, written or not (a program may have protected it since), and shared ones that
- *            can be written. Of private ones only pages that were written: /proc/self/pagemap tells; what a file still
+ *            can be written. Of private ones only pages that were written: leak_pages.c tells; what a file still
  *            backs holds no pointer to the heap, and what was never touched holds nothing.
  * Not        the allocator's own memory, where every block once had its address: with glibc its heap, the 64 MiB windows of
  *            other arenas, and what it mapped for single blocks, each told by the words before a block (malloc/malloc.c:
@@ -20,18 +20,17 @@
 
 #include "compiler.h"
 #include "leak_index.h"
+#include "leak_pages.h"
 #include "os_linux.h"
 #include "sort.h"
 
-enum { MAPS_BYTES_MAX = 64 << 20, ENTRIES = 4096, COPY_BYTES = 64 << 10, WORD = 8 };
+enum { MAPS_BYTES_MAX = 64 << 20, COPY_BYTES = 64 << 10, WORD = 8 };
 enum { CHUNK_MAPPED = 2, CHUNK_OTHER_ARENA = 4, CHUNK_FLAGS = 7 }; /* glibc malloc/malloc.c */
 #define ARENA_BYTES (UINT64_C(64) << 20)                           /* glibc arena.c: HEAP_MAX_SIZE, 64-bit */
 /* Shared memory that is searched: it can only hide a leak, and may be a database. */
 #define SHARED_MAX (UINT64_C(1) << 30)
-/* Documentation/admin-guide/mm/pagemap.rst */
-#define PAGE_PRESENT (UINT64_C(1) << 63)
-#define PAGE_SWAPPED (UINT64_C(1) << 62)
-#define PAGE_OF_FILE (UINT64_C(1) << 61) /* or shared */
+/* Private memory that is searched without the kernel's word for what was written. */
+#define UNTOLD_MAX (UINT64_C(64) << 30)
 
 static struct leak_map *maps;
 static size_t map_count, last_map;
@@ -44,8 +43,7 @@ static size_t programs_count, programs_room;
 static const struct leak_map *excluded_map;
 static bool heap_excluded, incomplete;
 static uint64_t searched, unread, shared_searched;
-static int pagemap = -1;
-static uint64_t entry[ENTRIES];
+static struct leak_pages pages;
 
 /* ---- /proc/self/maps ---------------------------------------------------------------------------------------------- */
 
@@ -89,6 +87,8 @@ static void classify(const char *path, const char *end, struct leak_map *m)
 {
 	m->anonymous = path == end || *path == '[';
 	m->heap = begins(path, end, "[heap]");
+	m->in_memory = begins(path, end, "/dev/zero") || begins(path, end, "/dev/shm/") || begins(path, end, "/SYSV") ||
+	               begins(path, end, "/memfd:");
 	m->skipped = begins(path, end, "[v") || begins(path, end, "anon_inode:") ||
 	             (begins(path, end, "/dev/") && !begins(path, end, "/dev/shm/") && !begins(path, end, "/dev/zero"));
 }
@@ -287,13 +287,14 @@ void leak_roots_block(uint64_t address, bool libc)
 		exclude_rest(m);
 }
 
-/* glibc malloc/malloc.c: struct malloc_state, since 2.27. An empty list is a pair of words that lead to 16 bytes before themselves;
- * most lists always are. Behind them `next` closes a ring of all arenas. */
+/* glibc malloc/malloc.c: struct malloc_state, since 2.27. A list is a pair of words, first and last chunk; an empty one leads to 16
+ * bytes before itself, and many always are. Behind the lists `next` closes a ring of all arenas. */
 enum {
 	ARENA_LISTS = 112,
 	ARENA_LIST_WORDS = 254,
 	ARENA_NEXT = ARENA_LISTS + ARENA_LIST_WORDS * WORD + 16,
-	ARENA_SIZE = ARENA_NEXT + 40
+	ARENA_SIZE = ARENA_NEXT + 40,
+	ARENAS_MAX = 1 << 16
 };
 
 static NO_SANITIZE uint64_t word_at(uint64_t address)
@@ -306,18 +307,34 @@ static bool is_empty_list(uint64_t address)
 	return word_at(address) == address - 16 && word_at(address + WORD) == address - 16;
 }
 
-static bool is_arena(uint64_t at, uint64_t end)
+static bool is_readable(uint64_t address, uint64_t bytes)
+{
+	const struct leak_map *m = map_of(address);
+
+	return m && m->readable && !m->skipped && address + bytes <= m->end;
+}
+
+/* From next to next, back to where it began. Only the beginning of an arena has it: a few lists away from there, pairs of words look
+ * alike, and what is in front of the arena is libc's own data, of which every word counts. */
+static bool is_in_ring(uint64_t at)
+{
+	uint64_t next = word_at(at + ARENA_NEXT);
+
+	for (unsigned i = 0; i < ARENAS_MAX && next != at; i++) {
+		if (next % 16 != 0 || !is_readable(next, ARENA_SIZE))
+			return false;
+		next = word_at(next + ARENA_NEXT);
+	}
+	return next == at;
+}
+
+static bool is_arena(uint64_t at)
 {
 	unsigned empty = 0;
 
-	if (at + ARENA_SIZE > end || (word_at(at + ARENA_NEXT) != at && !map_of(word_at(at + ARENA_NEXT))))
-		return false;
 	for (unsigned i = 0; i < ARENA_LIST_WORDS; i += 2)
 		empty += is_empty_list(at + ARENA_LISTS + i * WORD);
-	/* Two pairs away there is none: not in the middle of the lists, or before them. */
-	return empty >= ARENA_LIST_WORDS / 8 && !is_empty_list(at + ARENA_LISTS - 16) &&
-	       !is_empty_list(at + ARENA_LISTS + ARENA_LIST_WORDS * WORD) &&
-	       (word_at(at + ARENA_NEXT) == at || word_at(at + ARENA_NEXT) % 16 == 0);
+	return empty >= ARENA_LIST_WORDS / 8 && is_in_ring(at);
 }
 
 bool leak_roots_arena(uint64_t start, uint64_t end)
@@ -325,7 +342,7 @@ bool leak_roots_arena(uint64_t start, uint64_t end)
 	const struct leak_map *m = map_of(start);
 
 	for (uint64_t at = (start + 15) / 16 * 16; m && m->readable && at + ARENA_SIZE <= end; at += 16) {
-		if (!map_of(at) || !map_of(at + ARENA_SIZE) || !is_arena(at, end))
+		if (!map_of(at) || !map_of(at + ARENA_SIZE) || !is_arena(at))
 			continue;
 		leak_roots_exclude(at, at + ARENA_SIZE);
 		return true;
@@ -425,22 +442,10 @@ static void search_pages(uint64_t start, uint64_t end)
 	}
 }
 
-/* Pages of ENTRIES at most, which begin at `start`: those that the process has written. */
-static void search_written(uint64_t start, uint64_t end, size_t pages, uint64_t page_bytes)
+static void search_written(void *context, uint64_t start, uint64_t end)
 {
-	uint64_t from = 0, first = start / page_bytes * page_bytes;
-
-	for (size_t i = 0; i <= pages; i++) {
-		uint64_t at = first + i * page_bytes;
-		bool written = i < pages && entry[i] & (PAGE_PRESENT | PAGE_SWAPPED) && !(entry[i] & PAGE_OF_FILE);
-
-		if (written && !from)
-			from = at > start ? at : start;
-		if (!written && from) {
-			search_pages(from, at < end ? at : end);
-			from = 0;
-		}
-	}
+	(void)context;
+	search_pages(start, end);
 }
 
 static bool search_copy(uint64_t at, size_t bytes)
@@ -479,41 +484,46 @@ static void search_copied(uint64_t start, uint64_t end)
 
 static void search_private(const struct leak_map *m, uint64_t start, uint64_t end)
 {
-	uint64_t page = getauxval(AT_PAGESZ); /* reads a table */
+	uint64_t left_out;
 
-	while (start < end) {
-		size_t pages = (size_t)((end - start / page * page + page - 1) / page);
-		long n;
-
-		pages = pages < ENTRIES ? pages : ENTRIES;
-		n = pagemap < 0 ? -1
-		                : os_call(SYS_pread64, pagemap, (long)entry, (long)(pages * 8),
-		                          (long)(start / page * 8), 0, 0);
-		if (n != (long)(pages * 8)) {
-			if (m->anonymous)
-				search_pages(start, end);
-			else
-				search_copied(start, end);
-			return;
-		}
-		search_written(start, end, pages, page);
-		start = (start / page + pages) * page;
+	if (leak_pages_each(&pages, LEAK_PAGES_WRITTEN, start, end, search_written, NULL, &left_out)) {
+		unread += left_out;
+		return;
 	}
+	if (end - start > UNTOLD_MAX) { /* a reservation, which is not to be filled by looking at it */
+		unread += end - start - UNTOLD_MAX;
+		end = start + UNTOLD_MAX;
+	}
+	if (m->anonymous)
+		search_pages(start, end);
+	else
+		search_copied(start, end);
+}
+
+static void search_shared(void *context, uint64_t start, uint64_t end)
+{
+	uint64_t most = SHARED_MAX - shared_searched, bytes = end - start < most ? end - start : most;
+
+	(void)context;
+	unread += end - start - bytes;
+	shared_searched += bytes;
+	search_copied(start, start + bytes);
 }
 
 static void search_map(const struct leak_map *m, uint64_t start, uint64_t end)
 {
+	uint64_t left_out;
+
 	if (start >= end)
 		return;
-	if (!m->shared) {
+	if (!m->shared)
 		search_private(m, start, end);
-	} else if (m->writable) {
-		uint64_t most = SHARED_MAX - shared_searched, bytes = end - start < most ? end - start : most;
-
-		unread += end - start - bytes;
-		shared_searched += bytes;
-		search_copied(start, start + bytes);
-	}
+	else if (!m->writable)
+		return;
+	else if (m->in_memory && leak_pages_shared(start, end, search_shared, NULL, &left_out))
+		unread += left_out;
+	else
+		search_shared(NULL, start, end);
 }
 
 void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_too)
@@ -524,7 +534,7 @@ void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_t
 	if (heap_too)
 		heap_excluded = false;
 	sort_excluded();
-	pagemap = os_open("/proc/self/pagemap", O_RDONLY, 0);
+	leak_pages_open(&pages);
 	for (size_t i = 0; i < map_count; i++) {
 		uint64_t at = maps[i].start;
 
@@ -538,8 +548,7 @@ void leak_roots_search(void (*search)(uint64_t start, uint64_t end), bool heap_t
 		}
 		search_map(&maps[i], at, maps[i].end);
 	}
-	os_close(pagemap);
-	pagemap = -1;
+	leak_pages_close(&pages);
 	if (incomplete)
 		unread++;
 }

@@ -12,6 +12,7 @@ struct leak_map {
 	bool readable, writable, shared;
 	bool skipped; /* devices, the kernel's own: reading may have effects, or fail */
 	bool anonymous, heap;
+	bool in_memory; /* shared, and of no file on a disk */
 };
 
 /* Reads the line at `text`, which ends before `end`. Returns the next one's start; NULL: not understood, or the end. Pure. */

@@ -137,26 +137,18 @@ static bool has_ended(pid_t pid)
 	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
 }
 
-/* A line "TracerPid:" of /proc/self/status, and the tracer's name from its comm file: proc(5). */
+/* The tracer's name is in its comm file: proc(5). */
 pid_t leak_stop_tracer(char *ret_name, size_t size)
 {
-	static const char field[] = "\nTracerPid:\t";
-	char text[4096], path[64] = "/proc/", digits[24];
-	const char *line;
-	uint64_t pid = 0;
-	ssize_t n;
+	char text[64], path[64] = "/proc/", digits[24];
+	uint64_t pid;
 
 	ret_name[0] = '\0';
-	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0 || !(line = strstr(text, field)))
-		return 0;
-	for (line += sizeof(field) - 1; *line >= '0' && *line <= '9'; line++)
-		pid = pid * 10 + (uint64_t)(*line - '0');
-	if (!pid)
+	if (!os_status("TracerPid", 0, &pid) || !pid)
 		return 0;
 	strcat(path, say_number(digits, pid));
 	strcat(path, "/comm");
-	n = os_read_file(path, text, sizeof(text));
-	if (n > 0) {
+	if (os_read_file(path, text, sizeof(text)) > 0) {
 		text[strcspn(text, "\n")] = '\0';
 		say_append(ret_name, size, text);
 	}
@@ -206,7 +198,7 @@ static void read_registers(struct leak_stop *s, struct leak_held *h)
 	}
 }
 
-/* Until the thread stands still. False: it has ended, or did not come to a stop in time. */
+/* Until the thread stands still. False: it has ended, and is nobody's any more (tid 0), or did not come to a stop in time. */
 static bool wait_for_stop(struct leak_held *h, uint64_t deadline)
 {
 	for (unsigned i = 0;; i++) {
@@ -214,8 +206,10 @@ static bool wait_for_stop(struct leak_held *h, uint64_t deadline)
 		long rc = os_call(SYS_wait4, h->tid, (long)&status, WNOHANG | __WALL, 0, 0, 0);
 
 		if (rc == h->tid) {
-			if ((status & 0xff) != 0x7f)
+			if ((status & 0xff) != 0x7f) {
+				h->tid = 0;
 				return false;
+			}
 			if (status >> 16 == 0) /* a signal was on its way */
 				h->signal = (uint32_t)status >> 8 & 0xff;
 			return true;
@@ -364,9 +358,10 @@ static void tracer(void *arg)
 	hurry_up();
 	j->rc = hold_all(j);
 	if (j->rc == 0) {
-		for (uint32_t i = 0; i < s->count; i++)
-			s->missed += s->held[i].bytes == 0;
-		s->standing = s->count - s->missed;
+		for (uint32_t i = 0; i < s->count; i++) {
+			s->standing += s->held[i].bytes != 0;
+			s->missed += s->held[i].tid && s->held[i].bytes == 0;
+		}
 		s->taken_ns = os_now_ns();
 		j->rc = copy(j);
 		j->copy = j->rc > 0 ? j->rc : 0;
@@ -382,7 +377,7 @@ static void tracer(void *arg)
 static int hold_by_tracing_once(struct job *j)
 {
 	store_relaxed(&j->taken, 0);
-	j->s->count = j->s->missed = 0;
+	j->s->count = j->s->standing = j->s->missed = 0;
 	j->tracer = os_process_start(tracer, j);
 	if (j->tracer < 0) {
 		j->rc = j->tracer;

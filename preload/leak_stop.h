@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 struct leak_held {
-	pid_t tid;
+	pid_t tid;       /* 0: it has ended meanwhile */
 	uint32_t signal; /* was on its way to it: goes on its way again */
 	uint64_t sp;
 	uint64_t regs;  /* offset in `regs` */

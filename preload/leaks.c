@@ -25,6 +25,7 @@
 #include "leak_options.h"
 #include "leak_roots.h"
 #include "leak_stop.h"
+#include "leak_unforked.h"
 #include "lock.h"
 #include "mappings.h"
 #include "memory_limit.h"
@@ -39,12 +40,7 @@
 #include "units.h"
 
 enum { ROWS_MAX = 1 << 17, KEYS_MAX = 1 << 20, ROOTS_MAX = 1024, IGNORED_MAX = 1 << 22, WORD = 8 };
-enum {
-	DESCRIPTOR_BYTES = 0x800,
-	TOP_OF_STACK = 256 /* words */,
-	MOVING_MAX = 16 << 20 /* bytes */,
-	UNFORKED_MAX = 64 << 20
-};
+enum { DESCRIPTOR_BYTES = 0x800, TOP_OF_STACK = 256 /* words */, MOVING_MAX = 16 << 20 /* bytes */ };
 /* For the copy to search. As idle work it may have to wait long for a processor. */
 #define PATIENCE_NS      (300 * NS_PER_S)
 #define PATIENCE_EXIT_NS (100 * NS_PER_S)
@@ -75,9 +71,6 @@ static size_t before_count, before_room;
 static struct findings *found;
 static struct leak_range own_data, libc_data; /* of our library, of libc */
 static struct leak_waiter waiter;             /* the thread that asked for the check under way */
-
-static uint8_t *kept_copy; /* of memory that is not in the forked copy; NULL: there is none */
-static size_t kept_bytes;
 
 static struct lock registry_lock; /* rank: innermost */
 static struct ignored {
@@ -127,56 +120,34 @@ void leaks_init(const struct config *with)
 
 /* ---- what the program says ---------------------------------------------------------------------------------------- */
 
-static struct registry {
-	struct leak_range range[ROOTS_MAX];
-	uint32_t count;
-} root, unforked;
+static struct leak_range root[ROOTS_MAX];
+static uint32_t root_count;
 
-static bool registry_add(struct registry *r, const void *start, size_t bytes)
+bool leaks_root_add(const void *start, size_t bytes)
 {
 	bool stored;
 
 	lock_enter(&registry_lock);
-	stored = r->count < ROOTS_MAX;
+	stored = root_count < ROOTS_MAX;
 	if (stored)
-		r->range[r->count++] = (struct leak_range){ (uint64_t)start, (uint64_t)start + bytes };
+		root[root_count++] = (struct leak_range){ (uint64_t)start, (uint64_t)start + bytes };
 	lock_leave(&registry_lock);
 	return stored;
 }
 
-static bool registry_remove(struct registry *r, const void *start, size_t bytes)
+bool leaks_root_remove(const void *start, size_t bytes)
 {
 	bool found_it = false;
 
 	lock_enter(&registry_lock);
-	for (uint32_t i = 0; i < r->count && !found_it; i++) {
-		if (r->range[i].start != (uint64_t)start || r->range[i].end != (uint64_t)start + bytes)
+	for (uint32_t i = 0; i < root_count && !found_it; i++) {
+		if (root[i].start != (uint64_t)start || root[i].end != (uint64_t)start + bytes)
 			continue;
-		r->range[i] = r->range[--r->count];
+		root[i] = root[--root_count];
 		found_it = true;
 	}
 	lock_leave(&registry_lock);
 	return found_it;
-}
-
-bool leaks_root_add(const void *start, size_t bytes)
-{
-	return registry_add(&root, start, bytes);
-}
-
-bool leaks_root_remove(const void *start, size_t bytes)
-{
-	return registry_remove(&root, start, bytes);
-}
-
-bool leaks_unforked_add(const void *start, size_t bytes)
-{
-	return registry_add(&unforked, start, bytes);
-}
-
-bool leaks_unforked_remove(const void *start, size_t bytes)
-{
-	return registry_remove(&unforked, start, bytes);
 }
 
 /* Tells a block from another that has its address later. */
@@ -301,7 +272,7 @@ static void search_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr
 	if (tid_offset && tp + tid_offset + sizeof(tid) <= hi)
 		(void)os_read_memory((const void *)(tp + tid_offset), &tid, sizeof(tid));
 	if (tp + 2 * WORD <= hi)
-		search_explicit(tp, tid == 0 ? hi : tp + 2 * WORD);
+		search_if_there(tp, tid == 0 ? hi - tp : 2 * WORD); /* libc may have given the stack back */
 }
 
 static void exclude_dead_stack(void *context, uintptr_t lo, uintptr_t tp, uintptr_t hi)
@@ -360,20 +331,22 @@ static NO_SANITIZE void search_moving(const struct leak_stop *s, const struct th
 
 static void search_named(const struct leak_stop *s)
 {
+	const void *words;
+	size_t bytes;
+
 	for (uint32_t i = 0; i < s->count; i++)
 		leak_mark_words(s->regs + s->held[i].regs, s->held[i].bytes);
 	for (const struct thread *th = threads_first(); th; th = th->next)
 		if (load_relaxed(&th->use) == THREAD_LIVE && load_relaxed(&th->moving))
 			search_moving(s, th);
-	for (uint32_t i = 0; i < root.count; i++)
-		search_explicit(root.range[i].start, root.range[i].end);
-	leak_mark_words(kept_copy, kept_bytes);
+	for (uint32_t i = 0; i < root_count; i++)
+		search_explicit(root[i].start, root[i].end);
+	words = leak_unforked_kept(&bytes);
+	leak_mark_words(words, bytes);
 	threads_each_dead_stack(search_dead_stack, NULL);
 	for (uint32_t i = 0; i < bootstrap_count(); i++) {
-		size_t bytes;
-		const void *at = bootstrap_region(i, &bytes);
-
-		search_explicit((uint64_t)at, (uint64_t)at + bytes);
+		words = bootstrap_region(i, &bytes);
+		search_explicit((uint64_t)words, (uint64_t)words + bytes);
 	}
 	for (uint32_t i = 0; i < ignored_count; i++) {
 		struct block b;
@@ -531,19 +504,6 @@ static enum failure search(const struct leak_stop *s)
 	return make_rows() ? FAILED_NOT : FAILED_MEMORY;
 }
 
-/* While the threads are held, and before the copy is made: what will not be in it. */
-static void keep_unforked(void)
-{
-	enum { PIECE = 4096 };
-
-	kept_bytes = 0;
-	for (uint32_t i = 0; kept_copy && i < unforked.count; i++)
-		for (uint64_t at = unforked.range[i].start;
-		     at < unforked.range[i].end && kept_bytes + PIECE <= UNFORKED_MAX; at += PIECE)
-			if (os_read_memory((const void *)at, kept_copy + kept_bytes, PIECE))
-				kept_bytes += PIECE;
-}
-
 static void mark(const struct leak_stop *s)
 {
 	found->failure = search(s);
@@ -590,8 +550,8 @@ static int take_picture(struct leak_stop *s, enum leak_stop_way way, bool hurry)
 		return rc;
 	if (pools_hold(HOLD_NS)) {
 		if (mappings_hold(HOLD_NS)) {
-			rc = leak_stop(s, way, hurry, waiter, hurry ? PATIENCE_EXIT_NS : PATIENCE_NS, keep_unforked,
-			               mark);
+			rc = leak_stop(s, way, hurry, waiter, hurry ? PATIENCE_EXIT_NS : PATIENCE_NS,
+			               leak_unforked_keep, mark);
 			mappings_fork_done();
 		}
 		pools_fork_done();
@@ -679,10 +639,12 @@ static void keep(const struct leak_stop *s)
 	result.blocks = found->blocks;
 	result.block_bytes = found->block_bytes;
 	result.root_bytes = found->root_bytes;
-	result.unread_bytes = found->unread_bytes;
+	result.unread_bytes = found->unread_bytes + leak_unforked_lost();
 	result.note[0] = '\0';
 	note_number(s->missed, " threads could not be held: what only they reach may be told as leaked");
 	note_number(found->unread_bytes, " bytes of roots could not be read");
+	note_number(leak_unforked_lost(),
+	            " bytes that fork leaves out (MADV_DONTFORK) are beyond the limit and were not searched");
 	note_number(found->rows_lost, " blocks are not in the rows, which are full");
 	note_number(found->keys_lost, " blocks could not be compared with another check");
 	note_number(found->gone, " blocks have no memory any more, and are left out");
@@ -850,8 +812,7 @@ bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
 			                 .at_exit = at_exit,
 			                 .began_ns = os_now_ns() };
 	if (now.phase == CHECK_PICTURE) {
-		if (unforked.count && !kept_copy)
-			kept_copy = os_map(UNFORKED_MAX); /* taken page by page */
+		leak_unforked_prepare();
 		leak_options_read_suppressions();
 		result.state = 0;
 	}
@@ -861,6 +822,7 @@ bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
 void leaks_fork_child(void)
 {
 	store_relaxed(&registry_lock.word, 0); /* its holder does not exist here */
+	leak_unforked_fork_child();
 	have_result = false;
 	before_count = 0;
 	now.phase = CHECK_NONE;

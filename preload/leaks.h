@@ -45,9 +45,6 @@ const struct leaks_result *leaks_last(void);
 bool leaks_root_add(const void *start, size_t bytes);
 /* False: it was not added. */
 bool leaks_root_remove(const void *start, size_t bytes);
-/* [start, start + bytes) will not be in a forked copy, or be empty there (madvise(2)): the check looks at it before. */
-bool leaks_unforked_add(const void *start, size_t bytes);
-bool leaks_unforked_remove(const void *start, size_t bytes);
 /* The live block that holds the address is never a leak, nor what it leads to. False: too many. [any thread, hooks] */
 bool leaks_ignore(const void *address);
 

@@ -307,16 +307,37 @@ int os_kill_thread(pid_t pid, pid_t tid, int sig)
 	return (int)os_call(SYS_tgkill, pid, tid, sig, 0, 0, 0);
 }
 
-/* A line of /proc/self/status: "Seccomp:\t2". */
-bool os_filtered(void)
+/* "Name:\tvalue\n" or "Uid:\t0\t0\t0\t0\n": proc(5). */
+bool os_status(const char *field, unsigned which, uint64_t *ret_value)
 {
-	char text[4096];
-	const char *line;
+	char text[4096], name[32] = "\n";
+	const char *at;
+	uint64_t value = 0;
 
 	if (os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
 		return false;
-	line = strstr(text, "\nSeccomp:\t");
-	return line && line[10] == '2';
+	if (strlen(field) + sizeof("\n:\t") > sizeof(name))
+		return false;
+	strcat(strcat(name, field), ":\t");
+	at = strstr(text, name);
+	at = at ? at + strlen(name) : NULL;
+	for (; at && which; which--) {
+		at += strcspn(at, "\t\n");
+		at = *at == '\t' ? at + 1 : NULL;
+	}
+	if (!at || *at < '0' || *at > '9')
+		return false;
+	for (; *at >= '0' && *at <= '9'; at++)
+		value = value * 10 + (uint64_t)(*at - '0');
+	*ret_value = value;
+	return true;
+}
+
+bool os_filtered(void)
+{
+	uint64_t mode;
+
+	return os_status("Seccomp", 0, &mode) && mode == 2;
 }
 
 bool os_may(int (*fn)(void))

@@ -58,6 +58,8 @@ void os_futex_wait(const void *word, uint32_t expected, uint64_t timeout_ns);
 void os_futex_wake(const void *word);
 void os_yield(void);
 int os_kill_thread(pid_t pid, pid_t tid, int sig);
+/* The number that stands as value number `which` in the line "field:" of /proc/self/status. False: there is none. */
+bool os_status(const char *field, unsigned which, uint64_t *ret_value);
 /* Is a filter of system calls (seccomp) in force for this thread? */
 bool os_filtered(void);
 /* May this process make the calls that `fn` makes? A filter may kill who asks, so where one is in force a forked child does.

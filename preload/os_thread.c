@@ -96,21 +96,15 @@ bool os_process_ended(pid_t pid)
  * up by libc's functions; this is for system calls made past them. */
 void os_follow_credentials(void)
 {
-	char text[4096];
-	const char *line;
 	long dumpable;
-	uint32_t uid = 0, own = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+	uint64_t own = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0), uid;
 
-	if (own != 0 || os_read_file("/proc/self/status", text, sizeof(text)) <= 0)
-		return;
-	line = strstr(text, "\nUid:\t");
-	line = line ? strchr(line + 6, '\t') : NULL; /* real, effective, saved, file system */
-	for (line = line ? line + 1 : "0"; *line >= '0' && *line <= '9'; line++)
-		uid = uid * 10 + (uint32_t)(*line - '0');
-	if (uid == own)
+	/* Real, effective, saved, file system. */
+	if (own != 0 || !os_status("Uid", 1, &uid) || uid == own)
 		return;
 	dumpable = os_call(SYS_prctl, PR_GET_DUMPABLE, 0, 0, 0, 0, 0);
-	(void)os_call(SYS_setresuid, uid, uid, uid, 0, 0, 0); /* root may; then /proc and files are as the program's */
+	/* Root may; then /proc and files are as the program's. */
+	(void)os_call(SYS_setresuid, (long)uid, (long)uid, (long)uid, 0, 0, 0);
 	if (dumpable == 1) /* which the kernel takes away, although the program may have asked for it since */
 		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 }

@@ -33,8 +33,8 @@ LSAN_DIFFERS = {
     **{"roots." + name: NO_MAPPINGS for name in (
         "mapped_pool", "pool_mapped_by_syscall", "pool_mapped_before_main", "pool_made_read_only", "pool_of_huge_pages",
         "pool_of_code", "shared_anonymous", "shared_file", "private_file_written_to", "file_cut_short", "pool_moved",
-        "pool_not_copied_by_fork", "pool_wiped_by_fork", "pool_with_a_hole", "pool_beside_huge_block", "pool_beside_arena",
-        "pool_beside_thread_stack", "pool_by_sbrk")},
+        "pool_not_copied_by_fork", "pool_wiped_by_fork", "pool_copied_again", "in_reservation_of_terabytes", "pool_with_a_hole",
+        "pool_beside_huge_block", "pool_beside_arena", "pool_beside_thread_stack", "pool_by_sbrk")},
     "coroutines.suspended_on_mapped_stack": NO_MAPPINGS, "coroutines.first_thread_inside": NO_MAPPINGS,
     "coroutines.other_thread_inside": NO_MAPPINGS, "coroutines.signal_stack_mapped": NO_MAPPINGS,
     "cxx_types.placement_in_mapped_pool": NO_MAPPINGS,
@@ -52,6 +52,7 @@ LSAN_CANNOT = {
 # The rest is for valgrind, but for what that does not know either; the reason is the proof instead.
 VALGRIND_CANNOT = {
     "graph.one_past_the_end": "the same to it; here the end of a range is a reference by design",
+    "roots.in_reservation_of_terabytes": "it has no room for so large a mapping",
     "roots.pool_made_read_only": "only writable mappings are searched; the pool is still the program's to read",
     "coroutines.other_thread_inside": "it takes the coroutine's stack for the thread's and no longer searches that, on which a local waits",
     "alloc.realloc_of_mapped_in_transit": "it runs one thread at a time, and this one never lets another",

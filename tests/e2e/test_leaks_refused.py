@@ -110,6 +110,19 @@ def test_a_filter_that_refuses_ptrace(tmp_path, name, answer, monkeypatch):
     assert check["method"] == "signals" and check["checks"] == 2 and "the threads could not be traced (" in check["note"]
 
 
+def test_a_thread_that_no_signal_reaches(tmp_path, monkeypatch):
+    """It is counted, said, and its stack is searched whole: what it holds is not told as leaked, what is lost is."""
+    monkeypatch.setattr(leaks_judge, "environment", lambda *a, **o: {k: v for k, v in environment(*a, **o).items() if k != "LD_PRELOAD"})
+    outcome = run_library(tmp_path, "gcc-O2", "threads", "stack_of_thread_without_signals", "demand", asking=ask_and_look,
+                          prefix=["/usr/bin/python3", "-c", FILTER, "errno", str(LIBRARY)])
+    assert judge(outcome, "demand") == []
+    check = check_of(tmp_path)
+    assert (check["method"], check["checks"], check["threads"], check["threads_missed"]) == ("signals", 2, 1, 1)
+    assert "1 threads could not be held" in check["note"]
+    text = analyze("leaks", next(tmp_path.glob("*.leaks.snap"))).stdout
+    assert "could not be held" in text
+
+
 def test_a_control_group_without_room(tmp_path):
     """No check, told with the reason; never "no leaks". With room again there is one."""
     def asking(pid):

@@ -209,6 +209,44 @@ static void case_pool_wiped_by_fork(void)
 		abort();
 }
 
+/* Unmapped, it is a hole like any other: what malloc puts there later is no root. */
+static void case_pool_not_copied_unmapped(void)
+{
+	size_t bytes = (1 << 20) + PAGE;
+	void **pool = map(bytes, MAP_PRIVATE), **block;
+
+	if (madvise(pool, bytes, MADV_DONTFORK) != 0 || munmap(pool, bytes) != 0)
+		abort();
+	block = (void **)lost(1 << 20);
+	block[SLOT] = lost(72);
+	ESCAPE(block);
+	DIRECT(lost, 1, 1 << 20);
+	INDIRECT(lost, 1, 72);
+}
+
+static void case_pool_copied_again(void)
+{
+	void **pool = map(POOL, MAP_PRIVATE);
+
+	if (madvise(pool, POOL, MADV_DONTFORK) != 0 || madvise(pool, POOL / 2, MADV_DOFORK) != 0)
+		abort();
+	hold_in(pool);
+	pool[POOL / 2 / sizeof(*pool) + SLOT] = kept(80);
+	KEPT(kept, 1, 80);
+}
+
+/* 16 TB of which one page was written: nobody may look at all the others, and what comes after it is searched. */
+static void case_in_reservation_of_terabytes(void)
+{
+	size_t bytes = (size_t)1 << 44;
+	void **after = map(POOL, MAP_PRIVATE), **pool = map(bytes, MAP_PRIVATE | MAP_NORESERVE);
+
+	hold_in(pool);
+	hold_in(after);
+	(void)lost(48);
+	DIRECT(lost, 1, 48);
+}
+
 /* Two pools and a hole between them: one mapping for the kernel at first, then two. */
 static void case_pool_with_a_hole(void)
 {
@@ -341,6 +379,9 @@ static const struct leak_case cases[] = {
 	CASE(pool_moved),
 	CASE(pool_not_copied_by_fork),
 	CASE(pool_wiped_by_fork),
+	CASE(pool_not_copied_unmapped),
+	CASE(pool_copied_again),
+	CASE(in_reservation_of_terabytes),
 	CASE(pool_with_a_hole),
 	CASE(pool_beside_huge_block),
 	CASE(pool_beside_arena),

@@ -2,6 +2,7 @@
  * for the next one with all that lies on it. */
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 #include "leaks.h"
@@ -421,6 +422,27 @@ static void *stay_in_line(void *unused)
 	here_i_stay();
 	return unused;
 }
+/* No signal reaches it: it cannot be held by one, and its stack is searched whole. */
+static void *stay_without_signals(void *unused)
+{
+	void *volatile held = kept(90);
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	wipe();
+	here_i_stay();
+	ESCAPE(held);
+	return unused;
+}
+static void case_stack_of_thread_without_signals(void)
+{
+	start_and_wait(stay_without_signals, NULL);
+	(void)lost(48);
+	DIRECT(lost, 1, 48);
+	KEPT(kept, 1, 90);
+}
+
 /* All but one wait for a lock. */
 static void case_many_threads(void)
 {
@@ -431,6 +453,7 @@ static void case_many_threads(void)
 
 static const struct leak_case cases[] = {
 	CASE(stack_of_waiting_thread),
+	CASE(stack_of_thread_without_signals),
 	CASE(deep_stack),
 	CASE(below_the_stack_pointer),
 	CASE(ended_joined),

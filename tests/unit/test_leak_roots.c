@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
+#include "compiler.h"
 #include "leak_index.h"
 #include "leak_roots.h"
 #include "t.h"
@@ -33,7 +35,11 @@ static void lines_are_understood(void **unused)
 	m = parse("7f1000000000-7f1000001000 rw-s 00000000 00:05 1    /dev/dri/card0\n");
 	assert_true(m.skipped);
 	m = parse("7f1000000000-7f1000001000 rw-s 00000000 00:05 1    /dev/shm/x\n");
-	assert_false(m.skipped);
+	assert_true(!m.skipped && m.in_memory);
+	m = parse("7f1000000000-7f1000001000 rw-s 00000000 00:01 1    /dev/zero (deleted)\n");
+	assert_true(!m.skipped && m.in_memory);
+	m = parse("7f1000000000-7f1000001000 rw-s 00000000 08:01 1    /var/lib/db\n");
+	assert_true(!m.skipped && !m.in_memory);
 	m = parse("7ffd00000000-7ffd00004000 r--p 00000000 00:00 0    [vvar]\n");
 	assert_true(m.skipped);
 	m = parse("7ffd00000000-7ffd00004000 rw-p 00000000 00:00 0    [stack]\n");
@@ -59,6 +65,17 @@ static uint64_t in_data = 1;
 static void seen(uint64_t start, uint64_t end)
 {
 	times += wanted >= start && wanted < end;
+}
+
+static unsigned copied; /* pieces with the word: shared memory is searched in a copy */
+
+static NO_SANITIZE void look_for_seed(uint64_t start, uint64_t end)
+{
+	bool found = false;
+
+	for (uint64_t at = start; at + 8 <= end; at += 8)
+		found = found || *(const volatile uint64_t *)at == UINT64_C(0x5eed5eed5eed);
+	copied += found;
 }
 
 static unsigned searched(const void *at, bool exclude)
@@ -100,6 +117,30 @@ static void what_was_never_written_is_not_searched(void **unused)
 	assert_int_equal(searched(&own[0], false), 1);
 	assert_int_equal(searched(&own[(1 << 20) / 16], false), 0);
 	munmap(own, 1 << 20);
+}
+
+/* A page of shared memory is made by who reads it first: the search must not be that. */
+static void shared_memory_is_searched_and_not_made(void **unused)
+{
+	enum { PAGES = 1024, BYTES = PAGES * 4096 };
+	static unsigned char there[PAGES], before[PAGES];
+	uint64_t *own = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned pages = 0;
+	struct sysinfo info;
+
+	(void)unused;
+	own[5 * 512 + 3] = UINT64_C(0x5eed5eed5eed);
+	copied = 0;
+	assert_true(leak_roots_begin());
+	assert_int_equal(mincore(own, BYTES, before), 0);
+	leak_roots_search(look_for_seed, false);
+	assert_true(copied > 0);
+	assert_int_equal(mincore(own, BYTES, there), 0);
+	for (unsigned i = 0; i < PAGES; i++)
+		pages += there[i] != before[i];
+	if (sysinfo(&info) == 0 && info.freeswap == info.totalswap)
+		assert_int_equal(pages, 0);
+	munmap(own, BYTES);
 }
 
 /* In a piece of memory that holds blocks, only what is between them is a root. */
@@ -149,6 +190,7 @@ int main(void)
 		cmocka_unit_test(other_lines_are_refused),
 		cmocka_unit_test(memory_of_this_process_is_searched_once),
 		cmocka_unit_test(what_was_never_written_is_not_searched),
+		cmocka_unit_test(shared_memory_is_searched_and_not_made),
 		cmocka_unit_test(blocks_are_no_roots),
 		cmocka_unit_test(libc_marks_its_memory),
 	};
