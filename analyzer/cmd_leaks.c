@@ -61,6 +61,8 @@ static const struct cli_option option_table[] = {
 struct snapshot {
 	struct profile *live, *alloc;
 	uint64_t pid, start_ns, end_ns;
+	bool requests_recorded;
+	uint64_t requests; /* since the start */
 };
 
 struct work {
@@ -214,6 +216,8 @@ static int load_one(struct work *w, const char *path, struct err *err)
 	s->pid = in.model->pid;
 	s->start_ns = in.model->start_ns;
 	s->end_ns = in.model->end_ns;
+	s->requests_recorded = in.model->requests.recorded;
+	s->requests = in.model->requests.count;
 	newer = !w->in.model || w->in.model->pid != s->pid || w->in.model->start_ns != s->start_ns ||
 	        s->end_ns >= w->in.model->end_ns;
 	choose(w, &in, path, newer);
@@ -237,6 +241,13 @@ static bool one_process(const struct work *w)
 	return true;
 }
 
+static uint64_t requests_between(const struct snapshot *first, const struct snapshot *last)
+{
+	return first->requests_recorded && last->requests_recorded && last->requests > first->requests
+	               ? last->requests - first->requests
+	               : 0;
+}
+
 static int find_suspects(struct work *w, struct err *err)
 {
 	struct suspects_input inputs[TREND_MAX_POINTS];
@@ -258,6 +269,7 @@ static int find_suspects(struct work *w, struct err *err)
 	}
 	w->view.snapshots = n;
 	w->view.span_ns = inputs[n - 1].end_ns - inputs[0].end_ns;
+	w->view.requests = requests_between(&w->snapshots[0], &w->snapshots[w->count - 1]);
 	options.interval_bytes = w->in.model->heap_mode == SNAP_HEAP_SAMPLED ? w->in.model->heap_interval_bytes : 0;
 	if (w->in.model->leaks.done)
 		rc = load_metric(w, &w->in, METRIC_LEAKED, &leaked, err);

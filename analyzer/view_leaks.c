@@ -419,9 +419,18 @@ static void rate(const struct view *v, double bytes_per_minute)
 	rounded_bytes(v, (uint64_t)((bytes_per_minute < 0 ? -bytes_per_minute : bytes_per_minute) + 0.5));
 }
 
+bool view_leaks_per_request(const struct view_leaks *in, const struct suspect *s, double *ret_bytes)
+{
+	if (!in->requests || s->reason != SUSPECT_GROWS)
+		return false;
+	*ret_bytes = s->trend.slope * ((double)in->span_ns / (60.0 * (double)NS_PER_S)) / (double)in->requests;
+	return true;
+}
+
 static void grows_text(const struct view *v, const struct view_leaks *in, const struct suspect *s)
 {
 	const struct trend *t = &s->trend;
+	double per_request;
 
 	rate(v, t->slope);
 	buf_add_str(v->out, " a minute");
@@ -431,6 +440,14 @@ static void grows_text(const struct view *v, const struct view_leaks *in, const 
 		buf_add_str(v->out, " to ");
 		rate(v, t->high);
 		buf_printf(v->out, " at %.0f %%)", 100 * t->level);
+	}
+	if (view_leaks_per_request(in, s, &per_request)) {
+		buf_add_str(v->out, ", ");
+		if (per_request < 100) /* a leak in one request of many */
+			buf_printf(v->out, "%.3g bytes", per_request);
+		else
+			rounded_bytes(v, (uint64_t)(per_request + 0.5));
+		buf_add_str(v->out, " a request");
 	}
 	buf_add_str(v->out, "\n    ");
 	if (in->snapshots == 2)

@@ -152,9 +152,12 @@ static void survivors(struct json *j, const struct suspect *s)
 static void suspect(struct json *j, const struct view_leaks *in, const struct suspect *s)
 {
 	bool grows = s->reason == SUSPECT_GROWS;
+	double per_request;
 
 	json_object_begin(j);
 	json_key_double(j, "bytes_per_minute", s->trend.slope);
+	if (view_leaks_per_request(in, s, &per_request))
+		json_key_double(j, "bytes_per_request", per_request);
 	if (grows && in->snapshots > 2) {
 		json_key_double(j, "bytes_per_minute_low", s->trend.low);
 		json_key_double(j, "bytes_per_minute_high", s->trend.high);

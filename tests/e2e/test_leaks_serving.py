@@ -41,3 +41,21 @@ def test_a_block_in_a_thousand_requests(tmp_path):
         assert load.returncode == 0, err
         result = json.loads(out)
         assert sum(result["errors"].values()) == 0 and result["metrics"]["http_reqs"]["count"] > 1000 * wanted
+
+
+def test_growth_for_each_request(tmp_path):
+    """A table that is never emptied, 1000 bytes a request: reachable, so a suspect, and by request as well as by minute."""
+    with Running(tmp_path, [BUILD / "bin" / "sample_server", "--seconds", "60"], heap="full", cpu=0) as server:
+        wait_until(lambda: "listening on" in server.output(), what="the server")
+        url = "http://" + re.search(r"listening on (\S+)", server.output())[1]
+        for _ in range(4):
+            subprocess.run([BUILD / "bin" / "probe-load", url + "/cache?bytes=1000", "-n", "2000", "-c", "4", "-t", "1"], check=True, capture_output=True,
+                           timeout=60)
+            subprocess.run([BUILD / "bin" / "perfprobe", "snapshot", str(server.process.pid)], check=True, capture_output=True, timeout=20)
+    taken = sorted(tmp_path.glob("*.request.snap"))
+    found = json.loads(analyze("leaks", "--json", *taken).stdout)["suspects"]
+    (suspect,) = [s for s in found if s["frames"][0] == "cache_insert"]
+    # The slope is the median of the slopes between any two snapshots; their rates differ a little, requests do not.
+    assert 900 < suspect["bytes_per_request"] < 1100, suspect
+    text = analyze("leaks", *taken).stdout
+    assert re.search(r"suspect: .* a minute .*, [0-9.,]+ (B|KiB) a request$", text, re.M), text
