@@ -164,6 +164,10 @@ class Outcome(NamedTuple):
     note: str  # what the process wrote on stderr
 
 
+def is_lsans_own(row):
+    return bool(row.frames) and all(re.match(r"(liblsan|libc|ld-linux-[a-z0-9-]*)\.so", f) for f in row.frames)
+
+
 def run_lsan(build, topic, case, mode):
     """One case under LeakSanitizer: preloaded, or in the program where it was built so."""
     path = program(build, topic)
@@ -182,7 +186,8 @@ def run_lsan(build, topic, case, mode):
     finally:
         process.kill()
     assert process.returncode == 0, f"{build} {topic} {case}: ended with {process.returncode}\n{out}\n{err}"
-    reports = lsan_rows(err, path)
+    # Its own: what libc's loader allocates for it, while threads start.
+    reports = {pid: [r for r in rows if not is_lsans_own(r)] for pid, rows in lsan_rows(err, path).items()}
     children = [rows for pid, rows in reports.items() if pid != process.pid]
     return Outcome(parse(out), reports.get(process.pid, []), children[0] if children else [], err)
 

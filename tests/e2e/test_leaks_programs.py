@@ -45,6 +45,8 @@ KNOWN = {
                     "pointer is set to NULL when that is done")],
     "postgres": [Known(("save_ps_display_args", "main"), 1, True, False,
                        "main copies the environment, to write its title over the old one; setenv then copies the array once more"),
+                 Known(("strdup", "save_ps_display_args", "main"), 1, False, False,
+                       "its string LC_ALL, where that is set: main unsets the variable, and only the array that is lost points to it"),
                  Known(("strdup", "PostmasterMain", "main"), 1, True, False,
                        "the option -D is copied into a local variable, which is used once and then forgotten")],
     "python": [], "python_malloc": [], "jq": [], "sqlite3": [],
@@ -302,7 +304,7 @@ def test_jq(tmp_path):
             yield json.dumps([{"id": i, "name": f"n{rng.randrange(1000)}", "tags": ["a", str(i)], "v": rng.random(), "s": "\u00e9\\n"}
                               for i in range(200)]) + "\n"
 
-    fed(tmp_path, "jq", ["jq", "-c", FILTER], lines(), 2000, 0)
+    fed(tmp_path, "jq", ["jq", "-c", FILTER], lines(), 500, 0)
 
 
 def test_sqlite3(tmp_path):

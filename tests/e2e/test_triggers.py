@@ -119,7 +119,9 @@ def test_before_the_kernel_kills(tmp_path):
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             url = "http://" + re.search(r"listening on (\S+)", server.stdout.readline())[1]
-            grow(url, 400, check=False)
+            for _ in range(40):  # 70 MB/s at most: ten looks a second must be enough
+                grow(url, 10, check=False)
+                time.sleep(0.15)
             assert server.wait(timeout=30) == -signal.SIGKILL
         finally:
             server.kill()
