@@ -304,7 +304,8 @@ def test_jq(tmp_path):
             yield json.dumps([{"id": i, "name": f"n{rng.randrange(1000)}", "tags": ["a", str(i)], "v": rng.random(), "s": "\u00e9\\n"}
                               for i in range(200)]) + "\n"
 
-    fed(tmp_path, "jq", ["jq", "-c", FILTER], lines(), 500, 0)
+    (tmp_path / "names.json").write_text(json.dumps([f"name {i}" for i in range(5000)]))  # there all the while, a block each
+    fed(tmp_path, "jq", ["jq", "-c", "--slurpfile", "names", tmp_path / "names.json", "$names[0][7] as $n | " + FILTER], lines(), 5000, 0)
 
 
 def test_sqlite3(tmp_path):
