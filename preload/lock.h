@@ -1,6 +1,6 @@
 /* A small lock for code that runs inside malloc hooks: a word, no allocation, no errno.
  * Short critical sections only. Ranks, outermost first: snapshot > threads > pool of allocs > allocs_sparse > stacks > modules;
- * of probes, of thread groups, of pools and of mappings: innermost.
+ * of probes, of thread groups, of pools, of mappings and of what fork leaves out: innermost.
  * A holder always has its thread's GUARD_TABLE bit set, so the CPU sampler's handler never waits for its own thread. */
 #pragma once
 #include <stdbool.h>
