@@ -42,8 +42,8 @@ void allocs_fork_done(void);
 /* As allocs_fork_prepare(), but false if a thread that does not go on holds a lock. [helper] */
 bool allocs_hold(uint64_t patience_ns);
 
-/* Puts what it can of the table's memory into huge pages, so that a copy of the process is made sooner: about 3 ms for each 2
- * MiB that is not in one yet, in which no thread waits for longer than a page takes to be copied. [helper] */
+/* Puts what it can of the table's memory into huge pages, so that a copy of the process is made sooner: 3 to 4 ms for
+ * each 2 MiB that is not in one yet. A thread that changes an entry there meanwhile may wait for the copying. [helper] */
 void allocs_compact(uint64_t until_ns);
 
 /* From now on more than one thread may call: before the second is made. */

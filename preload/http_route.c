@@ -2,8 +2,7 @@
  * http_route.c - from targets to routes.
  *
  * A segment is a value if it has two digits or more, is a digit, or is hexadecimal of eight characters or more (so are UUIDs
- * and hashes), or is long, or is not plain text. "v1" and "i18n"... the latter is a value too: one route fewer is no harm, one
- * route for each user is.
+ * and hashes), or is long, or is not plain text. "v1" is none, "i18n" is one: a route fewer does no harm, a route for each user does.
  */
 #include "http_route.h"
 

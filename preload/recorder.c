@@ -322,15 +322,29 @@ static NOINLINE void probe_died(struct thread *th, struct counter *c, const stru
 
 /* ---- counting ----------------------------------------------------------------------------------------------------- */
 
+static ALWAYS_INLINE void count_in(struct counter *c, uint64_t count, uint64_t bytes, uint64_t largest)
+{
+	counter_touch(c);
+	own_add(&c->alloc_count, count);
+	own_add(&c->alloc_bytes, bytes);
+	if (UNLIKELY(largest > load_relaxed(&c->largest)))
+		store_relaxed(&c->largest, largest);
+}
+
+static ALWAYS_INLINE void count_out(struct counter *c, uint64_t count, uint64_t bytes, bool temporary)
+{
+	counter_touch(c);
+	own_add(&c->free_count, count);
+	own_add(&c->free_bytes, bytes);
+	if (temporary)
+		own_add(&c->temporary_count, count);
+}
+
 static ALWAYS_INLINE void count_alloc(struct thread *th, struct counter *c, const struct block *b)
 {
 	struct share share = share_of(b);
 
-	counter_touch(c);
-	own_add(&c->alloc_count, share.count);
-	own_add(&c->alloc_bytes, share.bytes);
-	if (UNLIKELY(b->bytes > load_relaxed(&c->largest)))
-		store_relaxed(&c->largest, b->bytes);
+	count_in(c, share.count, share.bytes, b->bytes);
 	if (UNLIKELY(is_probe(b)))
 		probe_born(th, c, b, share);
 	live_changed(th, (int64_t)share.bytes);
@@ -345,11 +359,7 @@ static ALWAYS_INLINE void count_free(struct thread *th, const struct block *b, b
 		loss_add(LOSS_HEAP_UNTRACKED, 1);
 		return;
 	}
-	counter_touch(c);
-	own_add(&c->free_count, share.count);
-	own_add(&c->free_bytes, share.bytes);
-	if (temporary)
-		own_add(&c->temporary_count, share.count);
+	count_out(c, share.count, share.bytes, temporary);
 	if (UNLIKELY(is_probe(b)))
 		probe_died(th, c, b, share);
 	live_changed(th, -(int64_t)share.bytes);
@@ -567,11 +577,7 @@ static ALWAYS_INLINE bool store_quickly(struct tls *t, struct thread *th, const 
 	if (UNLIKELY(!allocs_put_quickly(address, &block)))
 		return false;
 	th->probe_gap--;
-	counter_touch(c);
-	own_add(&c->alloc_count, 1);
-	own_add(&c->alloc_bytes, size);
-	if (UNLIKELY(size > load_relaxed(&c->largest)))
-		store_relaxed(&c->largest, size);
+	count_in(c, 1, size, size);
 	th->last_alloc = address;
 	th->last_seq = t->allocs;
 	live_changed(th, (int64_t)size);
@@ -752,11 +758,7 @@ static ALWAYS_INLINE bool forget_quickly(struct tls *t, struct thread *th, const
 		return false;
 	allocs_clear(e);
 	misuse_freed(th, address, stack, frame);
-	counter_touch(c);
-	own_add(&c->free_count, 1);
-	own_add(&c->free_bytes, allocs_bytes(size));
-	if (th->last_alloc == address && th->last_seq == t->allocs)
-		own_add(&c->temporary_count, 1);
+	count_out(c, 1, allocs_bytes(size), th->last_alloc == address && th->last_seq == t->allocs);
 	live_changed(th, -(int64_t)allocs_bytes(size));
 	return true;
 }

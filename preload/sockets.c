@@ -342,6 +342,22 @@ static struct here here_now(struct tls *t)
 	return (struct here){ t->thread, 0 };
 }
 
+/* `fd` leads to it no longer. */
+static void unref(struct conn *c, int fd, uintptr_t now_is)
+{
+	store_relaxed(place(fd), now_is);
+	if (--c->refs == 0)
+		conn_free(c);
+}
+
+static void leave(struct conn *c, int fd, struct tls *t)
+{
+	if (c->over)
+		unref(c, fd, SOCKET_IGNORED);
+	lock_leave(&c->lock);
+	guard_leave(t, GUARD_NET);
+}
+
 /* Its connection, locked; NULL: it has none (any more), or it has to be given up. Then the guard is left. */
 static struct conn *enter(int fd, struct tls *t)
 {
@@ -361,27 +377,17 @@ static struct conn *enter(int fd, struct tls *t)
 		guard_leave(t, GUARD_NET);
 		return NULL;
 	}
-	if (sockets_word(fd) == word) /* relaxed: whoever changes the word of a connection in use holds its lock */
+	if (sockets_word(fd) != word) { /* relaxed: whoever changes the word of a connection in use holds its lock */
+		lock_leave(&c->lock);
+		guard_leave(t, GUARD_NET);
+		return NULL;
+	}
+	if (UNLIKELY(load_relaxed(&c->torn)))
+		give_up(c);
+	if (!c->over)
 		return c;
-	lock_leave(&c->lock);
-	guard_leave(t, GUARD_NET);
+	leave(c, fd, t);
 	return NULL;
-}
-
-/* `fd` leads to it no longer. */
-static void unref(struct conn *c, int fd, uintptr_t now_is)
-{
-	store_relaxed(place(fd), now_is);
-	if (--c->refs == 0)
-		conn_free(c);
-}
-
-static void leave(struct conn *c, int fd, struct tls *t)
-{
-	if (c->over)
-		unref(c, fd, SOCKET_IGNORED);
-	lock_leave(&c->lock);
-	guard_leave(t, GUARD_NET);
 }
 
 static bool is_socket(int fd)
@@ -429,8 +435,6 @@ static void take(int fd, const struct iovec *parts, size_t count, size_t bytes, 
 	if (!c)
 		return;
 	here = here_now(t);
-	if (load_relaxed(&c->torn))
-		give_up(c);
 	for (size_t i = 0; i < count && bytes && !c->over; i++) {
 		const char *at = parts[i].iov_base;
 		size_t n = parts[i].iov_len < bytes ? parts[i].iov_len : bytes;

@@ -93,7 +93,7 @@ void triggers_tick(const struct config *config, uint64_t now_ns)
 	if (!trigger_see(&trigger, &rules, now_ns, live > resident ? live : resident, &kind, &bad))
 		return;
 	os_follow_credentials();
-	if (dump_write_named(trigger_name(kind), 0, path, sizeof(path)) == 0)
+	if (dump_write_named(trigger_name(kind), NS_PER_S, path, sizeof(path)) == 0)
 		keep(kind, config->keep, bad, path);
 }
 

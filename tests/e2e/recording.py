@@ -7,7 +7,9 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -90,6 +92,23 @@ def wait_until(condition, seconds=10, what="the condition"):
             return
         time.sleep(0.02)
     raise AssertionError(f"{what} did not hold within {seconds} s")
+
+
+def need(*programs):
+    missing = [p for p in programs if not shutil.which(p)]
+    assert not missing, f"not installed: {missing} (scripts/setup test)"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def port_open(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
 
 
 def snapshots(directory, pattern="*.snap"):

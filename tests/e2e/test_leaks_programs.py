@@ -9,9 +9,7 @@ import os
 import pwd
 import random
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -20,7 +18,7 @@ from typing import NamedTuple, Optional
 import pytest
 
 from leaks_judge import ask, has_leaks_section
-from recording import BUILD, Running, analyze, environment, snapshots, usable_by_all, wait_until
+from recording import BUILD, Running, analyze, environment, free_port, need, port_open, snapshots, usable_by_all, wait_until
 
 SECONDS = float(os.environ.get("LEAKS_SECONDS", 5))
 OPTIONS = {"heap": "full", "cpu": 99, "live": "off", "leaks": "exit"}
@@ -51,23 +49,6 @@ KNOWN = {
                        "the option -D is copied into a local variable, which is used once and then forgotten")],
     "python": [], "python_malloc": [], "jq": [], "sqlite3": [],
 }
-
-
-def need(*programs):
-    missing = [p for p in programs if not shutil.which(p)]
-    assert not missing, f"not installed: {missing} (scripts/setup test)"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def port_open(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def children(pid):

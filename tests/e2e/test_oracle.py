@@ -12,14 +12,13 @@ import pwd
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 
 import pytest
 
-from recording import BUILD, VICTIMS, usable_by_all, wait_until
+from recording import BUILD, VICTIMS, free_port, port_open, usable_by_all, wait_until
 
 ORACLE = BUILD / "tests" / "liboracle.so"
 TOTAL = {"samples": 0, "equal": 0}
@@ -132,18 +131,6 @@ def test_program(tmp_path, inputs, name, mode):
 
 
 # ---- servers
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def port_open(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 @contextlib.contextmanager

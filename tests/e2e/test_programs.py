@@ -1,13 +1,11 @@
 """Unmodified Debian programs under the library, in full heap mode with CPU sampling: they give the same answers as without
 it, carry a real load, and their profiles name what is truly hot."""
 
-import contextlib
 import glob
 import json
 import os
 import pwd
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,26 +14,9 @@ import urllib.request
 
 import pytest
 
-from recording import Running, inclusive, info, one, record, report, snapshots, usable_by_all, wait_until
+from recording import Running, free_port, inclusive, info, need, one, port_open, record, report, snapshots, usable_by_all, wait_until
 
 FULL = {"heap": "full", "cpu": 499}
-
-
-def need(*programs):
-    missing = [p for p in programs if not shutil.which(p)]
-    assert not missing, f"not installed: {missing} (scripts/setup test)"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def port_open(port):
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
 
 
 def share(path, function, metric="cpu"):

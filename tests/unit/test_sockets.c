@@ -211,6 +211,15 @@ static void test_inside_itself(void **state)
 	in(pair[0], GET("/b"));
 	assert_int_equal(sockets_word(pair[0]), SOCKET_IGNORED);
 	totals(0, 0);
+	/* Nor by what sendfile sent, which would have been the end of it. */
+	in(pair[1], GET("/a"));
+	out(pair[1], "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+	assert_true(guard_enter(&tls_self, GUARD_NET));
+	out(pair[1], "o");
+	guard_leave(&tls_self, GUARD_NET);
+	sockets_out_unseen(pair[1], 2);
+	assert_int_equal(sockets_word(pair[1]), SOCKET_IGNORED);
+	totals(0, 0);
 }
 
 static void test_spans(void **state)
