@@ -68,6 +68,16 @@ NO_SANITIZE bool arch_is_after_call(const uint8_t *p)
 	return false;
 }
 
+NO_SANITIZE uintptr_t arch_call_target(const uint8_t *ra)
+{
+	int32_t rel;
+
+	if (ra[-5] != 0xe8)
+		return 0;
+	memcpy(&rel, ra - 4, sizeof(rel));
+	return (uintptr_t)ra + (uintptr_t)(intptr_t)rel;
+}
+
 /* How long an instruction is that only moves values between registers and memory, which compilers put between a function's
  * first pushes: mov, lea, xor, test with a ModRM byte (Intel SDM volume 2, 2.1.3 and 2.1.5), mov of a constant; perhaps with fs
  * or REX before it. 0: it is another one. */

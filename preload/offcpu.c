@@ -12,7 +12,6 @@
  */
 #include "offcpu.h"
 
-#include <fcntl.h>
 #include <string.h>
 
 #include "atomic.h"
@@ -66,27 +65,15 @@ static struct {
 
 /* ---- start --------------------------------------------------------------------------------------------------------- */
 
-static const char *path_of(char *path, size_t size, pid_t tid)
-{
-	char digits[24];
-
-	path[0] = '\0';
-	say_append(path, size, "/proc/self/task/");
-	say_append(path, size, say_number(digits, (uint64_t)tid));
-	say_append(path, size, "/syscall");
-	return path;
-}
-
 /* os_may(). */
 static int try_look(void)
 {
 	static const char word[] = "word";
-	char path[64], text[256], copy[sizeof(word)];
-	int fd = os_open(path_of(path, sizeof(path), os_tid()), O_RDONLY, 0);
-	ssize_t n = fd < 0 ? fd : os_read(fd, text, sizeof(text));
+	char copy[sizeof(word)];
+	uintptr_t sp, pc;
+	int rc = os_thread_place(os_tid(), &sp, &pc); /* its own: in the call that reads it */
 
-	os_close(fd);
-	return n > 0 && os_read_memory(word, copy, sizeof(copy)) ? 0 : -1;
+	return rc == 0 && os_read_memory(word, copy, sizeof(copy)) ? 0 : -1;
 }
 
 void offcpu_init(const struct config *with)
@@ -195,40 +182,6 @@ static void record(const struct offcpu_sample *s)
 
 /* ---- a look --------------------------------------------------------------------------------------------------------- */
 
-/* proc(5): "running", or the number of the call or -1, its six arguments unless it is -1, stack pointer, program counter. */
-static bool parse_place(const char *text, uintptr_t *ret_sp, uintptr_t *ret_pc)
-{
-	uintptr_t last[2] = { 0, 0 };
-	unsigned words = 0;
-
-	if (*text == 'r')
-		return false;
-	for (const char *c = text; *c && *c != '\n';) {
-		uintptr_t value = 0;
-
-		c += strcspn(c, " \n");
-		c += *c == ' ';
-		if (c[0] != '0' || c[1] != 'x')
-			continue;
-		for (c += 2; (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'f'); c++)
-			value = value << 4 | (uintptr_t)(*c <= '9' ? *c - '0' : *c - 'a' + 10);
-		last[0] = last[1];
-		last[1] = value;
-		words++;
-	}
-	*ret_sp = last[0];
-	*ret_pc = last[1];
-	return words >= 2 && last[0] && last[1];
-}
-
-static bool place_of(pid_t tid, uintptr_t *ret_sp, uintptr_t *ret_pc)
-{
-	char path[64], text[256];
-
-	return os_read_file(path_of(path, sizeof(path), tid), text, sizeof(text)) > 0 &&
-	       parse_place(text, ret_sp, ret_pc);
-}
-
 static uint32_t walk(const struct thread *th, uintptr_t sp, uintptr_t pc)
 {
 	struct unwind_start start = unwind_from_wait(pc, sp, th->stack_lo, th->stack_hi, &work->copy);
@@ -251,7 +204,7 @@ static uint32_t stack_of(const struct thread *th, uint64_t cpu_ns)
 	uintptr_t sp, pc;
 	uint32_t stack;
 
-	if (!place_of(th->tid, &sp, &pc))
+	if (os_thread_place(th->tid, &sp, &pc) < 0)
 		return 0;
 	stack = walk(th, sp, pc);
 	if (stack && os_thread_cpu_ns(th->tid) != cpu_ns) {

@@ -394,10 +394,22 @@ static enum step step_signal(struct walk *w)
 	return STEP_ON;
 }
 
+/* Does the call that returns to `ra` go to `function`? Its code is read only where a table says that it is code. */
+static bool is_call_of(uintptr_t ra, uintptr_t function)
+{
+	struct frames frames;
+
+	return ra > PAGE && walk_frames_at(ra - 1, &frames) &&
+	       eh_frame_covers(frames.hdr, frames.lo, frames.hi, ra - 1) &&
+	       arch_call_target((const uint8_t *)ra) == function;
+}
+
 /* The frame pointer of a frame that made a call, in another thread's stack whose walk began without one and met no frame that had
- * saved it: from how much room the function made, if a return address stands where that says. */
+ * saved it. It is where the room that the function made ends, if a return address stands above that; or further, where the
+ * function makes room as it goes on, at the first return address of a call of this function. */
 static NOINLINE bool infer_frame_pointer(struct walk *w, uintptr_t *ret_fp)
 {
+	enum { MOST_ROOM = 16 << 10 };
 	uint8_t code[64];
 	struct frames frames;
 	uintptr_t pc = walk_lookup(w), start, below, ra;
@@ -407,11 +419,16 @@ static NOINLINE bool infer_frame_pointer(struct walk *w, uintptr_t *ret_fp)
 		return false;
 	start = eh_frame_start(frames.hdr, frames.lo, frames.hi, pc);
 	bytes = frames.hi - start < sizeof(code) ? frames.hi - start : sizeof(code);
-	if (!start || !os_read_memory((const void *)start, code, bytes) || !arch_frame_below(code, bytes, &below) ||
-	    w->sp + below > w->hi - 16 || !load(w, w->sp + below + 8, &ra) || ra < PAGE)
+	if (!start || !os_read_memory((const void *)start, code, bytes) || !arch_frame_below(code, bytes, &below))
 		return false;
 	*ret_fp = w->sp + below;
-	return rule_at(ra - 1, false, LOOK_COPY).kind != RULE_NONE && is_after_call(ra, LOOK_COPY);
+	if (*ret_fp <= w->hi - 16 && load(w, *ret_fp + 8, &ra) && ra >= PAGE &&
+	    rule_at(ra - 1, false, LOOK_COPY).kind != RULE_NONE && is_after_call(ra, LOOK_COPY))
+		return true;
+	for (uintptr_t end = *ret_fp + MOST_ROOM; *ret_fp < end && *ret_fp <= w->hi - 16; *ret_fp += 8)
+		if (load(w, *ret_fp + 8, &ra) && is_call_of(ra, start))
+			return true;
+	return false;
 }
 
 enum step walk_step(struct walk *w, struct walk_reads *ret_reads)

@@ -16,7 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VISIBLE __attribute__((noinline, noclone))
+#ifdef __clang__
+#define VISIBLE     __attribute__((noinline))
+#define UNOPTIMIZED __attribute__((optnone))
+#else
+#define VISIBLE     __attribute__((noinline, noclone, noipa))
+#define UNOPTIMIZED __attribute__((optimize("O0", "no-omit-frame-pointer")))
+#endif
 #define KEEP(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 static const char *kind;
@@ -93,7 +99,7 @@ static VISIBLE void read_slowly(void)
 }
 
 /* As compilers make functions without optimization. */
-static VISIBLE __attribute__((optimize("O0", "no-omit-frame-pointer"))) void read_in_frame(void)
+static VISIBLE UNOPTIMIZED void read_in_frame(void)
 {
 	char room[256];
 
