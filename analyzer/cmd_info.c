@@ -91,6 +91,25 @@ static uint64_t offcpu_samples(const struct model *m)
 	return sum;
 }
 
+/* A duration of the range in which a share `q` of them is reached; 0: there are none. */
+static uint64_t times_quantile(const struct model_times *t, double q)
+{
+	uint64_t all = 0, seen = 0;
+	unsigned i = 0;
+
+	for (unsigned k = 0; k < SNAP_SAMPLER_RANGES; k++)
+		all += t->range[k];
+	if (!all)
+		return 0;
+	for (;; i++) {
+		seen += t->range[i];
+		if (i == SNAP_SAMPLER_RANGES - 1 || (seen && (double)seen >= q * (double)all))
+			break;
+	}
+	/* its middle */
+	return i ? ((uint64_t)(9 + 2 * ((i - 1) % 4)) << ((i - 1) / 4 + 5)) / 2 : 64;
+}
+
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
 static void json_engines(struct json *j, const struct model *m)
@@ -101,6 +120,16 @@ static void json_engines(struct json *j, const struct model *m)
 	json_key_string(j, "cpu_why", m->engine_cpu_why);
 	json_key_string(j, "heap", m->engine_heap);
 	json_key_string(j, "unwind", m->engine_unwind);
+	json_object_end(j);
+}
+
+static void json_times(struct json *j, const char *key, const struct model_times *t)
+{
+	json_key(j, key);
+	json_object_begin(j);
+	json_key_u64(j, "p50_ns", times_quantile(t, 0.5));
+	json_key_u64(j, "p99_ns", times_quantile(t, 0.99));
+	json_key_u64(j, "max_ns", t->most_ns);
 	json_object_end(j);
 }
 
@@ -116,6 +145,8 @@ static void json_totals(struct json *j, const struct model *m)
 	json_key_u64(j, "period_ns", m->cpu_period_ns);
 	json_key_string(j, "clock", m->clock_is_wall ? "wall" : "cpu");
 	json_key_u64(j, "process_cpu_ns", m->process_cpu_ns);
+	json_times(j, "handler", &m->handler);
+	json_times(j, "late", &m->late);
 	json_object_end(j);
 	json_key(j, "off_cpu");
 	json_object_begin(j);
@@ -338,6 +369,20 @@ static void text_when(const struct view *v, const struct model *m)
 	buf_add_char(v->out, '\n');
 }
 
+static void text_sampling(const struct view *v, const struct model *m)
+{
+	char median[32], p99[32], late[32], latest[32];
+
+	if (!times_quantile(&m->handler, 1))
+		return;
+	row(v, "");
+	buf_printf(v->out, "a sample took %s (p99 %s), and came %s off its time (p99 %s)\n",
+	           units_print_duration(median, sizeof(median), times_quantile(&m->handler, 0.5)),
+	           units_print_duration(p99, sizeof(p99), times_quantile(&m->handler, 0.99)),
+	           units_print_duration(late, sizeof(late), times_quantile(&m->late, 0.5)),
+	           units_print_duration(latest, sizeof(latest), times_quantile(&m->late, 0.99)));
+}
+
 static void text_cpu(const struct view *v, const struct model *m)
 {
 	uint64_t got = samples_got(m);
@@ -355,6 +400,7 @@ static void text_cpu(const struct view *v, const struct model *m)
 	if (expected >= 10)
 		buf_printf(v->out, " (%.1f %%)", 100 * (double)got / expected);
 	buf_add_str(v->out, "\n");
+	text_sampling(v, m);
 	row(v, "");
 	buf_add_str(v->out, "engine ");
 	view_text(v, VIEW_PLAIN, m->engine_cpu);

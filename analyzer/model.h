@@ -164,6 +164,12 @@ struct model_requests {
 	size_t route_count, request_count, span_count;
 };
 
+/* Durations, counted in ranges: snapshot_layout.h. */
+struct model_times {
+	uint64_t most_ns;
+	uint64_t range[SNAP_SAMPLER_RANGES];
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -172,6 +178,7 @@ struct model {
 	const char *cmdline; /* arguments separated by single blanks */
 	uint64_t start_ns, start_wall_ns, end_ns, end_wall_ns, process_cpu_ns;
 	uint64_t cpu_hz, cpu_period_ns;
+	struct model_times handler, late; /* what sampling took; by how much it missed its period. Since 1.6 */
 	bool clock_is_wall;
 	const char *engine_cpu, *engine_cpu_why, *engine_heap, *engine_unwind;
 	uint64_t page_bytes, cpus;

@@ -79,6 +79,39 @@ static bool info_strings(struct decode *d, const char **const *fields, size_t co
 	return true;
 }
 
+static int decode_times(struct decode *d, struct model_times *t)
+{
+	uint64_t used, sum = 0;
+
+	t->most_ns = cursor_varint(&d->c);
+	used = cursor_varint(&d->c);
+	if (d->c.bad)
+		return decode_cut_short(d);
+	if (used > SNAP_SAMPLER_RANGES)
+		return err_set(d->err, -EPROTO, "has %llu ranges of durations", (unsigned long long)used);
+	for (uint64_t i = 0; i < used; i++) {
+		t->range[i] = cursor_varint(&d->c);
+		if (!decode_sum_fits(&sum, t->range[i]))
+			return err_set(d->err, -EPROTO, "has more than 63 bits of durations");
+	}
+	return d->c.bad ? decode_cut_short(d) : 0;
+}
+
+/* Since 1.6. */
+static int decode_info_more(struct decode *d)
+{
+	struct model *m = d->m;
+	int rc;
+
+	m->because = "";
+	if (d->c.at >= d->c.end)
+		return 0;
+	if (!decode_read_text(d, &m->because))
+		return decode_no_memory(d);
+	rc = decode_times(d, &m->handler);
+	return rc < 0 ? rc : decode_times(d, &m->late);
+}
+
 static int decode_info(struct decode *d)
 {
 	struct model *m = d->m;
@@ -86,6 +119,7 @@ static int decode_info(struct decode *d)
 	const char **engines[] = { &m->engine_cpu, &m->engine_cpu_why, &m->engine_heap, &m->engine_unwind };
 	const char **host[] = { &m->kernel, &m->machine, &m->recorder_version };
 	uint64_t clock;
+	int rc;
 
 	m->pid = cursor_varint(&d->c);
 	m->ppid = cursor_varint(&d->c);
@@ -109,9 +143,9 @@ static int decode_info(struct decode *d)
 		return decode_no_memory(d);
 	if (d->c.bad)
 		return decode_cut_short(d);
-	m->because = "";
-	if (d->c.at < d->c.end && !decode_read_text(d, &m->because)) /* since 1.6 */
-		return decode_no_memory(d);
+	rc = decode_info_more(d);
+	if (rc < 0)
+		return rc;
 	if (clock > 1)
 		return err_set(d->err, -EPROTO, "unknown clock %llu", (unsigned long long)clock);
 	if (m->end_ns < m->start_ns)

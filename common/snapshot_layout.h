@@ -133,6 +133,10 @@ enum { SNAP_REQUEST_BUCKETS = 1280 };
 /* Whose threads were looked at while they waited: nobody's; those that worked on slow requests; all. */
 enum snap_offcpu_scope { SNAP_OFFCPU_NONE = 0, SNAP_OFFCPU_REQUESTS = 1, SNAP_OFFCPU_ALL = 2 };
 
+/* How long sampling took, and by how much it missed its time, is counted in ranges: 0 below 128 ns; others begin at
+ * (4 + (i - 1) % 4) << ((i - 1) / 4 + 5) ns, a quarter of a power of two wide. The last has no end. */
+enum { SNAP_SAMPLER_RANGES = 64 };
+
 /* Limits a reader enforces before it believes a size. */
 enum {
 	SNAP_MAX_SECTIONS = 64,

@@ -221,13 +221,50 @@ static void arm(struct thread *th, pid_t tid)
 		loss_add(LOSS_CPU_THREAD_FAILED, 1);
 }
 
+/* ---- figures ------------------------------------------------------------------------------------------------------ */
+
+/* Few samples a second: one set for all threads. Each is a count that orders nothing. */
+static struct figures {
+	_Atomic uint64_t most_ns, range[SNAP_SAMPLER_RANGES];
+} handling, lateness;
+
+static unsigned range_of(uint64_t ns)
+{
+	unsigned log = ns < 128 ? 0 : 63u - (unsigned)__builtin_clzll(ns);
+	unsigned i = ns < 128 ? 0 : 1 + (log - 7) * 4 + (unsigned)(ns >> (log - 2) & 3);
+
+	return i < SNAP_SAMPLER_RANGES ? i : SNAP_SAMPLER_RANGES - 1;
+}
+
+static void add_figure(struct figures *f, uint64_t ns)
+{
+	uint64_t most = load_relaxed(&f->most_ns);
+
+	add_relaxed(&f->range[range_of(ns)], 1);
+	while (ns > most && !cas_relaxed(&f->most_ns, &most, ns))
+		;
+}
+
+static void copy_figures(const struct figures *f, struct sampler_figures *ret)
+{
+	ret->most_ns = load_relaxed(&f->most_ns);
+	for (unsigned i = 0; i < SNAP_SAMPLER_RANGES; i++)
+		ret->range[i] = load_relaxed(&f->range[i]);
+}
+
+void sampler_figures(struct sampler_figures *ret_handler, struct sampler_figures *ret_late)
+{
+	copy_figures(&handling, ret_handler);
+	copy_figures(&lateness, ret_late);
+}
+
 /* ---- the handler -------------------------------------------------------------------------------------------------- */
 
 /* Whole periods of CPU time since the last sample. */
 static uint16_t weight_now(struct thread *th)
 {
 	uint64_t now = os_thread_cpu_ns(0);
-	uint64_t periods;
+	uint64_t periods, since;
 
 	if (th->first_sample) {
 		th->first_sample = false;
@@ -235,7 +272,9 @@ static uint16_t weight_now(struct thread *th)
 		th->cpu_due_ns = 0;
 		return 1;
 	}
-	th->cpu_due_ns += (int64_t)(now - load_relaxed(&th->cpu_seen_ns));
+	since = now - load_relaxed(&th->cpu_seen_ns);
+	add_figure(&lateness, since > engine.period_ns ? since - engine.period_ns : engine.period_ns - since);
+	th->cpu_due_ns += (int64_t)since;
 	store_relaxed(&th->cpu_seen_ns, now);
 	periods = th->cpu_due_ns > 0 ? ((uint64_t)th->cpu_due_ns + engine.period_ns / 2) / engine.period_ns : 0;
 	if (periods > UINT16_MAX)
@@ -261,6 +300,14 @@ static void take_sample(struct tls *t, struct thread *th, const void *ucontext)
 	}
 	samples_record(th, th->cpu_pcs, depth, now, weight, true);
 	guard_leave(t, GUARD_TABLE);
+}
+
+static void take_timed_sample(struct tls *t, struct thread *th, const void *ucontext)
+{
+	uint64_t began = os_now_ns();
+
+	take_sample(t, th, ucontext);
+	add_figure(&handling, os_now_ns() - began);
 }
 
 static void rearm(struct thread *th)
@@ -384,7 +431,7 @@ static void on_signal(int sig, siginfo_t *info, void *ucontext)
 		if (is_kick(info, th))
 			look_after_event(th);
 		else if (state_get() == STATE_RUNNING && !is_call(info))
-			take_sample(t, th, ucontext);
+			take_timed_sample(t, th, ucontext);
 		/* Not inside the recorder's tables, which may move, nor inside a hook, which may have a block in its hands. */
 		if (on_first && !(t->guard & (GUARD_TABLE | GUARD_ALLOC)) && !exchange_acq_rel(&first_seen, true))
 			on_first();
@@ -682,6 +729,8 @@ void sampler_fork_parent(struct tls *t)
 /* The events belong to the parent's threads, and CPU timers are not inherited. */
 void sampler_fork_child(void)
 {
+	memset(&handling, 0, sizeof(handling)); /* one thread runs */
+	memset(&lateness, 0, sizeof(lateness));
 	store_release(&limit_lock.word, 0); /* its holder, if it is another thread, is not in this process */
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		perf_disarm(th);

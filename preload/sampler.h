@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include "config.h"
 #include "guard.h"
+#include "snapshot_layout.h"
 
 enum { SAMPLER_SIGNAL = SIGPROF };
 
@@ -15,6 +16,15 @@ struct sampler_engine {
 	const char *why;    /* one sentence, or "" */
 	uint64_t period_ns; /* of CPU time; 0: off */
 };
+
+/* What sampling itself took, and how well it kept time, since the start. */
+struct sampler_figures {
+	uint64_t most_ns;
+	uint64_t range[SNAP_SAMPLER_RANGES];
+};
+/* The time in the handler, with what it waited for a processor; by how much CPU time between two samples was more or less than the
+ * period. [any thread] */
+void sampler_figures(struct sampler_figures *ret_handler, struct sampler_figures *ret_late);
 
 /* Chooses the engine and installs the handler. [init] */
 void sampler_init(const struct config *config);

@@ -25,6 +25,7 @@
 #include "modules.h"
 #include "os_linux.h"
 #include "recorder.h"
+#include "sampler.h"
 #include "say.h"
 #include "snapshot_codec.h"
 #include "snapshot_name.h"
@@ -307,6 +308,27 @@ static uint64_t cpus_allowed(void)
 	return n;
 }
 
+static void write_figures(struct writer *w, const struct sampler_figures *f)
+{
+	unsigned used = SNAP_SAMPLER_RANGES;
+
+	while (used && !f->range[used - 1])
+		used--;
+	number(w, f->most_ns);
+	number(w, used);
+	for (unsigned i = 0; i < used; i++)
+		number(w, f->range[i]);
+}
+
+static void write_sampler(struct writer *w)
+{
+	struct sampler_figures handler, late;
+
+	sampler_figures(&handler, &late);
+	write_figures(w, &handler);
+	write_figures(w, &late);
+}
+
 static void write_info(struct writer *w)
 {
 	const struct snapshot_about *a = w->about;
@@ -345,6 +367,7 @@ static void write_info(struct writer *w)
 	string(w, uts.machine);
 	string(w, PERFPROBE_VERSION);
 	string(w, a->because);
+	write_sampler(w);
 	section_end(w);
 }
 

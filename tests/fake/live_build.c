@@ -74,6 +74,7 @@ static void add_frame(struct live_build *b)
 
 	m.reason = "live";
 	m.because = "";
+	m.handler = m.late = build_empty().handler;
 	m.end_ns -= 500000000; /* older than the header */
 	m.end_wall_ns -= 500000000;
 	m.process_cpu_ns -= 400000000;
@@ -259,5 +260,6 @@ struct model *live_build_expected(void)
 	m.requests = build_empty().requests;
 	m.offcpu = build_empty().offcpu;
 	m.because = "";
+	m.handler = m.late = build_empty().handler;
 	return &m;
 }

@@ -78,6 +78,18 @@ static void text(struct put *p, const char *s)
 	put_string(p, s, strlen(s));
 }
 
+static void put_times(struct put *p, const struct model_times *t)
+{
+	unsigned used = SNAP_SAMPLER_RANGES;
+
+	while (used && !t->range[used - 1])
+		used--;
+	put_varint(p, t->most_ns);
+	put_varint(p, used);
+	for (unsigned i = 0; i < used; i++)
+		put_varint(p, t->range[i]);
+}
+
 static void put_info(struct put *p, const struct model *m)
 {
 	put_varint(p, m->pid);
@@ -105,6 +117,8 @@ static void put_info(struct put *p, const struct model *m)
 	text(p, m->machine);
 	text(p, m->recorder_version);
 	text(p, m->because);
+	put_times(p, &m->handler);
+	put_times(p, &m->late);
 }
 
 static void put_modules(struct put *p, const struct model *m)
@@ -643,6 +657,8 @@ static void add_offcpu(struct model *m)
 	static struct model_offcpu_sample samples[] = { { 9000000000, 1, 4, 3, 4 }, { 9010000000, 0, 2, 1, 0 } };
 
 	m->because = "a request took 1500 ms (limit 1000 ms)";
+	m->handler = (struct model_times){ 9000, { [13] = 90, [20] = 10 } };
+	m->late = (struct model_times){ 3000000, { 50, [40] = 49, [SNAP_SAMPLER_RANGES - 1] = 1 } };
 	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
 }
 
@@ -746,6 +762,7 @@ struct model *build_example_of(uint16_t minor)
 		m->requests = build_empty().requests;
 	if (minor < 6) {
 		m->because = "";
+		m->handler = m->late = build_empty().handler;
 		m->offcpu = build_empty().offcpu;
 	}
 	return m;
