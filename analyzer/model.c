@@ -19,7 +19,7 @@ struct model *model_new(void)
 	m->comm = m->exe = m->reason = m->cmdline = "";
 	m->engine_cpu = m->engine_cpu_why = m->engine_heap = m->engine_unwind = "";
 	m->kernel = m->machine = m->recorder_version = "";
-	m->because = m->offcpu.why = "";
+	m->because = m->boot = m->offcpu.why = "";
 	m->leaks.method = m->leaks.note = m->leaks.suppressions = "";
 	return m;
 }
@@ -182,7 +182,8 @@ static void check_offcpu(const struct model *m)
 
 void model_check(const struct model *m)
 {
-	assert(m->comm && m->exe && m->reason && m->because && m->cmdline && m->engine_cpu && m->engine_cpu_why);
+	assert(m->comm && m->exe && m->reason && m->because && m->boot && m->cmdline && m->engine_cpu &&
+	       m->engine_cpu_why);
 	assert(m->engine_heap && m->engine_unwind && m->kernel && m->machine && m->recorder_version);
 	assert(m->end_ns >= m->start_ns);
 	for (size_t i = 0; i < m->option_count; i++)

@@ -183,6 +183,7 @@ struct model {
 	const char *engine_cpu, *engine_cpu_why, *engine_heap, *engine_unwind;
 	uint64_t page_bytes, cpus;
 	const char *kernel, *machine, *recorder_version;
+	const char *boot; /* which run of the kernel it was; "": not recorded */
 
 	enum snap_heap_mode heap_mode;
 	uint64_t heap_interval_bytes; /* 0 in full mode */

@@ -109,7 +109,11 @@ static int decode_info_more(struct decode *d)
 	if (!decode_read_text(d, &m->because))
 		return decode_no_memory(d);
 	rc = decode_times(d, &m->handler);
-	return rc < 0 ? rc : decode_times(d, &m->late);
+	if (rc == 0)
+		rc = decode_times(d, &m->late);
+	if (rc < 0)
+		return rc;
+	return decode_read_text(d, &m->boot) ? 0 : decode_no_memory(d);
 }
 
 static int decode_info(struct decode *d)

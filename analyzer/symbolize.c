@@ -20,6 +20,7 @@
 #include "elf_starts.h"
 #include "elf_symbols.h"
 #include "intern.h"
+#include "kernel_symbols.h"
 #include "model.h"
 
 struct module {
@@ -46,8 +47,9 @@ struct symbolizer {
 	uint32_t *owner; /* module of a cell, or NO_MODULE */
 	size_t edge_count;
 	struct intern pcs, mangled, texts;
-	struct known_pc *known; /* by number in pcs */
-	const char **readable;  /* by number in mangled */
+	struct known_pc *known;        /* by number in pcs */
+	const char **readable;         /* by number in mangled */
+	struct kernel_symbols *kernel; /* NULL: not asked for yet, or no memory */
 	size_t known_cap, readable_cap;
 };
 
@@ -317,6 +319,22 @@ static const char *special_name(uint64_t pc)
 	}
 }
 
+/* The names of a running kernel, where it is the one that was recorded; else all its functions are one. */
+static int kernel_frame(struct symbolizer *s, uint64_t pc, struct known_pc *ret)
+{
+	const char *module;
+	const char *name;
+
+	if (!s->kernel)
+		s->kernel = kernel_symbols_new(s->m->boot);
+	name = kernel_symbols_find(s->kernel, pc, &module);
+	return one_frame(s,
+	                 (struct symbol_frame){ .function = name ? name : "[kernel]",
+	                                        .module = name ? module : "[kernel]",
+	                                        .offset = pc },
+	                 ret);
+}
+
 static int module_frames(struct symbolizer *s, size_t index, uint64_t pc, struct known_pc *ret)
 {
 	const struct model_module *about = &s->m->modules[index];
@@ -367,10 +385,12 @@ int symbolizer_frames(struct symbolizer *s, uint64_t pc, const struct symbol_fra
 		s->known[i] = (struct known_pc){ NULL, 0 };
 	}
 	if (!s->known[i].frames) {
-		module = pc < SNAP_PC_SPECIAL_END ? NO_MODULE : find_module(s, pc);
+		module = pc < SNAP_PC_SPECIAL_END || pc >= SNAP_PC_KERNEL ? NO_MODULE : find_module(s, pc);
 		if (pc < SNAP_PC_SPECIAL_END)
 			rc = one_frame(s, (struct symbol_frame){ .function = special_name(pc), .module = "" },
 			               &s->known[i]);
+		else if (pc >= SNAP_PC_KERNEL)
+			rc = kernel_frame(s, pc, &s->known[i]);
 		else if (module == NO_MODULE)
 			rc = one_frame(s, (struct symbol_frame){ .function = "[unmapped]", .module = "" },
 			               &s->known[i]);
@@ -419,6 +439,7 @@ void symbolizer_free(struct symbolizer *s)
 	free(s->modules);
 	free(s->edges);
 	free(s->owner);
+	kernel_symbols_free(s->kernel);
 	intern_done(&s->pcs);
 	intern_done(&s->mangled);
 	intern_done(&s->texts);

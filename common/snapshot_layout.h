@@ -69,6 +69,9 @@ enum snap_section_id {
 #undef SNAP_SECTION_ENUM
 };
 
+/* Program counters from here on are the kernel's. */
+#define SNAP_PC_KERNEL (UINT64_C(1) << 63)
+
 /* Program counters below SNAP_PC_SPECIAL_END are not addresses but say what stands in their place. */
 enum snap_special_pc {
 	SNAP_PC_NONE = 0,      /* never stored */

@@ -30,6 +30,7 @@
 #include "allocs.h"
 #include "arch.h"
 #include "control_call.h"
+#include "kernel_frames.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
@@ -47,6 +48,7 @@ enum { SIGNAL_BYTES = 8 };
 
 static enum kind kind = KIND_OFF;
 static struct sampler_engine engine = { "off", "", 0 };
+static bool with_kernel; /* samples have the kernel's frames too */
 static _Atomic bool stopped;
 static uint64_t seed;
 static _Atomic uint64_t armed_count;
@@ -72,6 +74,8 @@ static int perf_open(pid_t tid, uint64_t first_ns)
 	attr.config = PERF_COUNT_SW_CPU_CLOCK;
 	attr.sample_period = first_ns;
 	attr.sample_type = PERF_SAMPLE_IP;
+	if (with_kernel)
+		kernel_frames_ask(&attr);
 	attr.disabled = 1;
 	attr.exclude_hv = 1;
 	attr.wakeup_events = 1;
@@ -153,6 +157,9 @@ static bool perf_arm(struct thread *th, pid_t tid, uint64_t first_ns)
 		return true;
 	}
 	add_relaxed(&perf_fds, 1);
+	th->perf_ring = with_kernel ? kernel_frames_map(fd) : NULL;
+	if (with_kernel && !th->perf_ring)
+		loss_add(LOSS_CPU_KERNEL, 1);
 	(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_REFRESH, 1, 0, 0, 0); /* cannot fail on a counting event */
 	return true;
 }
@@ -164,15 +171,30 @@ static bool perf_is_ours(int fd, uint64_t id)
 	return os_call(SYS_ioctl, fd, PERF_EVENT_IOC_ID, (long)&seen, 0, 0, 0) == 0 && seen == id;
 }
 
-static void perf_disarm(struct thread *th)
+/* Whose event: the calling thread's, whose handler may interrupt this; another's, whose handler may run; of a forked child, to
+ * which descriptors of its parent's events have come, and no rings. */
+enum whose { WHOSE_OWN, WHOSE_OTHER, WHOSE_PARENT };
+
+/* A ring keeps its event alive, so that is turned off before the descriptor goes. */
+static void perf_disarm(struct thread *th, enum whose whose)
 {
+	void *ring = th->perf_ring;
 	int fd = exchange_acq_rel(&th->perf_fd, -1); /* pairs with the CAS in perf_arm */
 
 	if (fd < 0)
 		return;
 	add_relaxed(&perf_fds, -1);
-	if (perf_is_ours(fd, th->perf_id))
+	if (perf_is_ours(fd, th->perf_id)) {
+		if (whose != WHOSE_PARENT)
+			(void)os_call(SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0, 0, 0, 0); /* cannot fail on ours */
 		os_close(fd);
+	}
+	if (whose == WHOSE_OTHER)
+		return;
+	th->perf_ring = NULL; /* from here on the handler does without */
+	signal_fence();
+	if (whose == WHOSE_OWN)
+		kernel_frames_unmap(ring);
 }
 
 static bool timer_arm(struct thread *th, pid_t tid, uint64_t first_ns)
@@ -289,11 +311,11 @@ static void take_sample(struct tls *t, struct thread *th, const void *ucontext)
 	struct unwind_start start = unwind_from_signal(ucontext, regs, th->stack_lo, th->stack_hi);
 	uint16_t weight = weight_now(th);
 	uint64_t now = os_now_ns();
-	size_t depth;
+	size_t depth = kernel_frames_take(th->perf_ring, th->cpu_pcs, KERNEL_FRAMES_MAX);
 
 	if (weight == 0)
 		return; /* early by less than half a period: the next one carries it */
-	depth = unwind_walk(&start, th->cpu_pcs, ARRAY_LEN(th->cpu_pcs));
+	depth += unwind_walk(&start, th->cpu_pcs + depth, ARRAY_LEN(th->cpu_pcs) - depth);
 	if (!guard_enter(t, GUARD_TABLE)) {
 		samples_defer(th, th->cpu_pcs, depth, now, weight);
 		return;
@@ -412,7 +434,7 @@ static void look_after_event(struct thread *th)
 		return;
 	}
 	loss_add(LOSS_CPU_FD_LOST, 1);
-	perf_disarm(th);
+	perf_disarm(th, WHOSE_OWN);
 	if (!perf_arm(th, th->tid, engine.period_ns) && !timer_arm(th, th->tid, engine.period_ns))
 		loss_add(LOSS_CPU_THREAD_FAILED, 1);
 }
@@ -527,6 +549,7 @@ void sampler_init(const struct config *config)
 		return;
 	}
 	kind = why ? KIND_TIMER : KIND_PERF;
+	with_kernel = !why && config->kernel;
 	engine.name = why ? "timer" : "perf_event";
 	engine.why = why ? why : "";
 }
@@ -565,7 +588,7 @@ void sampler_thread_stop(struct tls *t)
 	if (!th || !th->sampled)
 		return;
 	mask_signal(SIG_BLOCK, NULL);
-	perf_disarm(th);
+	perf_disarm(th, WHOSE_OWN);
 	timer_disarm(th);
 	th->sampled = false;
 }
@@ -576,7 +599,7 @@ void sampler_thread_pause(struct tls *t)
 
 	if (!th || !th->sampled)
 		return;
-	perf_disarm(th);
+	perf_disarm(th, WHOSE_OWN);
 	timer_disarm(th);
 	(void)os_pid(); /* what was pending is delivered before this returns */
 }
@@ -663,7 +686,7 @@ void sampler_disarm_all(struct tls *t)
 	sampler_thread_stop(t);
 	mask_signal(SIG_UNBLOCK, NULL); /* with nothing pending: the program's own come as ever */
 	for (struct thread *th = threads_first(); th; th = th->next) {
-		perf_disarm(th);
+		perf_disarm(th, WHOSE_OTHER);
 		timer_disarm(th); /* its thread may do the same: the second call fails */
 	}
 }
@@ -733,7 +756,7 @@ void sampler_fork_child(void)
 	memset(&lateness, 0, sizeof(lateness));
 	store_release(&limit_lock.word, 0); /* its holder, if it is another thread, is not in this process */
 	for (struct thread *th = threads_first(); th; th = th->next) {
-		perf_disarm(th);
+		perf_disarm(th, WHOSE_PARENT);
 		th->timer_id = -1;
 		th->sampled = false;
 	}

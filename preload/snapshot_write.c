@@ -329,6 +329,17 @@ static void write_sampler(struct writer *w)
 	write_figures(w, &late);
 }
 
+/* Which run of the kernel it was: random(4), boot_id. Addresses of the kernel mean something in that only. */
+static void write_boot(struct writer *w)
+{
+	char text[64];
+	ssize_t n = os_read_file("/proc/sys/kernel/random/boot_id", text, sizeof(text));
+
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	bytes_string(w, text, n > 0 ? (size_t)n : 0);
+}
+
 static void write_info(struct writer *w)
 {
 	const struct snapshot_about *a = w->about;
@@ -368,6 +379,7 @@ static void write_info(struct writer *w)
 	string(w, PERFPROBE_VERSION);
 	string(w, a->because);
 	write_sampler(w);
+	write_boot(w);
 	section_end(w);
 }
 

@@ -116,6 +116,7 @@ struct thread {
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;
+	void *perf_ring;              /* kernel_frames.h; NULL: none */
 	int timer_id;                 /* kernel timer; -1: none */
 	bool sampled;                 /* an engine was armed for this thread */
 	bool first_sample;            /* the next sample is the first: its period was random */

@@ -47,6 +47,7 @@ add_executable(symbols_c fake/symbols_c.c)
 target_compile_options(symbols_c PRIVATE -O2 -g -fno-sanitize=all)
 target_link_options(symbols_c PRIVATE -Wl,--build-id=sha1)
 perfprobe_unit_test(symbolize test_snapshots)
+perfprobe_unit_test(kernel_symbols analyzer_core)
 target_compile_definitions(test_symbolize PRIVATE SYMBOLS_C="$<TARGET_FILE:symbols_c>" OBJCOPY="${CMAKE_OBJCOPY}"
   OBJDUMP="${CMAKE_OBJDUMP}")
 add_dependencies(test_symbolize symbols_c)

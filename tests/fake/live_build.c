@@ -73,7 +73,7 @@ static void add_frame(struct live_build *b)
 	size_t bytes;
 
 	m.reason = "live";
-	m.because = "";
+	m.because = m.boot = "";
 	m.handler = m.late = build_empty().handler;
 	m.end_ns -= 500000000; /* older than the header */
 	m.end_wall_ns -= 500000000;
@@ -259,7 +259,7 @@ struct model *live_build_expected(void)
 	m.leaks = build_empty().leaks;
 	m.requests = build_empty().requests;
 	m.offcpu = build_empty().offcpu;
-	m.because = "";
+	m.because = m.boot = "";
 	m.handler = m.late = build_empty().handler;
 	return &m;
 }

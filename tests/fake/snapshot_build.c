@@ -119,6 +119,7 @@ static void put_info(struct put *p, const struct model *m)
 	text(p, m->because);
 	put_times(p, &m->handler);
 	put_times(p, &m->late);
+	text(p, m->boot);
 }
 
 static void put_modules(struct put *p, const struct model *m)
@@ -560,6 +561,7 @@ struct model build_empty(void)
 		.recorder_version = "0.1.0",
 		.leaks = { .method = "", .note = "", .suppressions = "" },
 		.because = "",
+		.boot = "",
 		.offcpu = { .why = "" },
 	};
 }
@@ -657,6 +659,7 @@ static void add_offcpu(struct model *m)
 	static struct model_offcpu_sample samples[] = { { 9000000000, 1, 4, 3, 4 }, { 9010000000, 0, 2, 1, 0 } };
 
 	m->because = "a request took 1500 ms (limit 1000 ms)";
+	m->boot = "b75c9f6e-5f2c-4d1f-9d3c-2f1d2a3b4c5d";
 	m->handler = (struct model_times){ 9000, { [13] = 90, [20] = 10 } };
 	m->late = (struct model_times){ 3000000, { 50, [40] = 49, [SNAP_SAMPLER_RANGES - 1] = 1 } };
 	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
@@ -762,6 +765,7 @@ struct model *build_example_of(uint16_t minor)
 		m->requests = build_empty().requests;
 	if (minor < 6) {
 		m->because = "";
+		m->boot = "";
 		m->handler = m->late = build_empty().handler;
 		m->offcpu = build_empty().offcpu;
 	}
