@@ -13,8 +13,11 @@
 #include "leaks.h"
 #include "live.h"
 #include "live_keep.h"
+#include "metrics_page.h"
+#include "metrics_socket.h"
 #include "modules.h"
 #include "os_linux.h"
+#include "own_socket.h"
 #include "recorder.h"
 #include "sampler.h"
 #include "say.h"
@@ -219,12 +222,14 @@ static void loop(void *unused)
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
 	control_on_leaks(socket_leaks);
-	control_socket_begin(os_own_descriptors() < 0, os_now_ns());
+	own_socket_begin(os_own_descriptors() < 0);
+	control_socket_begin(os_now_ns());
+	metrics_socket_begin(os_now_ns());
 	let_it_begin();
 	(void)modules_scan();
 	while (!load_relaxed(&pausing)) {
 		uint32_t seen = load_acquire(&bell);
-		uint64_t now = os_now_ns(), wait = TICK_NS, control;
+		uint64_t now = os_now_ns(), wait = TICK_NS, sockets;
 
 		recorder_tick(now);
 		live_keep_tick(now);
@@ -234,9 +239,12 @@ static void loop(void *unused)
 		triggers_tick(config, now);
 		if (!check_now_and_then(now, &next_check))
 			break;
-		control = control_socket_tick(now);
-		if (control < wait)
-			wait = control;
+		sockets = control_socket_tick(now);
+		if (sockets < wait)
+			wait = sockets;
+		sockets = metrics_socket_tick(now);
+		if (sockets < wait)
+			wait = sockets;
 		if (next_every > now && next_every - now < wait)
 			wait = next_every - now;
 		if (checking != NOBODY && wait > LEAK_STEP_NS)
@@ -245,6 +253,8 @@ static void loop(void *unused)
 		send_signal();
 	}
 	control_socket_end();
+	metrics_socket_end();
+	metrics_page_helper_ends();
 	leaks_cancel();
 	checking = NOBODY;
 	store_release(&running, 0);
@@ -370,6 +380,7 @@ void helper_fork_child(void)
 	next_every = 0;
 	control_fork_child();
 	control_socket_fork_child();
+	metrics_socket_fork_child();
 	store_relaxed(&for_dump.done, load_relaxed(&for_dump.asked));
 	store_relaxed(&for_leaks.done, load_relaxed(&for_leaks.asked));
 	checking = NOBODY;

@@ -15,6 +15,7 @@
 #include "control_socket.h"
 #include "dump.h"
 #include "os_linux.h"
+#include "own_socket.h"
 #include "samples.h"
 #include "start.h"
 #include "state.h"
@@ -227,7 +228,8 @@ static int open_socket(void **state)
 {
 	(void)state;
 	now_ns = os_now_ns();
-	control_socket_begin(true, now_ns);
+	own_socket_begin(true);
+	control_socket_begin(now_ns);
 	(void)control_socket_tick(now_ns);
 	if (there())
 		return -1; /* not before its time */

@@ -1,0 +1,14 @@
+/* The figures of this process as a page of metrics.
+ * Context    [helper]: reads tables and /proc; about a millisecond, and more with many stacks or routes. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { METRICS_PAGE_BYTES = 4 << 20 }; /* twice the longest: 512 routes with names that must be escaped throughout */
+
+/* Its length; 0: it does not fit. */
+size_t metrics_page(char *to, size_t size, bool otel, bool openmetrics);
+/* The helper ends: its CPU time so far counts on with the next. */
+void metrics_page_helper_ends(void);
+/* In a forked child: what was counted is the parent's. */
+void metrics_page_fork_child(void);
