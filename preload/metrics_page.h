@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { METRICS_PAGE_BYTES = 4 << 20 }; /* twice the longest: 512 routes with names that must be escaped throughout */
+enum {
+	METRICS_PAGE_BYTES = 4 << 20
+}; /* the longest is below three quarters: 512 routes with names that must be escaped throughout */
 
 /* Its length; 0: it does not fit. */
 size_t metrics_page(char *to, size_t size, bool otel, bool openmetrics);

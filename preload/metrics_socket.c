@@ -44,6 +44,7 @@ enum {
 	BACKLOG = 32,
 	ACCEPTS = 16, /* in one tick */
 	PAGE_SHARE = 9,
+	SEND_BUFFER = 128 << 10, /* what the kernel keeps for who does not read, and what is sent in 5 ms */
 	DRAIN_BYTES = 4096,
 	DRAINS = 16, /* in one tick */
 };
@@ -79,7 +80,7 @@ static struct own_socket listener = { -1, 0 };
 static struct client clients[CLIENTS];
 static unsigned clients_now, clients_most;
 static char heads[CLIENTS][METRICS_HEAD_MAX];
-static uint64_t next_look, next_page;
+static uint64_t next_look, next_try, next_page;
 static uint32_t changes; /* of options, when `address` was read */
 static bool said;        /* why there is none, by this process */
 static char where[METRICS_WHERE_BYTES + 64];
@@ -178,11 +179,12 @@ static int listen_port(uint16_t port)
 {
 	union ip_address to;
 	socklen_t len = ip_address(&address, port, &to);
-	int fd = own_socket_new(to.any.sa_family), rc, on = 1;
+	int fd = own_socket_new(to.any.sa_family), rc, on = 1, most = SEND_BUFFER;
 
 	if (fd < 0)
 		return fd;
 	(void)os_call(SYS_setsockopt, fd, SOL_SOCKET, SO_REUSEADDR, (long)&on, sizeof(on), 0);
+	(void)os_call(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDBUF, (long)&most, sizeof(most), 0); /* its connections' */
 	rc = (int)os_call(SYS_bind, fd, (long)&to, (long)len, 0, 0, 0);
 	if (rc == 0)
 		rc = (int)os_call(SYS_listen, fd, BACKLOG, 0, 0, 0, 0);
@@ -526,26 +528,33 @@ static void accept_some(uint64_t now)
 
 /* ---- public ------------------------------------------------------------------------------------------------------- */
 
+/* The option may have changed. */
+static void follow_option(void)
+{
+	uint32_t seen = config_changes();
+	struct metrics_address asked;
+
+	if (seen == changes)
+		return;
+	changes = seen;
+	/* Only what can be parsed becomes an option. */
+	if (metrics_address_parse(start_config()->text[CONFIG_METRICS], &asked) ||
+	    memcmp(&asked, &address, sizeof(asked)) == 0)
+		return;
+	metrics_socket_end();
+	address = asked;
+	said = false;
+	next_try = 0;
+}
+
 /* Made for the first time, or again: the option changed, a port became free, somebody removed the name. */
 static void look_after(uint64_t now)
 {
-	uint32_t seen = config_changes();
 	int rc;
 
 	next_look = now + LOOK_NS;
-	if (seen != changes) {
-		struct metrics_address asked;
-
-		changes = seen;
-		/* Only what can be parsed becomes an option. */
-		if (!metrics_address_parse(start_config()->text[CONFIG_METRICS], &asked) &&
-		    memcmp(&asked, &address, sizeof(asked)) != 0) {
-			metrics_socket_end();
-			address = asked;
-			said = false;
-		}
-	}
-	if (load_relaxed(&off) || address.kind == METRICS_OFF || is_still_there())
+	follow_option();
+	if (load_relaxed(&off) || address.kind == METRICS_OFF || now < next_try || is_still_there())
 		return;
 	os_follow_credentials();
 	if (address.kind != METRICS_UNIX || !own_socket_is(&listener))
@@ -557,7 +566,7 @@ static void look_after(uint64_t now)
 	}
 	if (listener.fd < 0)
 		explain(rc);
-	next_look = now + (rc == -EACCES ? RETRY_RARELY_NS : RETRY_NS);
+	next_try = now + (rc == -EACCES ? RETRY_RARELY_NS : RETRY_NS);
 }
 
 void metrics_socket_init(const struct config *config)
@@ -580,6 +589,7 @@ void metrics_socket_begin(uint64_t now_ns)
 	changes = config_changes() - 1;
 	memset(&address, 0, sizeof(address));
 	next_look = now_ns + OPEN_AFTER_NS;
+	next_try = 0;
 }
 
 uint64_t metrics_socket_tick(uint64_t now_ns)
