@@ -26,7 +26,7 @@
 #include "losses.h"
 #include "mappings.h"
 #include "marks.h"
-#include "metrics_socket.h"
+#include "metrics_page.h"
 #include "modules.h"
 #include "os_linux.h"
 #include "pools.h"
@@ -111,7 +111,7 @@ static CONSTRUCTOR(101) void start(void)
 	 * that waits for a grace period of RCU, about 10 ms. */
 	sampler_thread_start(t);
 	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
-	metrics_socket_init(config);
+	metrics_page_init(config);
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	hook_map_init(config);

@@ -12,9 +12,11 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "atomic.h"
 #include "dump.h"
 #include "http.h"
 #include "leaks.h"
@@ -48,6 +50,9 @@ struct page {
 };
 
 static uint64_t scrapes, scrape_ns;
+static bool refused; /* this process is in the next */
+/* Processes that had to go without a page, in memory that forked children share; where there is none, our own. */
+static _Atomic uint64_t refused_alone, *refused_family = &refused_alone;
 static uint64_t helpers_ns; /* CPU time of the helpers before this one */
 static uint64_t start_ns;   /* of the process, since 1970; 0: not known yet */
 
@@ -341,6 +346,7 @@ static void add_cost(struct page *p)
 	metrics_one(&p->t, METRIC_MAPPED, os_mapped_bytes());
 	metrics_one(&p->t, METRIC_LIVE_FILE, live_bytes());
 	metrics_one(&p->t, METRIC_PROFILES, dump_count());
+	metrics_one(&p->t, METRIC_REFUSED, load_relaxed(refused_family)); /* a figure: orders nothing */
 	metrics_one(&p->t, METRIC_SCRAPES, scrapes);
 	metrics_one_seconds(&p->t, METRIC_SCRAPE_SECONDS, scrape_ns);
 }
@@ -361,6 +367,27 @@ static void add_losses(struct page *p)
 typedef void metrics_add(struct page *p);
 static metrics_add *const parts[] = { add_requests, add_memory, add_process, add_info,
 	                              add_heap,     add_leaks,  add_cost,    add_losses };
+
+void metrics_page_init(const struct config *config)
+{
+	long at;
+
+	if (!config->metrics)
+		return;
+	at = os_call(SYS_mmap, 0, sizeof(*refused_family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (at < 0 && at > -4096)
+		return;
+	refused_family = (_Atomic uint64_t *)at;
+	(void)os_own(refused_family, sizeof(*refused_family)); /* else the leak check looks at a small number in it */
+}
+
+bool metrics_page_refused(void)
+{
+	bool before = refused;
+
+	refused = true;
+	return !before && add_relaxed(refused_family, 1) == 0; /* one is the first; orders nothing else */
+}
 
 size_t metrics_page(char *to, size_t size, bool otel, bool openmetrics)
 {
@@ -386,4 +413,5 @@ void metrics_page_helper_ends(void)
 void metrics_page_fork_child(void)
 {
 	scrapes = scrape_ns = helpers_ns = start_ns = 0;
+	refused = false;
 }

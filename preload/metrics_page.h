@@ -3,11 +3,17 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include "config.h"
 
 enum {
 	METRICS_PAGE_BYTES = 4 << 20
 }; /* the longest is below three quarters: 512 routes with names that must be escaped throughout */
 
+/* Before there are other processes to share with. [init] */
+void metrics_page_init(const struct config *config);
+/* This process had to go without: counted once, for all pages of the processes that were forked from one. True: it is the first of
+ * them. */
+bool metrics_page_refused(void);
 /* Its length; 0: it does not fit. */
 size_t metrics_page(char *to, size_t size, bool otel, bool openmetrics);
 /* The helper ends: its CPU time so far counts on with the next. */

@@ -20,7 +20,6 @@
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -85,8 +84,6 @@ static uint32_t changes; /* of options, when `address` was read */
 static bool said;        /* why there is none, by this process */
 static char where[METRICS_WHERE_BYTES + 64];
 static _Atomic bool off; /* for good */
-/* In memory that forked children share: somebody said why there is none. NULL: each says it for itself. */
-static _Atomic uint32_t *said_by_family;
 
 /* A Unix socket's name, for whichever thread ends the process. */
 static struct {
@@ -302,16 +299,6 @@ static int open_socket(void)
 
 /* ---- telling ------------------------------------------------------------------------------------------------------ */
 
-/* Was it said already, by us or by a process that we share it with? From now on it was. */
-static bool is_said(void)
-{
-	bool before = said;
-
-	said = true;
-	/* One of them says it; nothing else is ordered by that. */
-	return before || (said_by_family && exchange_acq_rel(said_by_family, 1));
-}
-
 static void explain(int rc)
 {
 	const char *text = start_config()->text[CONFIG_METRICS], *advice = "", *why = say_errno(rc);
@@ -331,8 +318,10 @@ static void explain(int rc)
 	where[0] = '\0';
 	say_append(where, sizeof(where), "none: ");
 	say_append(where, sizeof(where), why);
-	if (!is_said())
+	/* Workers have it taken in turn, by thousands in some servers: one of them says it. */
+	if (rc == -EADDRINUSE ? metrics_page_refused() : !said)
 		say("no metrics at ", text, ": ", why, advice, NULL);
+	said = true;
 }
 
 /* ---- clients ------------------------------------------------------------------------------------------------------ */
@@ -567,20 +556,6 @@ static void look_after(uint64_t now)
 	if (listener.fd < 0)
 		explain(rc);
 	next_try = now + (rc == -EACCES ? RETRY_RARELY_NS : RETRY_NS);
-}
-
-void metrics_socket_init(const struct config *config)
-{
-	long at;
-
-	if (!config->metrics)
-		return;
-	at = os_call(SYS_mmap, 0, sizeof(*said_by_family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (at < 0 && at > -4096)
-		return;
-	said_by_family = (_Atomic uint32_t *)at;
-	(void)os_own(said_by_family,
-	             sizeof(*said_by_family)); /* else the leak check finds a word in it that leads nowhere */
 }
 
 void metrics_socket_begin(uint64_t now_ns)

@@ -6,10 +6,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
-#include "config.h"
 
-/* Before there are other processes to share with. [init] */
-void metrics_socket_init(const struct config *config);
 /* The helper begins, after own_socket_begin(). The socket is made later, by a tick: most processes end before. */
 void metrics_socket_begin(uint64_t now_ns);
 /* Makes the socket when it is time, follows the option, serves who is there. Returns how long it may be until the next call. */
