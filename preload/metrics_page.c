@@ -297,8 +297,13 @@ static void add_heap(struct page *p)
 }
 
 struct leaked {
+	bool known;
+	uint64_t wall_ns, pause_ns;
 	uint64_t bytes[SNAP_LEAK_KIND_COUNT][2], blocks[SNAP_LEAK_KIND_COUNT][2]; /* [kind][confirmed] */
 };
+
+static struct leaked leaked; /* at the last check */
+static uint64_t leaked_ns;   /* when that was, by the recorder's clock */
 
 static void add_leaked(struct page *p, enum metric id, uint64_t figure[SNAP_LEAK_KIND_COUNT][2])
 {
@@ -315,14 +320,11 @@ static void add_leaked(struct page *p, enum metric id, uint64_t figure[SNAP_LEAK
 		}
 }
 
-static void add_leaks(struct page *p)
+static struct leaked add_up(const struct leaks_result *r)
 {
-	const struct leaks_result *r = leaks_last();
-	struct leaked sum;
+	struct leaked sum = { .known = true, .pause_ns = r->pause_ns };
 
-	if (!r || r->state)
-		return; /* none was made, or it could not be: its rows mean nothing */
-	memset(&sum, 0, sizeof(sum));
+	sum.wall_ns = os_wall_ns() - (os_now_ns() - r->time_ns);
 	for (size_t i = 0; i < r->count; i++) {
 		const struct leaks_row *row = &r->rows[i];
 
@@ -333,10 +335,24 @@ static void add_leaks(struct page *p)
 		sum.blocks[row->kind][1] += row->confirmed_count;
 		sum.blocks[row->kind][0] += row->count - row->confirmed_count;
 	}
-	metrics_one_seconds(&p->t, METRIC_LEAK_TIME, os_wall_ns() - (os_now_ns() - r->time_ns));
-	metrics_one_seconds(&p->t, METRIC_LEAK_PAUSE, r->pause_ns);
-	add_leaked(p, METRIC_LEAKED_BYTES, sum.bytes);
-	add_leaked(p, METRIC_LEAKED_BLOCKS, sum.blocks);
+	return sum;
+}
+
+/* While a check is under way, and after one that could not be made, the figures are those of the one before. */
+static void add_leaks(struct page *p)
+{
+	const struct leaks_result *r = leaks_last();
+
+	if (r && !r->state && !leaks_is_under_way() && r->time_ns != leaked_ns) {
+		leaked = add_up(r);
+		leaked_ns = r->time_ns;
+	}
+	if (!leaked.known)
+		return;
+	metrics_one_seconds(&p->t, METRIC_LEAK_TIME, leaked.wall_ns);
+	metrics_one_seconds(&p->t, METRIC_LEAK_PAUSE, leaked.pause_ns);
+	add_leaked(p, METRIC_LEAKED_BYTES, leaked.bytes);
+	add_leaked(p, METRIC_LEAKED_BLOCKS, leaked.blocks);
 }
 
 static void add_cost(struct page *p)
@@ -414,4 +430,6 @@ void metrics_page_fork_child(void)
 {
 	scrapes = scrape_ns = helpers_ns = start_ns = 0;
 	refused = false;
+	leaked.known = false;
+	leaked_ns = 0;
 }

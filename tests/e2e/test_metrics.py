@@ -9,6 +9,7 @@ import pathlib
 import pwd
 import re
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -19,7 +20,7 @@ import urllib.request
 
 import pytest
 
-from recording import BUILD, LIBRARY, Running, analyze, environment, free_port, identity, info, need, port_open, record, usable_by_all, wait_until
+from recording import BUILD, LIBRARY, VICTIMS, Running, analyze, environment, free_port, identity, info, need, port_open, record, usable_by_all, wait_until
 
 PERFPROBE = BUILD / "bin" / "perfprobe"
 PYTHON = "/usr/bin/python3"
@@ -308,6 +309,37 @@ def test_heap_and_leaks_are_as_in_the_profile(tmp_path):
         assert one_of(page, "perfprobe_leaked_blocks", kind="direct", confirmed="yes") >= 15
         assert abs(one_of(page, "perfprobe_leak_check_timestamp_seconds") - time.time()) < 10
         assert one_of(page, "perfprobe_profiles_total") == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+LEAK_FAMILIES = ("perfprobe_leaked_bytes", "perfprobe_leaked_blocks", "perfprobe_leak_check_timestamp_seconds", "perfprobe_leak_check_pause_seconds")
+
+
+def test_figures_of_leaks_are_those_of_a_whole_check(tmp_path):
+    """Scraped while checks are under way, which look twice, half a second apart."""
+    process = subprocess.Popen([PYTHON, "-c", LEAKS], env=environment(tmp_path, heap="full", metrics=ANY), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        address, meanwhile, after = where(process.pid), [], []
+        for _ in range(2):
+            check = threading.Thread(target=perfprobe, args=("leaks", process.pid))
+            check.start()
+            pages = []
+            while check.is_alive():
+                pages.append(scrape(address))
+            check.join()
+            assert len(pages) > 2
+            meanwhile.append([[page.get(name) for name in LEAK_FAMILIES] for page in pages])
+            page = scrape(address)
+            after.append([page.get(name) for name in LEAK_FAMILIES])
+        assert sum(after[0][1].values()) >= 15 and after[0][1][("confirmed", "yes"), ("kind", "direct")] >= 15
+        for figures in meanwhile[0]:
+            assert figures == [None] * 4 or figures == after[0]
+        for figures in meanwhile[1]:
+            assert figures in (after[0], after[1])
+        assert meanwhile[0][0] == [None] * 4 and meanwhile[1][0] == after[0] and after[1][2] != after[0][2]
     finally:
         process.kill()
         process.wait()
@@ -721,6 +753,56 @@ def test_a_program_that_closes_all_descriptors(tmp_path):
         for _ in range(10):
             assert one_of(scrape(address), "perfprobe_recording") == 1
         assert p.process.poll() is None and "first 3" in p.output()
+
+
+SECCOMP = """
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+arch, numbers = {'x86_64': (0xc000003e, dict(socket=41, bind=49, listen=50, setsockopt=54, shutdown=48, accept4=288)),
+                 'aarch64': (0xc00000b7, dict(socket=198, bind=200, listen=201, setsockopt=208, shutdown=210, accept4=242))}[os.uname().machine]
+def insn(code, jt, jf, k): return struct.pack('HBBI', code, jt, jf, k)
+prog = (insn(0x20, 0, 0, 4) + insn(0x15, 0, 3, arch) + insn(0x20, 0, 0, 0) + insn(0x15, 0, 1, numbers[sys.argv[1]]) +
+        insn(0x06, 0, 0, 0x80000000) + insn(0x06, 0, 0, 0x7fff0000))  # kills the process
+buf = ctypes.create_string_buffer(prog)
+fprog = struct.pack('HxxxxxxQ', len(prog) // 8, ctypes.addressof(buf))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, fprog, 0, 0) == 0
+os.execve(sys.argv[3], sys.argv[3:], dict(os.environ, LD_PRELOAD=sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("call", ["socket", "bind", "listen", "setsockopt", "shutdown", "accept4"])
+def test_a_filter_that_kills_who_calls(tmp_path, call):
+    """The program goes on without a page; said once and counted."""
+    env = environment(tmp_path, every="200ms", metrics=ANY)
+    del env["LD_PRELOAD"]
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([PYTHON, "-c", SECCOMP, call, str(LIBRARY), PYTHON, "-c", IDLE], env=env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: "perfprobe: no metrics at 127.0.0.1:0: Permission denied" in (tmp_path / "log").read_text(), what="a sentence")
+        count = len(list(tmp_path.glob("*.snap")))
+        wait_until(lambda: len(list(tmp_path.glob("*.snap"))) > count + 2, what="snapshots")
+        assert process.poll() is None and (tmp_path / "log").read_text().count("perfprobe:") == 1
+        assert info(sorted(tmp_path.glob("*.snap"))[-1])["lost"]["metrics.unreachable"] == 1
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_scrapes_while_the_program_forks_and_allocates(tmp_path):
+    """Children come and go, some of them for long enough to have a page of their own; each page is whole, and the program ends as ever."""
+    first = free_range(32)
+    with Running(tmp_path, [VICTIMS / "victim_hostile_process", "until_ended", "several"], heap="full", cpu=999,
+                 metrics=f"127.0.0.1:{first}-{first + 31}") as r:
+        wait_until(lambda: "ready" in r.output(), what="ready")
+        address, end, pages = where(r.process.pid), time.monotonic() + 5, 0
+        while time.monotonic() < end:
+            page = scrape(address, accept=OPENMETRICS if pages % 2 else None)
+            [labels] = page["perfprobe_info"]
+            assert dict(labels)["pid"] == str(r.process.pid)
+            pages += 1
+        assert pages > 20 and one_of(page, "perfprobe_heap_allocations_total") > 100
+        start = time.monotonic()
+        assert r.stop() == -signal.SIGTERM and time.monotonic() - start < 3
 
 
 @pytest.mark.skipif(not ROOT, reason="needs root")
