@@ -174,11 +174,11 @@ static void add_memory_type(struct metrics_text *t, const char *type, uint64_t b
 	metrics_number(t, bytes);
 }
 
-/* /proc/self/statm: size, resident and shared in pages. proc_pid_statm(5). */
+/* statm: size, resident and shared in pages, proc_pid_statm(5). Of this thread: that of a first thread which has ended is 0. */
 static void add_memory(struct page *p)
 {
 	uint64_t statm[3], page = getauxval(AT_PAGESZ);
-	bool has_statm = read_numbers("/proc/self/statm", '\0', statm, 3) == 3;
+	bool has_statm = read_numbers("/proc/thread-self/statm", '\0', statm, 3) == 3;
 
 	if (metrics_family(&p->t, METRIC_MEMORY)) {
 		if (recorder_mode != HEAP_OFF)
@@ -195,7 +195,8 @@ static void add_memory(struct page *p)
 	metrics_one(&p->t, METRIC_VIRTUAL, statm[0] * page);
 }
 
-/* Since Linux 6.2 the size of the directory is their number; else they are counted. linux/dirent.h, as in helper.c. */
+/* Since Linux 6.2 the size of the directory is their number; else they are counted. linux/dirent.h, as in helper.c. None: the first
+ * thread has ended, and its table with it; ours is another. */
 static int64_t open_descriptors(void)
 {
 	char entries[4096];
@@ -221,7 +222,7 @@ static int64_t open_descriptors(void)
 		n -= 2; /* . and .. */
 	}
 	os_close(fd);
-	return got == 0 ? n : NOT_KNOWN;
+	return got == 0 && n > 0 ? n : NOT_KNOWN;
 }
 
 static void add_limit(struct page *p, enum metric id, int resource)

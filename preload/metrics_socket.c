@@ -482,7 +482,7 @@ static void client_serve(struct client *c, uint64_t now)
 	bool more = true;
 
 	while (more && c->socket.fd >= 0) {
-		if (!own_socket_is(&c->socket) || (now >= c->deadline_ns && c->stage != WAITING)) {
+		if (!own_socket_is(&c->socket)) {
 			client_end(c);
 			return;
 		}
@@ -491,6 +491,9 @@ static void client_serve(struct client *c, uint64_t now)
 		       : c->stage == SENDING ? client_send(c, now)
 		                             : client_linger(c);
 	}
+	/* What has come meanwhile was looked at before: a profile may have taken longer than the client has. */
+	if (c->socket.fd >= 0 && c->stage != WAITING && now >= c->deadline_ns)
+		client_end(c);
 }
 
 static void accept_some(uint64_t now)

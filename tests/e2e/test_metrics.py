@@ -278,6 +278,27 @@ def test_the_process_is_as_the_kernel_says(tmp_path):
         assert 0 < first < one_of(scrape(address), "perfprobe_helper_cpu_seconds_total") < 2
 
 
+FIRST_ENDS = """
+import ctypes, threading, time
+b = bytearray(b'x' * (20 << 20))
+def idle():
+    print('ready', flush=True)
+    while True: time.sleep(0.02)
+threading.Thread(target=idle).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_without_its_first_thread(tmp_path):
+    """The kernel has no memory and no descriptors for that any more: figures are right, or not there."""
+    with Python(tmp_path, FIRST_ENDS) as p:
+        wait_until(lambda: "State:\tZ" in pathlib.Path(f"/proc/{p.pid}/status").read_text(), what="the end of the first thread")
+        page = scrape(where(p.pid))
+        assert one_of(page, "process_resident_memory_bytes") > 20 << 20
+        assert "process_open_fds" not in page or one_of(page, "process_open_fds") >= 3
+        assert one_of(page, "process_cpu_seconds_total") > 0
+
+
 LEAKS = """
 import ctypes, sys
 libc = ctypes.CDLL(None)

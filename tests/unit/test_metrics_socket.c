@@ -157,6 +157,22 @@ static void a_slow_request_has_an_end(void **state)
 	close(fd);
 }
 
+/* The helper was away: a profile was written. */
+static void a_request_that_waited_is_answered(void **state)
+{
+	int slow = client("GET"), fd = client("");
+	bool ended;
+
+	(void)state;
+	tick();
+	assert_int_equal(send(fd, get, sizeof(get) - 1, MSG_NOSIGNAL), sizeof(get) - 1);
+	now_ns += 5 * NS_PER_S;
+	assert_true(is_answered(fd));
+	(void)heard(slow, &ended);
+	assert_true(ended);
+	close(slow);
+}
+
 static void the_silent_make_room(void **state)
 {
 	int fds[64];
@@ -386,6 +402,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_request_in_pieces, begin, done),
 		cmocka_unit_test_setup_teardown(a_slow_request_has_an_end, begin, done),
+		cmocka_unit_test_setup_teardown(a_request_that_waited_is_answered, begin, done),
 		cmocka_unit_test_setup_teardown(the_silent_make_room, begin, done),
 		cmocka_unit_test_setup_teardown(who_does_not_read_makes_room, begin, done),
 		cmocka_unit_test_setup_teardown(who_never_reads_has_an_end, begin, done),
