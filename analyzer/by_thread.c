@@ -46,7 +46,7 @@ static int check(const struct model *m, enum profile_metric metric, struct err *
 	return 0;
 }
 
-static struct by_thread_row *rows_of(const struct model *m)
+static struct by_thread_row *rows_of(const struct model *m, enum profile_metric metric)
 {
 	struct by_thread_row *rows = calloc(m->thread_count + 1, sizeof(*rows));
 
@@ -57,6 +57,8 @@ static struct by_thread_row *rows_of(const struct model *m)
 			                          .ended = m->threads[i].end_ns != 0 || !m->threads[i].tid };
 	for (size_t i = 0; rows && i < m->cpu_count; i++)
 		rows[m->cpu[i].thread].cpu_samples += m->cpu[i].samples;
+	for (size_t i = 0; rows && metric == METRIC_WALL && i < m->offcpu.row_count; i++)
+		rows[m->offcpu.rows[i].thread].cpu_samples += m->offcpu.rows[i].samples;
 	for (size_t i = 0; rows && i < m->heap_thread_count; i++) {
 		const struct model_heap_thread *t = &m->heap_threads[i];
 		struct by_thread_row *r = &rows[t->thread];
@@ -122,7 +124,7 @@ int by_thread(const struct model *m, enum profile_metric metric, struct by_threa
 
 	if (rc < 0)
 		return rc;
-	t.rows = rows_of(m);
+	t.rows = rows_of(m, metric);
 	if (!t.rows)
 		return err_set(err, -ENOMEM, "out of memory");
 	qsort(t.rows, m->thread_count, sizeof(*t.rows), by_name);

@@ -82,6 +82,15 @@ static void build_id_text(const struct model_module *mod, char text[2 * SNAP_MAX
 	text[2 * mod->build_id_bytes] = '\0';
 }
 
+static uint64_t offcpu_samples(const struct model *m)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < m->offcpu.row_count; i++)
+		sum += m->offcpu.rows[i].samples;
+	return sum;
+}
+
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
 static void json_engines(struct json *j, const struct model *m)
@@ -107,6 +116,16 @@ static void json_totals(struct json *j, const struct model *m)
 	json_key_u64(j, "period_ns", m->cpu_period_ns);
 	json_key_string(j, "clock", m->clock_is_wall ? "wall" : "cpu");
 	json_key_u64(j, "process_cpu_ns", m->process_cpu_ns);
+	json_object_end(j);
+	json_key(j, "off_cpu");
+	json_object_begin(j);
+	json_key_u64(j, "samples", offcpu_samples(m));
+	json_key_u64(j, "period_ns", m->offcpu.period_ns);
+	json_key_string(j, "threads",
+	                m->offcpu.scope == SNAP_OFFCPU_ALL        ? "all"
+	                : m->offcpu.scope == SNAP_OFFCPU_REQUESTS ? "slow requests"
+	                                                          : "none");
+	json_key_string(j, "why", m->offcpu.why);
 	json_object_end(j);
 	json_key(j, "heap");
 	json_object_begin(j);
@@ -245,6 +264,7 @@ static int info_json(const struct model *m, struct symbolizer *symbols, struct b
 	json_key_string(&j, "exe", m->exe);
 	json_key_string(&j, "cmdline", m->cmdline);
 	json_key_string(&j, "reason", m->reason);
+	json_key_string(&j, "because", m->because);
 	json_key_u64(&j, "start_ns", m->start_ns);
 	json_key_u64(&j, "end_ns", m->end_ns);
 	json_key_u64(&j, "start_wall_ns", m->start_wall_ns);
@@ -297,6 +317,10 @@ static void text_when(const struct view *v, const struct model *m)
 	} else {
 		buf_add_str(v->out, "written because: ");
 		view_text(v, VIEW_BOLD, m->reason);
+		if (m->because[0]) {
+			buf_add_str(v->out, ": ");
+			view_text(v, VIEW_PLAIN, m->because);
+		}
 		buf_add_char(v->out, '\n');
 	}
 	row(v, "command");
@@ -326,13 +350,10 @@ static void text_cpu(const struct view *v, const struct model *m)
 		return;
 	}
 	view_count(v, got);
-	buf_printf(v->out, " samples at %" PRIu64 " Hz of %s time", m->cpu_hz, m->clock_is_wall ? "wall-clock" : "CPU");
-	if (!m->clock_is_wall) {
-		buf_printf(v->out, "; %.0f expected of %s used", expected,
-		           units_print_duration(text, sizeof(text), m->process_cpu_ns));
-		if (expected >= 10)
-			buf_printf(v->out, " (%.1f %%)", 100 * (double)got / expected);
-	}
+	buf_printf(v->out, " samples at %" PRIu64 " Hz of CPU time; %.0f expected of %s used", m->cpu_hz, expected,
+	           units_print_duration(text, sizeof(text), m->process_cpu_ns));
+	if (expected >= 10)
+		buf_printf(v->out, " (%.1f %%)", 100 * (double)got / expected);
 	buf_add_str(v->out, "\n");
 	row(v, "");
 	buf_add_str(v->out, "engine ");
@@ -343,6 +364,21 @@ static void text_cpu(const struct view *v, const struct model *m)
 	}
 	buf_add_str(v->out, "; unwinding ");
 	view_text(v, VIEW_PLAIN, m->engine_unwind);
+	buf_add_char(v->out, '\n');
+}
+
+static void text_offcpu(const struct view *v, const struct model *m)
+{
+	const struct model_offcpu *o = &m->offcpu;
+
+	if (o->scope == SNAP_OFFCPU_NONE && !*o->why)
+		return;
+	row(v, "off-CPU");
+	view_count(v, offcpu_samples(m));
+	buf_add_str(v->out, o->scope == SNAP_OFFCPU_ALL        ? " samples of waiting threads"
+	                    : o->scope == SNAP_OFFCPU_REQUESTS ? " samples, of threads that waited in slow requests"
+	                                                       : " samples: ");
+	view_text(v, VIEW_PLAIN, o->why);
 	buf_add_char(v->out, '\n');
 }
 
@@ -512,6 +548,7 @@ static int info_text(const struct model *m, struct symbolizer *symbols, const st
 	rc = view_misuse_text(v, m, symbols, err);
 	text_when(v, m);
 	text_cpu(v, m);
+	text_offcpu(v, m);
 	text_heap(v, m);
 	text_mmap(v, m);
 	text_requests(v, m);

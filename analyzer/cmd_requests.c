@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "cmd.h"
+#include "fold.h"
 #include "json_write.h"
 #include "model.h"
 #include "requests.h"
@@ -30,8 +31,14 @@ static const struct cli_option option_table[] = {
 struct work {
 	struct options o;
 	struct cmd_input in;
+	struct profile *off_cpu; /* NULL: no such samples */
 	struct requests found;
 };
+
+static const struct profile *profile_of(const struct work *w, const struct requests_stack *s)
+{
+	return s->off_cpu ? w->off_cpu : w->in.profile;
+}
 
 static double ms(uint64_t ns)
 {
@@ -43,7 +50,6 @@ static double ms(uint64_t ns)
 static void json_slow(struct json *j, const struct work *w, const struct requests_slow *s)
 {
 	const struct model_request *r = s->request;
-	const struct profile *p = w->in.profile;
 
 	json_object_begin(j);
 	json_key_u64(j, "id", r->id);
@@ -61,15 +67,19 @@ static void json_slow(struct json *j, const struct work *w, const struct request
 	json_key_u64(j, "bytes_in", r->bytes_in);
 	json_key_u64(j, "bytes_out", r->bytes_out);
 	json_key_u64(j, "tid", w->in.model->threads[r->thread_start].tid);
-	json_key_u64(j, "samples", s->samples);
+	json_key_u64(j, "samples", s->samples + s->off_cpu);
+	json_key_u64(j, "cpu_samples", s->samples);
+	json_key_u64(j, "off_cpu_samples", s->off_cpu);
 	json_key_u64(j, "ambiguous_samples", s->shared);
 	json_key(j, "stacks");
 	json_array_begin(j);
 	for (size_t i = 0; i < s->stack_count; i++) {
+		const struct profile *p = profile_of(w, &s->stacks[i]);
 		const struct profile_stack *stack = &p->stacks[s->stacks[i].stack];
 
 		json_object_begin(j);
 		json_key_u64(j, "value", s->stacks[i].samples);
+		json_key_bool(j, "off_cpu", s->stacks[i].off_cpu);
 		json_key(j, "frames");
 		view_json_frames(j, p->frames, stack->frames, stack->depth, w->o.full_frames);
 		json_object_end(j);
@@ -127,7 +137,6 @@ static void requests_json(const struct work *w, struct buf *out)
 static void text_slow(const struct view *v, const struct work *w, const struct requests_slow *s)
 {
 	const struct model_request *r = s->request;
-	const struct profile *p = w->in.profile;
 	char a[32], b[32];
 
 	buf_printf(v->out, "\n%10s  ", units_print_duration(a, sizeof(a), s->duration_ns));
@@ -142,13 +151,17 @@ static void text_slow(const struct view *v, const struct work *w, const struct r
 		buf_printf(v->out, ", first byte after %s",
 		           units_print_duration(b, sizeof(b), r->first_ns - r->start_ns));
 	buf_printf(v->out, ", %" PRIu64 " CPU samples", s->samples);
+	if (s->off_cpu)
+		buf_printf(v->out, ", %" PRIu64 " while it waited", s->off_cpu);
 	if (s->shared)
 		buf_printf(v->out, " (%" PRIu64 " perhaps of other requests)", s->shared);
 	buf_add_char(v->out, '\n');
 	for (size_t i = 0; i < s->stack_count && (i < TEXT_STACKS || w->o.full_frames); i++) {
+		const struct profile *p = profile_of(w, &s->stacks[i]);
 		const struct profile_stack *stack = &p->stacks[s->stacks[i].stack];
 
-		buf_printf(v->out, "%14" PRIu64 " samples:\n", s->stacks[i].samples);
+		buf_printf(v->out, "%14" PRIu64 " samples%s:\n", s->stacks[i].samples,
+		           s->stacks[i].off_cpu ? ", waiting" : "");
 		view_stack(v, p->frames, stack->frames, stack->depth, 16, w->o.full_frames ? 0 : TEXT_FRAMES);
 	}
 	if (s->stack_count > TEXT_STACKS && !w->o.full_frames)
@@ -185,6 +198,24 @@ static void requests_text(const struct work *w, const struct view *v)
 		text_slow(v, w, &w->found.slowest[i]);
 }
 
+/* Samples of that metric; NULL: there are none. Stacks that differ in lines only are one, unless lines are shown. */
+static int build(struct work *w, enum profile_metric metric, struct profile **ret_profile, struct err *err)
+{
+	struct profile *p;
+	int rc = profile_build(w->in.model, w->in.symbols, metric, &p, err);
+
+	*ret_profile = NULL;
+	if (rc < 0)
+		return rc == -ENODATA ? 0 : rc; /* requests without samples are worth telling too */
+	if (w->o.full_frames) {
+		*ret_profile = p;
+		return 0;
+	}
+	rc = fold_names(p, true, ret_profile, err);
+	profile_free(p);
+	return rc;
+}
+
 static int load(struct work *w, const char *path, struct err *err)
 {
 	int rc = cmd_load(path, &w->in, err);
@@ -194,12 +225,12 @@ static int load(struct work *w, const char *path, struct err *err)
 	if (!w->in.model->requests.recorded)
 		return err_set(err, -ENODATA,
 		               "%s: no requests were recorded (PERFPROBE_HTTP=off, or a recorder before 0.1.0)", path);
-	rc = profile_build(w->in.model, w->in.symbols, METRIC_CPU, &w->in.profile, err);
-	if (rc == -ENODATA)
-		rc = 0; /* requests without samples are worth telling too */
+	rc = build(w, METRIC_CPU, &w->in.profile, err);
 	if (rc == 0)
-		rc = requests_find(w->in.model, w->in.profile, w->o.top ? (size_t)w->o.top : DEFAULT_SLOWEST, &w->found,
-		                   err);
+		rc = build(w, METRIC_OFF_CPU, &w->off_cpu, err);
+	if (rc == 0)
+		rc = requests_find(w->in.model, w->in.profile, w->off_cpu,
+		                   w->o.top ? (size_t)w->o.top : DEFAULT_SLOWEST, &w->found, err);
 	return rc;
 }
 
@@ -221,6 +252,7 @@ static int run(int argc, char **argv, struct err *err)
 		rc = cmd_output(w.o.output, &out, err);
 	buf_done(&out);
 	requests_done(&w.found);
+	profile_free(w.off_cpu);
 	cmd_input_done(&w.in);
 	return rc;
 }

@@ -610,6 +610,8 @@ static void forget_tables(struct model *m)
 	m->mmap_recorded = false;
 	m->mmap_bytes = m->munmap_bytes = m->mmap_peak_bytes = m->mmap_peak_ns = m->mmap_count = 0;
 	m->leaks = none;
+	m->offcpu.row_count = m->offcpu.sample_count = 0;
+	m->requests.span_count = 0;
 }
 
 static void take_header(struct live *l)

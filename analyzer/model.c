@@ -19,6 +19,7 @@ struct model *model_new(void)
 	m->comm = m->exe = m->reason = m->cmdline = "";
 	m->engine_cpu = m->engine_cpu_why = m->engine_heap = m->engine_unwind = "";
 	m->kernel = m->machine = m->recorder_version = "";
+	m->because = m->offcpu.why = "";
 	m->leaks.method = m->leaks.note = m->leaks.suppressions = "";
 	return m;
 }
@@ -166,9 +167,22 @@ static void check_requests(const struct model *m)
 	}
 }
 
+static void check_offcpu(const struct model *m)
+{
+	const struct model_offcpu *o = &m->offcpu;
+
+	assert(o->why);
+	for (size_t i = 0; i < o->row_count; i++)
+		assert(o->rows[i].stack <= m->node_count && o->rows[i].thread < m->thread_count);
+	for (size_t i = 0; i < o->sample_count; i++) {
+		assert(o->samples[i].stack <= m->node_count && o->samples[i].thread < m->thread_count);
+		assert(i == 0 || o->samples[i - 1].time_ns <= o->samples[i].time_ns);
+	}
+}
+
 void model_check(const struct model *m)
 {
-	assert(m->comm && m->exe && m->reason && m->cmdline && m->engine_cpu && m->engine_cpu_why);
+	assert(m->comm && m->exe && m->reason && m->because && m->cmdline && m->engine_cpu && m->engine_cpu_why);
 	assert(m->engine_heap && m->engine_unwind && m->kernel && m->machine && m->recorder_version);
 	assert(m->end_ns >= m->start_ns);
 	for (size_t i = 0; i < m->option_count; i++)
@@ -189,4 +203,5 @@ void model_check(const struct model *m)
 	check_mmap(m);
 	check_leaks(m);
 	check_requests(m);
+	check_offcpu(m);
 }

@@ -71,6 +71,23 @@ struct model_sample {
 	uint32_t thread, stack, weight;
 };
 
+/* A thread waited. */
+struct model_offcpu_sample {
+	uint64_t time_ns;
+	uint32_t thread, stack, weight;
+	uint64_t request; /* that it worked on; 0: none is known */
+};
+
+/* Threads that waited, by stack. `scope`: whose were looked at; with SNAP_OFFCPU_ALL they are the rest of wall-clock time. */
+struct model_offcpu {
+	enum snap_offcpu_scope scope;
+	uint64_t period_ns;
+	const char *why;                     /* there are none; "": no reason */
+	struct model_cpu_row *rows;          /* sorted by stack, then thread */
+	struct model_offcpu_sample *samples; /* sorted by time */
+	size_t row_count, sample_count;
+};
+
 /* Stacks 0: none, or unknown. `count` is what was seen: of the samples, in sampled mode. */
 struct model_misuse {
 	enum snap_misuse kind;
@@ -151,6 +168,7 @@ struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
 	const char *comm, *exe, *reason;
+	const char *because; /* what called for it, in words; "": nothing, or not recorded */
 	const char *cmdline; /* arguments separated by single blanks */
 	uint64_t start_ns, start_wall_ns, end_ns, end_wall_ns, process_cpu_ns;
 	uint64_t cpu_hz, cpu_period_ns;
@@ -185,6 +203,7 @@ struct model {
 	size_t mmap_count;
 	struct model_leaks leaks;
 	struct model_requests requests;
+	struct model_offcpu offcpu;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

@@ -25,6 +25,7 @@ static const struct {
 
 /* The causes that make a total too small; what else is counted as lost only blurs stacks. */
 static const char *const cpu_losses[] = { "cpu.dropped", "cpu.deferred_full" };
+static const char *const offcpu_losses[] = { "offcpu.dropped" };
 static const char *const heap_losses[] = { "heap.table_full" };
 /* Blocks of another allocator; these counts are of objects and references, not of events. */
 static const char *const heap_unseen[] = { "heap.own_allocator", "heap.hidden_allocator", "heap.unseen_calls" };
@@ -81,9 +82,55 @@ struct build {
 	size_t stack_cap;
 };
 
-static bool is_cpu(enum profile_metric metric)
+static bool is_time(enum profile_metric metric)
 {
-	return metric == METRIC_CPU || metric == METRIC_WALL;
+	return metric == METRIC_CPU || metric == METRIC_WALL || metric == METRIC_OFF_CPU;
+}
+
+/* The rows of the time metrics: those of threads that ran, then those of threads that waited. */
+static size_t time_row_count(const struct model *m, enum profile_metric metric)
+{
+	return (metric == METRIC_OFF_CPU ? 0 : m->cpu_count) + (metric == METRIC_CPU ? 0 : m->offcpu.row_count);
+}
+
+static const struct model_cpu_row *time_row(const struct model *m, enum profile_metric metric, size_t i)
+{
+	size_t on = metric == METRIC_OFF_CPU ? 0 : m->cpu_count;
+
+	return i < on ? &m->cpu[i] : &m->offcpu.rows[i - on];
+}
+
+/* Both kinds of samples in the order of their times: where each is. */
+struct time_samples {
+	const struct model *m;
+	size_t on, on_end, off, off_end;
+};
+
+static struct time_samples time_samples(const struct model *m, enum profile_metric metric)
+{
+	return (struct time_samples){ m, 0, metric == METRIC_OFF_CPU ? 0 : m->sample_count, 0,
+		                      metric == METRIC_CPU ? 0 : m->offcpu.sample_count };
+}
+
+/* False: there are no more. `ret->stack` is the model's. */
+static bool next_time_sample(struct time_samples *t, struct profile_sample *ret)
+{
+	const struct model *m = t->m;
+
+	if (t->on < t->on_end &&
+	    (t->off == t->off_end || m->samples[t->on].time_ns <= m->offcpu.samples[t->off].time_ns)) {
+		const struct model_sample *s = &m->samples[t->on++];
+
+		*ret = (struct profile_sample){ s->time_ns, s->thread, s->stack, s->weight, 0 };
+		return true;
+	}
+	if (t->off < t->off_end) {
+		const struct model_offcpu_sample *s = &m->offcpu.samples[t->off++];
+
+		*ret = (struct profile_sample){ s->time_ns, s->thread, s->stack, s->weight, s->request };
+		return true;
+	}
+	return false;
 }
 
 struct amount {
@@ -123,6 +170,7 @@ static struct amount heap_amount(const struct model_heap_row *r, enum profile_me
 	case METRIC_MMAP:
 	case METRIC_CPU:
 	case METRIC_WALL:
+	case METRIC_OFF_CPU:
 	case METRIC_COUNT:
 		break;
 	}
@@ -205,9 +253,12 @@ static int name_nodes(struct build *b)
 	const struct model *m = b->m;
 	int rc = 0;
 
-	if (is_cpu(b->metric)) {
-		for (size_t i = 0; i < m->cpu_count; i++)
-			b->used[m->cpu[i].stack] |= m->cpu[i].samples > 0;
+	if (is_time(b->metric)) {
+		for (size_t i = 0; i < time_row_count(m, b->metric); i++) {
+			const struct model_cpu_row *r = time_row(m, b->metric, i);
+
+			b->used[r->stack] |= r->samples > 0;
+		}
 	} else {
 		for (size_t i = 0; i < heap_row_count(m, b->metric); i++) {
 			struct heap_row r = heap_row(m, b->metric, i);
@@ -238,11 +289,14 @@ static int check_size(struct build *b)
 
 		b->spans[id].depth = depth < UINT32_MAX ? (uint32_t)depth : UINT32_MAX;
 	}
-	if (is_cpu(b->metric)) {
-		for (size_t i = 0; i < m->cpu_count; i++)
-			refs += b->spans[m->cpu[i].stack].depth;
-		for (size_t i = 0; i < m->sample_count; i++)
-			refs += b->spans[m->samples[i].stack].depth;
+	if (is_time(b->metric)) {
+		struct time_samples t = time_samples(m, b->metric);
+		struct profile_sample s;
+
+		for (size_t i = 0; i < time_row_count(m, b->metric); i++)
+			refs += b->spans[time_row(m, b->metric, i)->stack].depth;
+		while (next_time_sample(&t, &s))
+			refs += b->spans[s.stack].depth;
 	} else {
 		for (size_t i = 0; i < heap_row_count(m, b->metric); i++) {
 			struct heap_row r = heap_row(m, b->metric, i);
@@ -319,29 +373,30 @@ static int add_heap(struct build *b)
 /* Samples with a time refer to the stacks that the counts have made. */
 static int add_samples(struct build *b)
 {
-	for (size_t i = 0; i < b->m->sample_count; i++) {
-		const struct model_sample *s = &b->m->samples[i];
-		struct profile_sample out = { s->time_ns, s->thread, 0, s->weight };
+	struct time_samples t = time_samples(b->m, b->metric);
+	struct profile_sample s;
+
+	while (next_time_sample(&t, &s)) {
 		int64_t number;
 		int rc;
 
-		if (!b->used[s->stack])
+		if (!b->used[s.stack])
 			continue; /* not contained in the counts: a torn write, or no snapshot of ours */
-		number = add_row(b, s->stack, s->thread, (struct amount){ 0, 0 });
+		number = add_row(b, s.stack, s.thread, (struct amount){ 0, 0 });
 		if (number < 0)
 			return (int)number;
-		out.stack = (uint32_t)number;
-		rc = profile_maker_sample(&b->mk, out);
+		s.stack = (uint32_t)number;
+		rc = profile_maker_sample(&b->mk, s);
 		if (rc < 0)
 			return rc;
 	}
 	return 0;
 }
 
-static int add_cpu(struct build *b)
+static int add_time(struct build *b)
 {
-	for (size_t i = 0; i < b->m->cpu_count; i++) {
-		const struct model_cpu_row *r = &b->m->cpu[i];
+	for (size_t i = 0; i < time_row_count(b->m, b->metric); i++) {
+		const struct model_cpu_row *r = time_row(b->m, b->metric, i);
 		int64_t number;
 
 		if (r->samples == 0)
@@ -383,9 +438,10 @@ static int add_about(struct build *b)
 	free(threads);
 	if (rc < 0)
 		return rc;
-	if (is_cpu(b->metric)) {
-		p->period_ns = m->cpu_period_ns;
-		p->lost = count_lost(m, cpu_losses, ARRAY_LEN(cpu_losses));
+	if (is_time(b->metric)) {
+		p->period_ns = b->metric == METRIC_OFF_CPU ? m->offcpu.period_ns : m->cpu_period_ns;
+		p->lost = (b->metric == METRIC_OFF_CPU ? 0 : count_lost(m, cpu_losses, ARRAY_LEN(cpu_losses))) +
+		          (b->metric == METRIC_CPU ? 0 : count_lost(m, offcpu_losses, ARRAY_LEN(offcpu_losses)));
 	} else {
 		p->lost = count_lost(m, heap_losses, ARRAY_LEN(heap_losses));
 		p->partial = b->metric != METRIC_MMAP && count_lost(m, heap_unseen, ARRAY_LEN(heap_unseen));
@@ -402,20 +458,28 @@ static int add_about(struct build *b)
 	return p->comm && p->cmdline ? 0 : -ENOMEM;
 }
 
+static int check_time_recorded(const struct model *m, enum profile_metric metric, struct err *err)
+{
+	if (metric == METRIC_OFF_CPU && m->offcpu.row_count == 0)
+		return err_set(err, -ENODATA, "%s%s",
+		               *m->offcpu.why
+		                       ? "recorded without off-CPU samples: "
+		                       : "no thread was looked at while it waited: that is done while a request is "
+		                         "slow, or all the time with PERFPROBE_CLOCK=wall",
+		               m->offcpu.why);
+	if (metric == METRIC_WALL && m->offcpu.scope != SNAP_OFFCPU_ALL)
+		return err_set(err, -ENODATA,
+		               "recorded CPU time, not wall-clock time (PERFPROBE_CLOCK=wall records it; "
+		               "--metric cpu shows what there is)");
+	if (metric == METRIC_CPU && m->cpu_hz == 0 && m->cpu_count == 0)
+		return err_set(err, -ENODATA, "recorded without CPU samples (PERFPROBE_CPU=99 records them)");
+	return 0;
+}
+
 static int check_recorded(const struct model *m, enum profile_metric metric, struct err *err)
 {
-	if (is_cpu(metric)) {
-		if (m->cpu_hz == 0 && m->cpu_count == 0)
-			return err_set(err, -ENODATA, "recorded without CPU samples (PERFPROBE_CPU=99 records them)");
-		if (metric == METRIC_WALL && !m->clock_is_wall)
-			return err_set(err, -ENODATA,
-			               "recorded CPU time, not wall-clock time (PERFPROBE_CLOCK=wall records it; "
-			               "--metric cpu shows what there is)");
-		if (metric == METRIC_CPU && m->clock_is_wall)
-			return err_set(err, -ENODATA,
-			               "recorded wall-clock time, not CPU time (--metric wall shows it)");
-		return 0;
-	}
+	if (is_time(metric))
+		return check_time_recorded(m, metric, err);
 	if (metric == METRIC_MMAP && !m->mmap_recorded)
 		return err_set(err, -ENODATA, "recorded without mappings (PERFPROBE_MMAP=on records them)");
 	if (metric != METRIC_MMAP && m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)
@@ -444,7 +508,7 @@ static int build_all(struct build *b)
 	if (rc == 0)
 		rc = check_size(b);
 	if (rc == 0)
-		rc = is_cpu(b->metric) ? add_cpu(b) : add_heap(b);
+		rc = is_time(b->metric) ? add_time(b) : add_heap(b);
 	return rc;
 }
 

@@ -25,7 +25,8 @@ struct symbolizer;
 	X(TEMPORARY, "temporary", "allocations", "temporary allocations")          \
 	X(LEAKED, "leaked", "bytes", "bytes not freed")                            \
 	X(SLOP, "slop", "bytes", "bytes of live blocks beyond what was asked for") \
-	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")
+	X(MMAP, "mmap", "bytes", "bytes mapped by the program itself")             \
+	X(OFF_CPU, "off-cpu", "samples", "time spent waiting")
 
 /* As the value of an option: "cpu|wall|..." */
 #define PROFILE_METRIC_VALUE                        (&PROFILE_METRICS(PROFILE_METRIC_CHOICE)[1])
@@ -82,6 +83,7 @@ struct profile_thread {
 struct profile_sample {
 	uint64_t time_ns;
 	uint32_t thread, stack, weight;
+	uint64_t request; /* off-CPU samples: that the thread worked on; 0: none is known */
 };
 
 struct profile {

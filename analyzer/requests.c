@@ -59,6 +59,8 @@ static int by_samples(const void *a, const void *b)
 
 	if (x->samples != y->samples)
 		return x->samples < y->samples ? 1 : -1;
+	if (x->off_cpu != y->off_cpu)
+		return x->off_cpu ? 1 : -1;
 	return (x->stack > y->stack) - (x->stack < y->stack);
 }
 
@@ -78,12 +80,12 @@ static size_t first_sample(const struct profile *p, uint64_t time_ns)
 	return low;
 }
 
-static bool add_stack(struct requests_slow *s, uint32_t stack, uint64_t weight)
+static bool add_stack(struct requests_slow *s, bool off_cpu, uint32_t stack, uint64_t weight)
 {
 	struct requests_stack *more;
 
 	for (size_t i = 0; i < s->stack_count; i++)
-		if (s->stacks[i].stack == stack) {
+		if (s->stacks[i].off_cpu == off_cpu && s->stacks[i].stack == stack) {
 			s->stacks[i].samples += weight;
 			return true;
 		}
@@ -91,7 +93,7 @@ static bool add_stack(struct requests_slow *s, uint32_t stack, uint64_t weight)
 	if (!more)
 		return false;
 	s->stacks = more;
-	s->stacks[s->stack_count++] = (struct requests_stack){ stack, weight };
+	s->stacks[s->stack_count++] = (struct requests_stack){ off_cpu, stack, weight };
 	return true;
 }
 
@@ -103,7 +105,7 @@ static int count_sample(struct requests *r, struct requests_slow *s, const struc
 		return 0;
 	s->samples += sample->weight;
 	s->shared += shared ? sample->weight : 0;
-	return add_stack(s, sample->stack, sample->weight) ? 0 : -ENOMEM;
+	return add_stack(s, false, sample->stack, sample->weight) ? 0 : -ENOMEM;
 }
 
 static struct requests_slow *slow_of(struct requests *r, uint64_t id)
@@ -128,14 +130,34 @@ static int join_samples(const struct model *m, const struct profile *cpu, struct
 			    count_sample(r, s, &cpu->samples[k], span->shared) < 0)
 				return -ENOMEM;
 	}
+	return 0;
+}
+
+static int join_waits(const struct profile *off_cpu, struct requests *r)
+{
+	for (size_t i = 0; i < off_cpu->sample_count; i++) {
+		const struct profile_sample *sample = &off_cpu->samples[i];
+		struct requests_slow *s = sample->request ? slow_of(r, sample->request) : NULL;
+
+		if (!s)
+			continue;
+		s->off_cpu += sample->weight;
+		if (!add_stack(s, true, sample->stack, sample->weight))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void sort_stacks(struct requests *r)
+{
 	for (size_t i = 0; i < r->slow_count; i++)
 		if (r->slowest[i].stack_count)
 			qsort(r->slowest[i].stacks, r->slowest[i].stack_count, sizeof(*r->slowest[i].stacks),
 			      by_samples);
-	return 0;
 }
 
-int requests_find(const struct model *m, const struct profile *cpu, size_t top, struct requests *ret, struct err *err)
+int requests_find(const struct model *m, const struct profile *cpu, const struct profile *off_cpu, size_t top,
+                  struct requests *ret, struct err *err)
 {
 	const struct model_requests *q = &m->requests;
 	struct requests r = { 0 };
@@ -161,8 +183,9 @@ int requests_find(const struct model *m, const struct profile *cpu, size_t top, 
 	qsort(r.slowest, r.slow_count, sizeof(*r.slowest), by_duration);
 	if (top && r.slow_count > top)
 		r.slow_count = top;
-	if (cpu && join_samples(m, cpu, &r) < 0)
+	if ((cpu && join_samples(m, cpu, &r) < 0) || (off_cpu && join_waits(off_cpu, &r) < 0))
 		goto no_memory;
+	sort_stacks(&r);
 	*ret = r;
 	return 0;
 no_memory:

@@ -18,14 +18,16 @@ struct requests_route {
 };
 
 struct requests_stack {
-	uint32_t stack; /* of the profile */
+	bool off_cpu;   /* the thread waited there */
+	uint32_t stack; /* of the profile: that of CPU samples, or that of off-CPU samples */
 	uint64_t samples;
 };
 
 struct requests_slow {
 	const struct model_request *request;
 	uint64_t duration_ns;          /* of one that was not answered: so far */
-	uint64_t samples, shared;      /* shared: of them, while other connections waited for the thread too */
+	uint64_t samples, shared;      /* of CPU; shared: of them, while other connections waited for the thread too */
+	uint64_t off_cpu;              /* samples while the thread waited */
 	struct requests_stack *stacks; /* most samples first */
 	size_t stack_count;
 };
@@ -40,7 +42,7 @@ struct requests {
 
 /* The duration below which a share `q` of the route's requests stayed. */
 uint64_t requests_quantile(const struct model_route *r, double q);
-/* `cpu`: profile of CPU samples, or NULL. `top` 0: all. 0 or -ENOMEM. Freed with requests_done(). */
-int requests_find(const struct model *m, const struct profile *cpu, size_t top, struct requests *ret,
-                  struct err *err) MUST_USE;
+/* `cpu`, `off_cpu`: profiles of CPU and off-CPU samples, or NULL. `top` 0: all. 0 or -ENOMEM. Freed with requests_done(). */
+int requests_find(const struct model *m, const struct profile *cpu, const struct profile *off_cpu, size_t top,
+                  struct requests *ret, struct err *err) MUST_USE;
 void requests_done(struct requests *r);

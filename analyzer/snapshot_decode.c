@@ -109,6 +109,9 @@ static int decode_info(struct decode *d)
 		return decode_no_memory(d);
 	if (d->c.bad)
 		return decode_cut_short(d);
+	m->because = "";
+	if (d->c.at < d->c.end && !decode_read_text(d, &m->because)) /* since 1.6 */
+		return decode_no_memory(d);
 	if (clock > 1)
 		return err_set(d->err, -EPROTO, "unknown clock %llu", (unsigned long long)clock);
 	if (m->end_ns < m->start_ns)
@@ -455,7 +458,7 @@ static int decode_heap_threads(struct decode *d)
 	return 0;
 }
 
-static int decode_cpu(struct decode *d)
+int decode_cpu_rows(struct decode *d, struct model_cpu_row **ret_rows, size_t *ret_count)
 {
 	struct model_cpu_row *cpu;
 	uint64_t last = 0, sum = 0;
@@ -485,8 +488,8 @@ static int decode_cpu(struct decode *d)
 		last = stack;
 		cpu[i] = (struct model_cpu_row){ (uint32_t)stack, (uint32_t)thread, samples };
 	}
-	d->m->cpu = cpu;
-	d->m->cpu_count = n;
+	*ret_rows = cpu;
+	*ret_count = n;
 	return 0;
 }
 
@@ -761,7 +764,7 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 	case SNAP_HEAP:
 		return decode_heap(&d);
 	case SNAP_CPU:
-		return decode_cpu(&d);
+		return decode_cpu_rows(&d, &m->cpu, &m->cpu_count);
 	case SNAP_SAMPLES:
 		return decode_samples(&d);
 	case SNAP_MISUSE:
@@ -778,6 +781,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return decode_leaks(&d);
 	case SNAP_REQUESTS:
 		return snapshot_decode_requests(&d);
+	case SNAP_OFFCPU:
+		return snapshot_decode_offcpu(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

@@ -7,6 +7,7 @@
 #include "snapshot_codec.h"
 
 struct model;
+struct model_cpu_row;
 
 struct decode {
 	struct cursor c;
@@ -27,4 +28,8 @@ int decode_table(struct decode *d, const char *rows, size_t least, size_t row_by
 /* What a section's sums of 63 bits have left; false: it is too little. */
 bool decode_sum_fits(uint64_t *sum, uint64_t add);
 
+/* Rows of stack, thread, samples. */
+int decode_cpu_rows(struct decode *d, struct model_cpu_row **ret_rows, size_t *ret_count);
+
 int snapshot_decode_requests(struct decode *d);
+int snapshot_decode_offcpu(struct decode *d);

@@ -10,6 +10,7 @@
 #define add_relaxed(p, v)      atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define sub_relaxed(p, v)      atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
 #define or_relaxed(p, v)       atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
+#define sub_release(p, v)      atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define exchange_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define exchange_acq_rel(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 /* On failure *expected holds what was seen, read with acquire. */
@@ -18,7 +19,13 @@
 #define cas_relaxed(p, expected, v) \
 	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, memory_order_relaxed)
 
+/* For Dekker's algorithm: each of two sides stores its own word and then looks at the other's. */
+#define load_seq_cst(p)        atomic_load_explicit((p), memory_order_seq_cst)
+#define add_seq_cst(p, v)      atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
+#define exchange_seq_cst(p, v) atomic_exchange_explicit((p), (v), memory_order_seq_cst)
+
 /* Words of structures that also stand in files, where they are plain: publish what was written before. */
+#define load_plain(p)       __atomic_load_n((p), __ATOMIC_RELAXED)
 #define publish_plain(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define count_plain(p)      __atomic_fetch_add((p), 1, __ATOMIC_RELAXED)
 

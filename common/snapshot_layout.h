@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SNAP_MAJOR = 1, SNAP_MINOR = 5 };
+enum { SNAP_MAJOR = 1, SNAP_MINOR = 6 };
 
 /* The first byte is not ASCII and the last two catch text-mode transfers, as PNG does (RFC 2083 section 12.11). */
 #define SNAP_MAGIC "\x89PPSNP\r\n"
@@ -60,7 +60,8 @@ enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 	X(13, MARKS, "marks")                 /* points in time that the program named; since 1.3 */                   \
 	X(14, MMAP, "mmap")                   /* memory that the program mapped by itself, by stack; since 1.3 */      \
 	X(15, LEAKS, "leaks")                 /* what nobody could reach when it was checked; since 1.4 */             \
-	X(16, REQUESTS, "requests") /* HTTP requests: by route, the newest and slowest, who worked; since 1.5 */
+	X(16, REQUESTS, "requests")           /* HTTP requests: by route, the newest and slowest; since 1.5 */         \
+	X(17, OFFCPU, "off-CPU samples")      /* of threads that waited, by stack and the newest; since 1.6 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
@@ -128,6 +129,9 @@ enum { SNAP_LEAK_MAX_CHECKS = 2 };
 /* Durations of requests are counted in ranges: i below 64 is i ns; others begin at (32 + i % 32) << (i / 32 - 1) ns, and are a
  * 32th of that wide. The last has no end. */
 enum { SNAP_REQUEST_BUCKETS = 1280 };
+
+/* Whose threads were looked at while they waited: nobody's; those that worked on slow requests; all. */
+enum snap_offcpu_scope { SNAP_OFFCPU_NONE = 0, SNAP_OFFCPU_REQUESTS = 1, SNAP_OFFCPU_ALL = 2 };
 
 /* Limits a reader enforces before it believes a size. */
 enum {

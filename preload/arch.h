@@ -58,6 +58,11 @@ bool arch_is_preserved(unsigned reg);
 
 /* Does a call end at `ra`? ARCH_CALL_BYTES before it are read. */
 bool arch_is_after_call(const uint8_t *ra);
+/* Where the call that ends at `ra` goes, if the instruction says so; 0: it does not. ARCH_CALL_BYTES before it are read. */
+uintptr_t arch_call_target(const uint8_t *ra);
+/* Of a function that begins with `code`, and sets up a frame pointer: how far below it the stack pointer is in its body, in bytes.
+ * False: its first instructions do not tell. Where it makes room as it goes on (alloca), it is further. */
+bool arch_frame_below(const uint8_t *code, size_t bytes, uintptr_t *ret_below);
 /* Is this the code that a signal handler returns to? ARCH_TRAMPOLINE_BYTES are read. */
 bool arch_is_trampoline(const uint8_t *code);
 /* Is the interrupted instruction one of swapcontext's or setcontext's, whose tables still tell of the old stack? `pc` is readable,

@@ -65,6 +65,26 @@ bool arch_is_after_call(const uint8_t *ra)
 	       (word & 0xfefff800) == 0xd63f0800;
 }
 
+/* bl: A64 C6.2, 26 bits of words. */
+uintptr_t arch_call_target(const uint8_t *ra)
+{
+	uint32_t code;
+
+	memcpy(&code, ra - 4, sizeof(code));
+	if (code >> 26 != 0x25)
+		return 0;
+	return (uintptr_t)ra - 4 + (uintptr_t)((intptr_t)(int32_t)(code << 6) >> 4);
+}
+
+/* Compilers keep the stack pointer in the tables' rules (AAPCS64 frames are found by it): never needed. */
+bool arch_frame_below(const uint8_t *code, size_t bytes, uintptr_t *ret_below)
+{
+	(void)code;
+	(void)bytes;
+	(void)ret_below;
+	return false;
+}
+
 /* mov x8, #139; svc #0: the kernel's trampoline is in its vdso, without call frame information (arch/arm64/kernel/vdso/sigreturn.S
  * says why). */
 bool arch_is_trampoline(const uint8_t *code)

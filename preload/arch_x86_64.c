@@ -68,6 +68,78 @@ NO_SANITIZE bool arch_is_after_call(const uint8_t *p)
 	return false;
 }
 
+NO_SANITIZE uintptr_t arch_call_target(const uint8_t *ra)
+{
+	int32_t rel;
+
+	if (ra[-5] != 0xe8)
+		return 0;
+	memcpy(&rel, ra - 4, sizeof(rel));
+	return (uintptr_t)ra + (uintptr_t)(intptr_t)rel;
+}
+
+/* How long an instruction is that only moves values between registers and memory, which compilers put between a function's
+ * first pushes: mov, lea, xor, test with a ModRM byte (Intel SDM volume 2, 2.1.3 and 2.1.5), mov of a constant; perhaps with fs
+ * or REX before it. 0: it is another one. */
+static size_t move_bytes(const uint8_t *code, const uint8_t *end)
+{
+	const uint8_t *at = code;
+	unsigned mod, rm;
+
+	at += at < end && *at == 0x64;
+	at += at < end && *at >= 0x40 && *at <= 0x4f;
+	if (end - at >= 5 && at[0] >= 0xb8 && at[0] <= 0xbf)
+		return (size_t)(at + 5 - code);
+	if (end - at < 8 || (at[0] != 0x89 && at[0] != 0x8b && at[0] != 0x8d && at[0] != 0x31 && at[0] != 0x85))
+		return 0;
+	mod = at[1] >> 6;
+	rm = at[1] & 7;
+	at += 2;
+	if (mod != 3 && rm == 4) {
+		at += 1 + 4 * (mod == 0 && (*at & 7) == 5);
+	} else if (mod == 0 && rm == 5) {
+		at += 4;
+	}
+	return (size_t)(at + (mod == 1 ? 1 : mod == 2 ? 4 : 0) - code);
+}
+
+/* endbr64; push %rbp; mov %rsp, %rbp; pushes; sub $n, %rsp (Intel SDM volume 2). */
+bool arch_frame_below(const uint8_t *code, size_t bytes, uintptr_t *ret_below)
+{
+	static const uint8_t landing[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	static const uint8_t frame[] = { 0x55, 0x48, 0x89, 0xe5 }, frame_other[] = { 0x55, 0x48, 0x8b, 0xec };
+	const uint8_t *at = code, *end = code + bytes;
+	uint32_t room;
+	size_t n;
+
+	if (bytes >= sizeof(landing) && memcmp(at, landing, sizeof(landing)) == 0)
+		at += sizeof(landing);
+	if ((size_t)(end - at) < sizeof(frame) ||
+	    (memcmp(at, frame, sizeof(frame)) != 0 && memcmp(at, frame_other, sizeof(frame)) != 0))
+		return false;
+	at += sizeof(frame);
+	for (*ret_below = 0; end - at >= 7; at += n) {
+		unsigned rex = *at == 0x41;
+
+		if (at[rex] >= 0x50 && at[rex] <= 0x57) {
+			*ret_below += 8;
+			n = 1 + rex;
+		} else if (at[0] == 0x48 && at[1] == 0x83 && at[2] == 0xec) {
+			*ret_below += at[3];
+			break;
+		} else if (at[0] == 0x48 && at[1] == 0x81 && at[2] == 0xec) {
+			memcpy(&room, at + 3, sizeof(room));
+			*ret_below += room;
+			break;
+		} else {
+			n = move_bytes(at, end);
+			if (!n)
+				break;
+		}
+	}
+	return true;
+}
+
 /* mov $15, %rax; syscall */
 bool arch_is_trampoline(const uint8_t *code)
 {

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -20,6 +21,8 @@ enum kind {
 	KIND_SWITCH,
 	KIND_LIMIT,
 	KIND_RATE,
+	KIND_PERCENT,
+	KIND_SIGNAL,
 	KIND_CHOICE_CLOCK,
 	KIND_CHOICE_HEAP,
 	KIND_CHOICE_LEAKS,
@@ -99,14 +102,52 @@ static int parse_rate(const char *text, uint64_t *ret_per_min)
 	return 0;
 }
 
-static int parse_limit(struct config *c, const char *text, uint64_t *ret_value)
+/* "20%", or off: 0. */
+static int parse_percent(const char *text, uint64_t *ret_percent)
 {
 	size_t len = strlen(text);
 	char digits[8];
+
+	if (strcmp(text, "off") == 0) {
+		*ret_percent = 0;
+		return 0;
+	}
+	if (len < 2 || text[len - 1] != '%' || len > sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, len - 1);
+	digits[len - 1] = '\0';
+	return units_parse_count(digits, ret_percent) < 0 || *ret_percent < 1 || *ret_percent > 100 ? -EINVAL : 0;
+}
+
+/* A number, or a name with or without SIG, of those that programs leave to their users; off: 0. */
+static int parse_signal(const char *text, uint64_t *ret_signal)
+{
+	static const struct {
+		const char *name;
+		int number;
+	} names[] = { { "HUP", SIGHUP },     { "QUIT", SIGQUIT }, { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
+		      { "WINCH", SIGWINCH }, { "URG", SIGURG },   { "IO", SIGIO },     { "PWR", SIGPWR } };
+
+	if (strcmp(text, "off") == 0) {
+		*ret_signal = 0;
+		return 0;
+	}
+	if (strncmp(text, "SIG", 3) == 0)
+		text += 3;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i].name, text) == 0) {
+			*ret_signal = (uint64_t)names[i].number;
+			return 0;
+		}
+	return units_parse_count(text, ret_signal);
+}
+
+static int parse_limit(struct config *c, const char *text, uint64_t *ret_value)
+{
 	uint64_t percent;
 	int rc = 0;
 
-	if (len < 2 || text[len - 1] != '%' || len > sizeof(digits)) {
+	if (!strchr(text, '%')) {
 		if (strcmp(text, "off") == 0)
 			*ret_value = 0;
 		else
@@ -115,9 +156,7 @@ static int parse_limit(struct config *c, const char *text, uint64_t *ret_value)
 			c->memory_is_percent = false;
 		return rc;
 	}
-	memcpy(digits, text, len - 1);
-	digits[len - 1] = '\0';
-	if (units_parse_count(digits, &percent) < 0 || percent < 1 || percent > 100)
+	if (parse_percent(text, &percent) < 0)
 		return -EINVAL;
 	c->memory_is_percent = true;
 	*ret_value = percent;
@@ -147,6 +186,10 @@ static int parse_value(struct config *c, enum kind kind, const char *text, uint6
 		return parse_limit(c, text, ret_value);
 	case KIND_RATE:
 		return parse_rate(text, ret_value);
+	case KIND_PERCENT:
+		return parse_percent(text, ret_value);
+	case KIND_SIGNAL:
+		return parse_signal(text, ret_value);
 	case KIND_SWITCH:
 	case KIND_CHOICE_CLOCK:
 	case KIND_CHOICE_HEAP:
@@ -173,6 +216,14 @@ static const char *out_of_range(enum config_index index, uint64_t value, const c
 		return "the window must be 1s to 1h";
 	if (index == CONFIG_METRICS)
 		return metrics_address_parse(text, &address);
+	/* Signals that no handler can have, that tell of faults, that libc needs, or that are ours. */
+	if (index == CONFIG_SIGNAL && value != 0 &&
+	    (value > 64 || value == SIGKILL || value == SIGSTOP || value == SIGSEGV || value == SIGBUS ||
+	     value == SIGILL || value == SIGFPE || value == SIGTRAP || value == SIGABRT || value == SIGPROF ||
+	     value == SIGCHLD || value == SIGTERM || value == SIGINT || value == 32 || value == 33))
+		return "not a signal that can be spared for this";
+	if (index == CONFIG_LATENCY_COUNT && (value < 1 || value > 1000))
+		return "1 to 1000";
 	return NULL;
 }
 

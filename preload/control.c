@@ -107,7 +107,7 @@ static void status(const char *unused, char *answer, size_t size)
 /* What an option needs besides its new value. */
 static void option_changed(enum config_index index)
 {
-	if (index == CONFIG_WINDOW)
+	if (index == CONFIG_WINDOW || index == CONFIG_LATENCY)
 		start_set_window();
 	if (index == CONFIG_FREE_STACKS || index == CONFIG_VERBOSE)
 		misuse_init(start_config());

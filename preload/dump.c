@@ -175,6 +175,7 @@ struct snapshot_about dump_about(const char *reason)
 	return (struct snapshot_about){
 		.config = config,
 		.reason = reason,
+		.because = "",
 		.engine_cpu = cpu->name,
 		.engine_cpu_why = cpu->why,
 		.engine_heap = heap_engine[0]                 ? heap_engine
@@ -188,7 +189,7 @@ struct snapshot_about dump_about(const char *reason)
 	};
 }
 
-static int write_numbered(const char *reason, char *ret_path, size_t path_size)
+static int write_numbered(const char *reason, const char *because, char *ret_path, size_t path_size)
 {
 	struct snapshot_about about = dump_about(reason);
 	char path[PATH_MAX];
@@ -196,6 +197,7 @@ static int write_numbered(const char *reason, char *ret_path, size_t path_size)
 
 	if (fd < 0)
 		return fd;
+	about.because = because;
 	for (int i = 0; i < MAX_SEQUENCE_TRIES; i++) {
 		about.sequence = ++sequence;
 		rc = snapshot_write(&about, fd, path, ret_path, path_size);
@@ -235,12 +237,17 @@ int dump_write(const char *reason, uint64_t patience_ns)
 
 int dump_write_named(const char *reason, uint64_t patience_ns, char *ret_path, size_t path_size)
 {
+	return dump_write_because(reason, "", patience_ns, ret_path, path_size);
+}
+
+int dump_write_because(const char *reason, const char *because, uint64_t patience_ns, char *ret_path, size_t path_size)
+{
 	int rc;
 
 	if (!lock_within(&dump_lock, patience_ns))
 		return -EBUSY;
 	recorder_settle(); /* a forked child that did nothing yet; one that has other threads settled before */
-	rc = write_numbered(reason, ret_path, path_size);
+	rc = write_numbered(reason, because, ret_path, path_size);
 	written += rc == 0;
 	if (rc < 0) {
 		loss_add(LOSS_SNAPSHOT_FAILED, 1);

@@ -20,7 +20,9 @@ void dump_set_start(void);
 /* Writes COMM.PID.SEQ.REASON.snap. 0 or -errno; a failure is said once a cause and counted. -EBUSY: another one is being
  * written and was not done within `patience_ns`. */
 int dump_write(const char *reason, uint64_t patience_ns);
-/* The same; ret_path gets the file's name. */
+/* The same; `because` says in words what called for it, and stands in the file. */
+int dump_write_because(const char *reason, const char *because, uint64_t patience_ns, char *ret_path, size_t path_size);
+/* The same without words; ret_path gets the file's name. */
 int dump_write_named(const char *reason, uint64_t patience_ns, char *ret_path, size_t path_size);
 /* The right to write profiles, for who changes what they say. False: somebody else had it for so long. */
 bool dump_hold(uint64_t patience_ns);

@@ -794,11 +794,17 @@ static bool fde_range(uintptr_t fde, uintptr_t lo, uintptr_t hi, uintptr_t *ret_
 	return fde_open(fde, lo, hi, &cie, &in, ret_start, ret_size);
 }
 
-bool eh_frame_covers(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+uintptr_t eh_frame_start(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
 {
 	uintptr_t start, size;
+	bool found = fde_range(find_fde(hdr, lo, hi, pc), lo, hi, &start, &size) && pc >= start && pc - start < size;
 
-	return fde_range(find_fde(hdr, lo, hi, pc), lo, hi, &start, &size) && pc >= start && pc - start < size;
+	return found ? start : 0;
+}
+
+bool eh_frame_covers(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc)
+{
+	return eh_frame_start(hdr, lo, hi, pc) != 0;
 }
 
 /* The row for pc in m->row; m->cie is set to `cie`. */

@@ -51,6 +51,8 @@ struct rule eh_frame_rule(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintpt
 
 /* Does an entry of the tables cover `pc`? */
 bool eh_frame_covers(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);
+/* Where the code of that entry begins, which is a function's first instruction or that of a part put elsewhere; 0: none does. */
+uintptr_t eh_frame_start(const uint8_t *hdr, uintptr_t lo, uintptr_t hi, uintptr_t pc);
 
 /* Where the caller's value of a register stands, for those few frames whose CFA is found by one that is neither the stack nor the frame
  * pointer. */

@@ -16,6 +16,7 @@
 #include "metrics_page.h"
 #include "metrics_socket.h"
 #include "modules.h"
+#include "offcpu.h"
 #include "os_linux.h"
 #include "own_socket.h"
 #include "recorder.h"
@@ -214,6 +215,11 @@ static void let_it_begin(void)
 		os_futex_wait(&bell, seen, BEGIN_NS);
 }
 
+static uint64_t at_most(uint64_t ns, uint64_t limit)
+{
+	return ns < limit ? ns : limit;
+}
+
 static void loop(void *unused)
 {
 	static uint64_t next_check; /* goes on when the helper is made anew */
@@ -229,26 +235,23 @@ static void loop(void *unused)
 	(void)modules_scan();
 	while (!load_relaxed(&pausing)) {
 		uint32_t seen = load_acquire(&bell);
-		uint64_t now = os_now_ns(), wait = TICK_NS, sockets;
+		uint64_t now = os_now_ns(), wait = TICK_NS;
 
 		recorder_tick(now);
 		live_keep_tick(now);
 		answer();
 		answer_leaks();
 		write_interval(now);
-		triggers_tick(config, now);
+		wait = at_most(wait, triggers_tick(config, now));
+		wait = at_most(wait, offcpu_tick(now));
 		if (!check_now_and_then(now, &next_check))
 			break;
-		sockets = control_socket_tick(now);
-		if (sockets < wait)
-			wait = sockets;
-		sockets = metrics_socket_tick(now);
-		if (sockets < wait)
-			wait = sockets;
-		if (next_every > now && next_every - now < wait)
-			wait = next_every - now;
-		if (checking != NOBODY && wait > LEAK_STEP_NS)
-			wait = LEAK_STEP_NS;
+		wait = at_most(wait, control_socket_tick(now));
+		wait = at_most(wait, metrics_socket_tick(now));
+		if (next_every > now)
+			wait = at_most(wait, next_every - now);
+		if (checking != NOBODY)
+			wait = at_most(wait, LEAK_STEP_NS);
 		os_futex_wait(&bell, seen, wait);
 		send_signal();
 	}
@@ -370,9 +373,16 @@ int helper_leaks_now(uint64_t patience_ns)
 	return wait_on_stack("leaks", patience_ns);
 }
 
+void helper_ask_by_signal(void)
+{
+	triggers_ask();
+	ring();
+}
+
 void helper_fork_child(void)
 {
 	triggers_fork_child();
+	offcpu_fork_child();
 	store_relaxed(&running, 0);
 	store_relaxed(&helper_tid, 0);
 	store_relaxed(&pausing, 0);

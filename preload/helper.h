@@ -25,5 +25,7 @@ bool helper_pause(void);
 void helper_resume(void);
 /* Has `sig` sent to the calling thread a moment later. [handlers] False: there is no helper. */
 bool helper_send_soon(int sig);
+/* A profile called "signal", soon. [signal handler, any thread] */
+void helper_ask_by_signal(void);
 /* In a forked child: there is none. */
 void helper_fork_child(void);

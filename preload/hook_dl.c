@@ -11,6 +11,7 @@
 
 #include "compiler.h"
 #include "modules.h"
+#include "offcpu.h"
 #include "real.h"
 #include "state.h"
 #include "unwind.h"
@@ -41,7 +42,9 @@ EXPORT int dlclose(void *handle)
 	if (state_get() >= STATE_STOPPED)
 		(void)modules_scan(); /* what came and goes between two looks of the helper's has a name, too */
 	before = unloads();
+	offcpu_hold();
 	rc = real.dlclose(handle);
+	offcpu_release();
 	if (unloads() != before) {
 		modules_unloaded();
 		unwind_forget();

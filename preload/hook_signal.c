@@ -21,6 +21,7 @@
 #include "os_linux.h"
 #include "real.h"
 #include "sampler.h"
+#include "say.h"
 #include "units.h"
 
 static const int ending[] = { SIGTERM, SIGINT, SIGABRT /* glibc, of a corrupt heap: what was seen is kept */ };
@@ -97,9 +98,49 @@ static void look_at_stack(int sig, const struct sigaction *act)
 			(void)take_over(ending[i], NULL);
 }
 
-void hook_signal_init(void)
+/* PERFPROBE_SIGNAL; 0: none, or the program has taken it. */
+static _Atomic int asking_signal;
+
+static void on_asking(int sig)
+{
+	int saved_errno = errno;
+
+	(void)sig;
+	helper_ask_by_signal();
+	errno = saved_errno;
+}
+
+static void asking_init(int sig)
+{
+	struct sigaction act, now;
+
+	if (!sig)
+		return;
+	memset(&act, 0, sizeof(act));
+	act.sa_handler = on_asking;
+	act.sa_flags = SA_RESTART;
+	sigfillset(&act.sa_mask);
+	if (real.sigaction(sig, NULL, &now) < 0 || !is_default(&now) || real.sigaction(sig, &act, NULL) < 0)
+		say("PERFPROBE_SIGNAL: the signal is in use: it asks for no profile", NULL);
+	else
+		store_relaxed(&asking_signal, sig);
+}
+
+/* The program's handler replaces ours: it knows what it needs. */
+static void asking_replaced(int sig)
+{
+	int asking = sig;
+
+	if (load_relaxed(&asking_signal) == sig && cas_relaxed(&asking_signal, &asking, 0))
+		say("PERFPROBE_SIGNAL: the program handles the signal itself: it asks for no profile from now on",
+		    NULL);
+}
+
+void hook_signal_init(const struct config *config)
 {
 	struct sigaction now;
+
+	asking_init((int)config->signal);
 
 	if (os_pid() == 1)
 		return; /* the kernel spares init the signals it has no handler for: keep it so */
@@ -135,6 +176,8 @@ EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *ret
 		sampler_app_action(act, ret_old);
 		return 0;
 	}
+	if (act)
+		asking_replaced(sig);
 	if (!active || i < 0)
 		return real.sigaction(sig, act, ret_old);
 	rc = act && is_default(act) ? take_over(sig, &old) : real.sigaction(sig, act, &old);
@@ -153,8 +196,10 @@ static bool simple_signal(int sig, sighandler_t handler, int flags, sighandler_t
 {
 	struct sigaction act, old;
 
-	if (!(sig == SAMPLER_SIGNAL && sampler_uses_signal()) && !(active && ending_index(sig) >= 0))
+	if (!(sig == SAMPLER_SIGNAL && sampler_uses_signal()) && !(active && ending_index(sig) >= 0)) {
+		asking_replaced(sig);
 		return false;
+	}
 	memset(&act, 0, sizeof(act));
 	act.sa_handler = handler;
 	act.sa_flags = flags;

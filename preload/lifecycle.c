@@ -28,6 +28,7 @@
 #include "marks.h"
 #include "metrics_page.h"
 #include "modules.h"
+#include "offcpu.h"
 #include "os_linux.h"
 #include "pools.h"
 #include "preload_env.h"
@@ -70,7 +71,7 @@ static void on_first_sample(void)
 {
 	recorder_settle();
 	live_keep_stay();
-	(void)helper_start(start_config()); /* in forked children that live long enough to be sampled */
+	(void)helper_start(start_config()); /* in forked children that live long enough to be sampled, or serve */
 }
 
 static void fork_prepare(void);
@@ -100,9 +101,11 @@ static CONSTRUCTOR(101) void start(void)
 	hook_thread_init();
 	sampler_init(config);
 	sampler_on_first_sample(on_first_sample);
+	offcpu_init(config);
+	requests_on_first(on_first_sample);
 	leaks_init(config);
 	finish_init(config);
-	hook_signal_init();
+	hook_signal_init(config);
 	(void)pthread_atfork(fork_prepare, fork_parent, fork_child); /* without it children are not followed */
 	if (!(config->follow & FOLLOW_EXEC))
 		preload_env_remove(environ);

@@ -91,6 +91,46 @@ static struct least least(void)
 	return all;
 }
 
+/* The first line is "some avg10=0.00 avg60=0.00 avg300=0.00 total=0". */
+static bool read_stalled(const char *path, uint64_t *ret_us)
+{
+	static const char field[] = "total=";
+	char text[256], *total;
+	uint64_t n = 0;
+
+	if (os_read_file(path, text, sizeof(text)) <= 0 || strncmp(text, "some ", 5) != 0)
+		return false;
+	total = strstr(text, field);
+	if (!total)
+		return false;
+	for (const char *c = total + sizeof(field) - 1; *c >= '0' && *c <= '9'; c++)
+		n = n * 10 + (uint64_t)(*c - '0');
+	*ret_us = n;
+	return true;
+}
+
+bool memory_limit_stalled(uint64_t *ret_us)
+{
+	char text[8192], path[PATH_MAX];
+	const char *own;
+
+	if (os_read_file("/proc/self/cgroup", text, sizeof(text)) > 0) {
+		own = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+		if (own) {
+			own = strchr(own, '/');
+			path[0] = '\0';
+			say_append(path, sizeof(path), v2.mount);
+			if (own)
+				text[(size_t)(own - text) + strcspn(own, "\n")] = '\0';
+			say_append(path, sizeof(path), own && own[1] ? own : "");
+			say_append(path, sizeof(path), "/memory.pressure");
+			if (read_stalled(path, ret_us))
+				return true;
+		}
+	}
+	return read_stalled("/proc/pressure/memory", ret_us);
+}
+
 uint64_t memory_limit_headroom(void)
 {
 	return least().left;

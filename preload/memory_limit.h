@@ -10,5 +10,8 @@
 uint64_t memory_limit_headroom(void);
 /* The tightest limit; UINT64_MAX: there is none, or none that can be read. */
 uint64_t memory_limit_bytes(void);
+/* Pressure stall information, Documentation/accounting/psi.rst: for how long, in us since its beginning, some task of the process's
+ * control group (version 2), or else of the machine, has waited for memory. False: the kernel does not say. */
+bool memory_limit_stalled(uint64_t *ret_us);
 /* May so many bytes be taken? Else *ret_why says why not, in words. */
 bool memory_limit_allows(uint64_t bytes, char *ret_why, size_t why_size);

@@ -75,6 +75,9 @@ int os_program_descriptor(int fd);
  * not call what looks at its libc thread, allocates or locks. Its memory is used again by the next, once it has ended. One
  * caller at a time. */
 int os_thread_start(void (*fn)(void *), void *arg);
+/* Where a thread of this process that does not run is in the program: its stack pointer, and the instruction it will go on with.
+ * Nobody is woken. 0, -EBUSY (it runs), or another -errno: it is gone, or the kernel does not tell. proc(5), /proc/PID/syscall. */
+int os_thread_place(pid_t tid, uintptr_t *ret_sp, uintptr_t *ret_pc);
 /* Such a thread gives up what the program has given up by system calls of its own. [such a thread] */
 void os_follow_credentials(void);
 

@@ -108,3 +108,55 @@ void os_follow_credentials(void)
 	if (dumpable == 1) /* which the kernel takes away, although the program may have asked for it since */
 		(void)os_call(SYS_prctl, PR_SET_DUMPABLE, 1, 0, 0, 0, 0);
 }
+
+/* "/proc/self/task/TID/syscall", without libc. */
+static void place_path(char path[64], pid_t tid)
+{
+	static const char before[] = "/proc/self/task/", after[] = "/syscall";
+	char digits[24];
+	size_t n = 0;
+
+	memcpy(path, before, sizeof(before) - 1);
+	path += sizeof(before) - 1;
+	do
+		digits[n++] = (char)('0' + tid % 10);
+	while ((tid /= 10) > 0);
+	while (n > 0)
+		*path++ = digits[--n];
+	memcpy(path, after, sizeof(after));
+}
+
+/* "running", or the number of the call, its six arguments, stack pointer, program counter; -1 and the last two where it is not in
+ * a call (a page fault). All but the first are hexadecimal. */
+static bool parse_place(const char *text, uintptr_t *ret_sp, uintptr_t *ret_pc)
+{
+	uintptr_t last[2] = { 0, 0 };
+
+	for (const char *c = text; *c && *c != '\n';) {
+		c += strcspn(c, " \n");
+		c += *c == ' ';
+		if (c[0] != '0' || c[1] != 'x')
+			continue;
+		last[0] = last[1];
+		last[1] = 0;
+		for (c += 2; (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'f'); c++)
+			last[1] = last[1] << 4 | (uintptr_t)(*c <= '9' ? *c - '0' : *c - 'a' + 10);
+	}
+	*ret_sp = last[0];
+	*ret_pc = last[1];
+	return last[0] && last[1];
+}
+
+int os_thread_place(pid_t tid, uintptr_t *ret_sp, uintptr_t *ret_pc)
+{
+	char path[64], text[256];
+	ssize_t n;
+
+	place_path(path, tid);
+	n = os_read_file(path, text, sizeof(text));
+	if (n <= 0)
+		return n < 0 ? (int)n : -ESRCH;
+	if (text[0] == 'r')
+		return -EBUSY;
+	return parse_place(text, ret_sp, ret_pc) ? 0 : -EPROTO;
+}

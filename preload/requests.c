@@ -24,7 +24,7 @@
 enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */ };
 
 struct open_request {
-	_Atomic uint32_t used;
+	_Atomic uint32_t used, told; /* told: a profile has it, or will, as it runs; by the helper */
 	uint32_t next;
 	uint8_t cut;
 	struct thread *worker; /* the last that worked on it */
@@ -61,6 +61,9 @@ static struct tables *_Atomic tables;
 static _Atomic uint64_t ids, ring_head, span_head, answered, slow, unanswered, untimed;
 static _Atomic uint32_t route_count;
 static _Atomic uint64_t window_ns, latency_ns;
+static _Atomic uint64_t slow_answered, slow_worst_ns; /* since the helper asked */
+static void (*on_first)(void);
+static _Atomic bool first_seen;
 
 static struct lock slowest_lock;
 static _Atomic uint64_t slowest_least, slowest_until; /* below that duration and before that time none enters */
@@ -69,6 +72,11 @@ void requests_init(const struct config *config)
 {
 	store_relaxed(&window_ns, config->window);
 	store_relaxed(&latency_ns, config->latency);
+}
+
+void requests_on_first(void (*fn)(void))
+{
+	on_first = fn;
 }
 
 static struct tables *get(void)
@@ -110,9 +118,12 @@ uint32_t requests_begin(struct thread *th, uint64_t now)
 	uint32_t i = t ? take(t) : 0;
 	struct open_request *o;
 
+	if (UNLIKELY(!load_relaxed(&first_seen)) && on_first && !exchange_acq_rel(&first_seen, true)) /* once */
+		on_first();
 	if (!i)
 		return 0;
 	o = &t->open[i];
+	store_relaxed(&o->told, 0);
 	memset(&o->r, 0, offsetof(struct request, path));
 	o->next = 0;
 	o->worker = NULL;
@@ -266,11 +277,8 @@ static bool read_kept(struct kept *k, struct request *ret)
 static void to_ring(struct tables *t, const struct request *r)
 {
 	uint64_t number = add_relaxed(&ring_head, 1);
-	struct kept *k = &t->ring[number % REQUESTS_RING];
 
-	if (number >= REQUESTS_RING && load_relaxed(&k->number) && k->r.end_ns + load_relaxed(&window_ns) > r->end_ns)
-		loss_add(LOSS_HTTP_RING, 1);
-	write_kept(k, number + 1, r);
+	write_kept(&t->ring[number % REQUESTS_RING], number + 1, r);
 }
 
 /* The place of the least, or of one older than the window. */
@@ -317,6 +325,18 @@ void requests_done_unseen(void)
 	add_relaxed(&answered, 1);
 }
 
+static void count_slow(struct open_request *o, uint64_t ns)
+{
+	uint64_t worst = load_relaxed(&slow_worst_ns);
+
+	add_relaxed(&slow, 1);
+	if (load_relaxed(&o->told))
+		return;
+	while (ns > worst && !cas_relaxed(&slow_worst_ns, &worst, ns))
+		;
+	add_relaxed(&slow_answered, 1); /* relaxed: figures, which may be late by a look */
+}
+
 void requests_done(uint32_t i, struct thread *th, uint64_t now)
 {
 	struct tables *t = get();
@@ -330,7 +350,7 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 		requests_rest(th, now);
 	add_relaxed(&answered, 1);
 	if (limit && now - o->r.start_ns > limit)
-		add_relaxed(&slow, 1);
+		count_slow(o, now - o->r.start_ns);
 	r = route_of(t, o);
 	if (r)
 		count_route(r, now - o->r.start_ns);
@@ -392,6 +412,7 @@ void requests_work(struct thread *th, uint32_t i, uint64_t now)
 		return;
 	requests_rest(th, now);
 	o->worker = th;
+	store_relaxed(&th->http_start, o->r.start_ns);
 	store_relaxed(&th->http_last, o->r.id);
 	work(th, o->r.id, now);
 }
@@ -403,6 +424,99 @@ void requests_resume(struct thread *th, uint64_t now)
 	/* With one connection to answer, what woke the thread concerns that. With more nobody knows. */
 	if (last && !load_relaxed(&th->http_now) && load_relaxed(&th->http_connections) == 1)
 		work(th, last, now);
+}
+
+/* ---- the trigger --------------------------------------------------------------------------------------------------- */
+
+uint64_t requests_slow_answered(uint64_t *ret_worst_ns)
+{
+	*ret_worst_ns = exchange_acq_rel(&slow_worst_ns, 0); /* pairs with nothing: figures */
+	return exchange_acq_rel(&slow_answered, 0);
+}
+
+/* Calls `visit` with every request under way and how long it has been. They change meanwhile: what is seen was so at some time. */
+static void each_running(uint64_t now, void (*visit)(void *context, struct open_request *o, uint64_t id, uint64_t ns),
+                         void *context)
+{
+	struct tables *t = get();
+	uint32_t most = t ? load_plain(&t->fresh) : 0;
+
+	for (uint32_t i = 1; i <= most; i++) {
+		struct open_request *o = &t->open[i];
+		uint64_t id, start;
+
+		if (!load_acquire(&o->used)) /* pairs with the release in requests_begin */
+			continue;
+		id = load_plain(&o->r.id);
+		start = load_plain(&o->r.start_ns);
+		/* Without a request line it may yet turn out to be none. */
+		if (load_plain(&o->r.method) && start < now)
+			visit(context, o, id, now - start);
+	}
+}
+
+static void see_running(void *context, struct open_request *o, uint64_t id, uint64_t ns)
+{
+	struct requests_running *r = context;
+	uint64_t limit = load_relaxed(&latency_ns);
+
+	if (!limit || load_relaxed(&o->told))
+		return;
+	if (ns <= limit) {
+		r->next_slow_ns = limit - ns < r->next_slow_ns ? limit - ns : r->next_slow_ns;
+		return;
+	}
+	r->count++;
+	if (ns > r->worst_ns) {
+		r->worst_ns = ns;
+		r->id = id;
+	}
+}
+
+struct requests_running requests_running(uint64_t now)
+{
+	struct requests_running r = { 0, 0, 0, UINT64_MAX };
+
+	each_running(now, see_running, &r);
+	if (r.next_slow_ns != UINT64_MAX)
+		r.next_slow_ns += now + 1;
+	return r;
+}
+
+static void tell(void *context, struct open_request *o, uint64_t id, uint64_t ns)
+{
+	(void)context;
+	(void)id;
+	if (ns > load_relaxed(&latency_ns))
+		store_relaxed(&o->told,
+		              1); /* of another request, if this one ended just now: that is then told of too early */
+}
+
+void requests_tell(uint64_t now)
+{
+	each_running(now, tell, NULL);
+}
+
+struct sought {
+	uint64_t id, ns;
+};
+
+static void seek(void *context, struct open_request *o, uint64_t id, uint64_t ns)
+{
+	struct sought *s = context;
+
+	(void)o;
+	if (id == s->id)
+		s->ns = ns;
+}
+
+bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns)
+{
+	struct sought s = { id, 0 };
+
+	each_running(now, seek, &s);
+	*ret_ns = s.ns;
+	return s.ns != 0;
 }
 
 /* ---- snapshot ------------------------------------------------------------------------------------------------------ */
@@ -491,6 +605,9 @@ void requests_fork_child(void)
 	store_relaxed(&unanswered, 0);
 	store_relaxed(&untimed, 0);
 	store_relaxed(&route_count, 0);
+	store_relaxed(&slow_answered, 0);
+	store_relaxed(&slow_worst_ns, 0);
+	store_relaxed(&first_seen, false);
 	store_relaxed(&slowest_least, 0);
 	store_relaxed(&slowest_until, 0);
 	for (uint32_t i = 0; t && i < REQUESTS_SLOWEST; i++)

@@ -78,8 +78,10 @@ struct requests_totals {
 	uint64_t untimed;   /* of those answered: in no row of routes */
 };
 
-/* The window may be set again later. [init, helper] */
+/* The window and the latency may be set again later. [init, helper] */
 void requests_init(const struct config *config);
+/* Called once in each process, by the first request: something that needs a process that serves. [init] */
+void requests_on_first(void (*fn)(void));
 
 /* A request's first byte has come. Its number among those under way, or 0. */
 uint32_t requests_begin(struct thread *th, uint64_t now);
@@ -101,6 +103,22 @@ void requests_work(struct thread *th, uint32_t i, uint64_t now);
 /* The thread waits for events; it does no longer. */
 void requests_rest(struct thread *th, uint64_t now);
 void requests_resume(struct thread *th, uint64_t now);
+
+/* ---- for the trigger [helper] ---- */
+
+/* Slow ones that were answered since this was asked last, without those that were told of; and the longest's duration. */
+uint64_t requests_slow_answered(uint64_t *ret_worst_ns);
+struct requests_running {
+	uint64_t count;        /* that are slow already and not told of */
+	uint64_t id, worst_ns; /* the longest of those; 0: none */
+	uint64_t
+	        next_slow_ns; /* when the next one will be, if it is not answered before; UINT64_MAX: none is under way */
+};
+struct requests_running requests_running(uint64_t now);
+/* Those that are slow already are told of: a profile will have them. */
+void requests_tell(uint64_t now);
+/* How long it has been running; false: it was answered or given up. */
+bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns);
 
 /* ---- for the snapshot: what changes meanwhile is left out ---- */
 

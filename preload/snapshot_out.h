@@ -9,7 +9,7 @@
 #include "snapshot_codec.h"
 #include "snapshot_layout.h"
 
-enum { SNAPSHOT_SECTIONS = 16 };
+enum { SNAPSHOT_SECTIONS = 17 };
 
 struct snapshot_out {
 	int fd, rc;

@@ -10,7 +10,8 @@
 /* Why and by whom; everything else is read from the recorder's modules. */
 struct snapshot_about {
 	const struct config *config;
-	const char *reason; /* of snapshot-format.md */
+	const char *reason;  /* of snapshot-format.md */
+	const char *because; /* what called for it, in words; "": nothing but who asked */
 	const char *engine_cpu, *engine_cpu_why, *engine_heap, *engine_unwind;
 	uint64_t start_ns, start_wall_ns;
 	uint64_t period_ns; /* CPU time a sample stands for; 0 = CPU sampling is off */

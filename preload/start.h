@@ -10,7 +10,7 @@ bool start_recorder(void);
 const struct config *start_config(void);
 /* For who may change them: config_set() says who. */
 struct config *start_config_to_change(void);
-/* The window may have changed: how many samples are kept. */
+/* The window or the latency may have changed: how many samples are kept, which requests are slow. */
 void start_set_window(void);
 /* Why the recorder is passive, or NULL. */
 const char *start_passive_reason(void);

@@ -103,9 +103,15 @@ struct thread {
 	/* requests.c; written by the owner, but for http_last and http_connections */
 	_Atomic uint64_t http_now, http_since; /* the request it works on; 0: none */
 	_Atomic uint32_t http_shared;          /* struct request_span */
+	_Atomic uint64_t http_start;           /* when the request in http_last began */
 	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
 	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
 	uint64_t http_samples;                 /* ring_head at http_since */
+
+	/* offcpu.c; the helper's */
+	uint64_t offcpu_looked_ns, offcpu_cpu_ns, offcpu_due_ns; /* the last look; 0: none */
+	uint32_t offcpu_stack;                                   /* where it waited then; 0: it ran */
+	uint32_t offcpu_record;                                  /* whose it was then */
 
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */

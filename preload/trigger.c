@@ -74,33 +74,83 @@ bool trigger_see(struct trigger *t, const struct trigger_rules *rules, uint64_t 
 	       trip(t, TRIGGER_GROWTH, now_ns, rise);
 }
 
+bool trigger_see_pressure(struct trigger *t, const struct trigger_rules *rules, uint64_t percent, uint64_t now_ns,
+                          uint64_t stalled_us, uint64_t *ret_bad)
+{
+	uint64_t first = t->stalls > TRIGGER_PRESSURE_SECONDS - 1 ? t->stalls - (TRIGGER_PRESSURE_SECONDS - 1) : 0;
+	uint64_t i = t->stalls++ % TRIGGER_PRESSURE_SECONDS, since;
+
+	t->stalled_us[i] = stalled_us;
+	t->stalled_at_ns[i] = now_ns;
+	first %= TRIGGER_PRESSURE_SECONDS;
+	since = (now_ns - t->stalled_at_ns[first]) / NS_PER_US;
+	if (!since || stalled_us < t->stalled_us[first])
+		return false;
+	*ret_bad = (stalled_us - t->stalled_us[first]) * 100 / since;
+	return *ret_bad >= percent && is_cool(t, rules, TRIGGER_PRESSURE, now_ns) &&
+	       trip(t, TRIGGER_PRESSURE, now_ns, *ret_bad);
+}
+
 const char *trigger_name(enum trigger_kind kind)
 {
-	return kind == TRIGGER_MEMORY ? "memory" : "growth";
+	static const char *const names[TRIGGER_KINDS] = { "memory", "growth", "latency", "memory" };
+
+	return names[kind];
 }
 
-void trigger_keep(struct trigger_kept *k, uint64_t bad, const char *path)
+void trigger_keep(struct trigger_kept *k, uint64_t bad, uint64_t bytes, const char *path)
 {
-	size_t bytes = strlen(path) + 1;
+	size_t length = strlen(path) + 1;
 
-	if (bytes > TRIGGER_PATH_BYTES || k->count == TRIGGER_KEPT_MAX)
+	if (length > TRIGGER_PATH_BYTES || k->count == TRIGGER_KEPT_MAX)
 		return;
 	k->bad[k->count] = bad;
-	memcpy(k->path[k->count++], path, bytes);
+	k->bytes[k->count] = bytes;
+	memcpy(k->path[k->count++], path, length);
 }
 
-bool trigger_too_many(struct trigger_kept *k, uint64_t most, char *ret_path)
+/* The least bad of the first `among`. */
+static void drop_least(struct trigger_kept *k, uint32_t among, char *ret_path)
 {
 	uint32_t least = 0;
 
-	if (k->count <= most)
-		return false;
-	for (uint32_t i = 1; i < k->count; i++)
+	for (uint32_t i = 1; i < among; i++)
 		if (k->bad[i] < k->bad[least])
 			least = i;
 	memcpy(ret_path, k->path[least], TRIGGER_PATH_BYTES);
 	k->count--;
 	memmove(&k->bad[least], &k->bad[least + 1], (k->count - least) * sizeof(k->bad[0]));
+	memmove(&k->bytes[least], &k->bytes[least + 1], (k->count - least) * sizeof(k->bytes[0]));
 	memmove(k->path[least], k->path[least + 1], (k->count - least) * sizeof(k->path[0]));
+}
+
+bool trigger_too_many(struct trigger_kept *k, uint64_t most, char *ret_path)
+{
+	if (k->count <= most)
+		return false;
+	drop_least(k, k->count, ret_path);
+	return true;
+}
+
+bool trigger_too_large(struct trigger_kept k[TRIGGER_KINDS], enum trigger_kind newest, uint64_t most, char *ret_path)
+{
+	uint64_t all = 0, largest = 0;
+	enum trigger_kind from = TRIGGER_KINDS;
+
+	for (unsigned kind = 0; kind < TRIGGER_KINDS; kind++) {
+		uint32_t droppable = k[kind].count - (kind == newest && k[kind].count);
+		uint64_t bytes = 0;
+
+		for (uint32_t i = 0; i < k[kind].count; i++)
+			bytes += k[kind].bytes[i];
+		all += bytes;
+		if (droppable && bytes >= largest) {
+			largest = bytes;
+			from = (enum trigger_kind)kind;
+		}
+	}
+	if (all <= most || from == TRIGGER_KINDS)
+		return false;
+	drop_least(&k[from], k[from].count - (from == newest), ret_path);
 	return true;
 }

@@ -11,12 +11,16 @@
 #include "arch.h"
 #include "config.h"
 
+struct stack_copy;
+
 /* Where the walk starts and what it may read. */
 struct unwind_start {
 	uintptr_t pc, sp, fp;
-	bool pc_is_exact;             /* an interrupted instruction, not a return address */
+	bool pc_is_exact; /* an interrupted instruction, not a return address */
+	bool fp_unknown;
 	const uintptr_t *regs;        /* all registers by DWARF number, or NULL: only sp and fp are known */
 	uintptr_t stack_lo, stack_hi; /* the thread's stack; other memory is probed page by page before it is read */
+	struct stack_copy *copy; /* of another thread: its stack is read by this (unwind_copy.h); NULL: this one's */
 };
 
 enum { UNWIND_MAX_FRAMES = 4096 }; /* as many are visited, to reach the outermost ones */
@@ -42,6 +46,19 @@ static inline struct unwind_start unwind_from_frame(const void *frame, uintptr_t
 		                      .regs = NULL,
 		                      .stack_lo = stack_lo,
 		                      .stack_hi = stack_hi };
+}
+/* The start for another thread, which waits in the kernel: its program counter and stack pointer are known, and what calls preserve
+ * is not. `copy` is initialised. Not with the engine libunwind (unwind_can_step()). */
+static inline struct unwind_start unwind_from_wait(uintptr_t pc, uintptr_t sp, uintptr_t stack_lo, uintptr_t stack_hi,
+                                                   struct stack_copy *copy)
+{
+	return (struct unwind_start){ .pc = pc,
+		                      .sp = sp,
+		                      .pc_is_exact = true,
+		                      .fp_unknown = true,
+		                      .stack_lo = stack_lo,
+		                      .stack_hi = stack_hi,
+		                      .copy = copy };
 }
 /* The start for an interrupted thread; `ucontext` is a signal handler's third argument. `regs_room` holds DW_REGS words. */
 struct unwind_start unwind_from_signal(const void *ucontext, uintptr_t *regs_room, uintptr_t stack_lo,

@@ -71,7 +71,7 @@ bool walk_find_register(const struct walk *target, unsigned reg, uintptr_t *ret_
 	struct walk w;
 
 	if (!start.regs) {
-		if (!arch_is_preserved(reg))
+		if (start.copy || !arch_is_preserved(reg))
 			return false;
 		arch_registers_here(regs);
 		start.pc = regs[DW_PC];

@@ -16,6 +16,7 @@
 #include "eh_frame.h"
 #include "os_linux.h"
 #include "unwind.h"
+#include "unwind_copy.h"
 
 #pragma weak _dl_find_object
 
@@ -51,44 +52,56 @@ bool walk_frames_at(uintptr_t pc, struct frames *ret_frames)
 	return true;
 }
 
-static bool is_after_call(uintptr_t ra, bool probe)
+/* How code is read. That of a frame which is on the walking thread's stack cannot go meanwhile; that on another's can. */
+enum look { LOOK_AT_ONCE, LOOK_PROBE, LOOK_COPY };
+
+static bool is_after_call(uintptr_t ra, enum look look)
 {
 	const uint8_t *p = (const uint8_t *)ra;
+	uint8_t copy[ARCH_CALL_BYTES];
 
-	if (ra < PAGE || (probe && !(os_readable(p - ARCH_CALL_BYTES) && os_readable(p - 1))))
+	if (ra < PAGE)
+		return false;
+	if (look == LOOK_COPY)
+		return os_read_memory(p - sizeof(copy), copy, sizeof(copy)) && arch_is_after_call(copy + sizeof(copy));
+	if (look == LOOK_PROBE && !(os_readable(p - ARCH_CALL_BYTES) && os_readable(p - 1)))
 		return false;
 	return arch_is_after_call(p);
 }
 
-static bool is_trampoline(uintptr_t pc)
+static bool is_trampoline(uintptr_t pc, enum look look)
 {
 	const uint8_t *code = (const uint8_t *)pc;
+	uint8_t copy[ARCH_TRAMPOLINE_BYTES];
 
+	if (look == LOOK_COPY)
+		return os_read_memory(code, copy, sizeof(copy)) && arch_is_trampoline(copy);
 	return os_readable(code) && os_readable(code + ARCH_TRAMPOLINE_BYTES - 1) && arch_is_trampoline(code);
 }
 
 /* Code that no table covers: V8's builtins inside node, assembler by hand, code made at run time. Its frame pointer is
  * followed (step_fp), if it is code: an interrupted instruction is, and what a return address points to is when a call
  * stands before it. */
-static struct rule rule_without_table(uintptr_t lookup, bool exact)
+static struct rule rule_without_table(uintptr_t lookup, bool exact, enum look look)
 {
 	int pushed;
 
-	if (is_trampoline(lookup + !exact))
+	if (is_trampoline(lookup + !exact, look))
 		return rule_signal();
-	if (ARCH_RA_IN_REGISTER && exact && (pushed = arch_stub_pushed((const uint8_t *)lookup)) >= 0)
+	if (ARCH_RA_IN_REGISTER && exact && look != LOOK_COPY &&
+	    (pushed = arch_stub_pushed((const uint8_t *)lookup)) >= 0)
 		return (struct rule){ .kind = RULE_REG, .reg = DW_SP, .off = pushed };
-	return (struct rule){ .kind = exact || is_after_call(lookup + 1, true) ? RULE_FP : RULE_NONE };
+	return (struct rule){ .kind = exact || is_after_call(lookup + 1, look) ? RULE_FP : RULE_NONE };
 }
 
 /* The root of a made stack: nobody called it, so the "return address" is a function's first byte (makecontext's). No table covers
  * the byte before. */
-static bool is_root(uintptr_t pc)
+static bool is_root(uintptr_t pc, enum look look)
 {
 	struct frames frames;
 
 	return walk_frames_at(pc, &frames) && eh_frame_covers(frames.hdr, frames.lo, frames.hi, pc) &&
-	       !is_after_call(pc, true);
+	       !is_after_call(pc, look);
 }
 
 /* Of code whose tables say that it has just been called and has touched nothing: the few whose tables are not to be believed. */
@@ -108,23 +121,23 @@ static struct rule rule_corrected(uintptr_t lookup, bool exact, struct rule r)
 	return r;
 }
 
-static struct rule rule_decode(uintptr_t lookup, bool exact)
+static struct rule rule_decode(uintptr_t lookup, bool exact, enum look look)
 {
 	struct frames frames;
 	struct rule r;
 
 	if (!walk_frames_at(lookup, &frames))
-		return rule_without_table(lookup, exact);
+		return rule_without_table(lookup, exact, look);
 	r = eh_frame_rule(frames.hdr, frames.lo, frames.hi, lookup);
 	if (!ARCH_RA_IN_REGISTER && r.kind == RULE_REG && r.reg == DW_SP && r.off == 8 && !r.add)
 		r = rule_corrected(lookup, exact, r);
 	if (r.kind == RULE_NONE && !eh_frame_covers(frames.hdr, frames.lo, frames.hi, lookup))
-		r = !exact && is_root(lookup + 1) ? (struct rule){ .kind = RULE_STOP }
-		                                  : rule_without_table(lookup, exact);
+		r = !exact && is_root(lookup + 1, look) ? (struct rule){ .kind = RULE_STOP }
+		                                        : rule_without_table(lookup, exact, look);
 	return r;
 }
 
-static struct rule rule_at(uintptr_t pc, bool exact)
+static struct rule rule_at(uintptr_t pc, bool exact, enum look look)
 {
 	/* relaxed: an old generation only misses; the entry itself is checked by its two words */
 	uint64_t gen = load_relaxed(&walk_generation_now);
@@ -135,7 +148,7 @@ static struct rule rule_at(uintptr_t pc, bool exact)
 
 	if (LIKELY((load_relaxed(&e->check) ^ packed) == key))
 		return rule_unpack(packed);
-	r = rule_decode(pc, exact);
+	r = rule_decode(pc, exact, look);
 	packed = rule_pack(r);
 	store_relaxed(&e->rule, packed);
 	store_relaxed(&e->check, key ^ packed);
@@ -153,12 +166,20 @@ void walk_use_frame_pointers(bool only)
 	frame_pointers_only = only;
 }
 
+static enum look look_of(const struct walk *w)
+{
+	return w->copy ? LOOK_COPY : LOOK_PROBE;
+}
+
 /* Which stack is sp on? */
 static void enter_stack(struct walk *w)
 {
-	w->foreign = !(w->sp >= w->stack_lo && w->sp < w->stack_hi);
+	bool own = w->sp >= w->stack_lo && w->sp < w->stack_hi;
+
+	w->foreign = !own;
+	w->apart = !own || w->copy;
 	w->lo = w->exact ? w->sp - ARCH_RED_ZONE : w->sp;
-	w->hi = w->foreign ? w->sp + FOREIGN_REACH : w->stack_hi;
+	w->hi = own ? w->stack_hi : w->sp + FOREIGN_REACH;
 }
 
 void walk_begin(struct walk *w, const struct unwind_start *start)
@@ -167,8 +188,9 @@ void walk_begin(struct walk *w, const struct unwind_start *start)
 		            .sp = start->sp,
 		            .fp = start->fp,
 		            .exact = start->pc_is_exact,
-		            .fp_known = true,
+		            .fp_known = !start->fp_unknown,
 		            .regs = start->regs,
+		            .copy = start->copy,
 		            .stack_lo = start->stack_lo,
 		            .stack_hi = start->stack_hi,
 		            .start = start,
@@ -181,7 +203,9 @@ static NO_SANITIZE bool load(struct walk *w, uintptr_t at, uintptr_t *ret_word)
 {
 	if (at < w->lo || at > w->hi - sizeof(uintptr_t) || at % sizeof(uintptr_t) != 0)
 		return false;
-	if (w->foreign && at / PAGE != w->probed_page) {
+	if (w->apart && at / PAGE != w->probed_page) {
+		if (w->copy)
+			return stack_copy_word(w->copy, at, ret_word);
 		if (!os_readable((const void *)at))
 			return false;
 		w->probed_page = at / PAGE;
@@ -265,7 +289,7 @@ static enum step step_to(struct walk *w, uintptr_t cfa, struct rule r, struct wa
 
 uintptr_t walk_to_return(const struct unwind_start *start)
 {
-	struct rule r = rule_at(start->pc - 1, false);
+	struct rule r = rule_at(start->pc - 1, false, LOOK_PROBE);
 	intptr_t to = ARCH_RA_IN_REGISTER ? r.off + r.rbp_off + r.add * (intptr_t)8 : r.off - 8;
 
 	if (r.kind != RULE_REG || r.reg != DW_SP || (!ARCH_RA_IN_REGISTER && r.add) || to < 0 || to % 8 != 0)
@@ -290,8 +314,9 @@ static enum step step_fp(struct walk *w, struct walk_reads *reads)
 		return STEP_BAD_STACK;
 	ra = arch_code_address(ra);
 	if (!frame_pointers_only && ra >= PAGE) {
-		caller = rule_at(ra - 1, false).kind;
-		if (caller == RULE_NONE || (caller != RULE_FP && !is_after_call(ra, false)))
+		caller = rule_at(ra - 1, false, look_of(w)).kind;
+		if (caller == RULE_NONE ||
+		    (caller != RULE_FP && !is_after_call(ra, w->copy ? LOOK_COPY : LOOK_AT_ONCE)))
 			return STEP_NO_RULE;
 	}
 	s = step_to(w, w->fp + 16, r, reads);
@@ -316,7 +341,7 @@ bool walk_at_trampoline(const struct walk *w)
 
 	if (frame_pointers_only)
 		return false;
-	r = rule_at(walk_lookup(w), w->exact);
+	r = rule_at(walk_lookup(w), w->exact, look_of(w));
 	return r.kind == RULE_SIGNAL && r.reg == DW_SP;
 }
 
@@ -369,6 +394,43 @@ static enum step step_signal(struct walk *w)
 	return STEP_ON;
 }
 
+/* Does the call that returns to `ra` go to `function`? Its code is read only where a table says that it is code. */
+static bool is_call_of(uintptr_t ra, uintptr_t function)
+{
+	struct frames frames;
+
+	return ra > PAGE && walk_frames_at(ra - 1, &frames) &&
+	       eh_frame_covers(frames.hdr, frames.lo, frames.hi, ra - 1) &&
+	       arch_call_target((const uint8_t *)ra) == function;
+}
+
+/* The frame pointer of a frame that made a call, in another thread's stack whose walk began without one and met no frame that had
+ * saved it. It is where the room that the function made ends, if a return address stands above that; or further, where the
+ * function makes room as it goes on, at the first return address of a call of this function. */
+static NOINLINE bool infer_frame_pointer(struct walk *w, uintptr_t *ret_fp)
+{
+	enum { MOST_ROOM = 16 << 10 };
+	uint8_t code[64];
+	struct frames frames;
+	uintptr_t pc = walk_lookup(w), start, below, ra;
+	size_t bytes;
+
+	if (!w->copy || w->exact || !walk_frames_at(pc, &frames))
+		return false;
+	start = eh_frame_start(frames.hdr, frames.lo, frames.hi, pc);
+	bytes = frames.hi - start < sizeof(code) ? frames.hi - start : sizeof(code);
+	if (!start || !os_read_memory((const void *)start, code, bytes) || !arch_frame_below(code, bytes, &below))
+		return false;
+	*ret_fp = w->sp + below;
+	if (*ret_fp <= w->hi - 16 && load(w, *ret_fp + 8, &ra) && ra >= PAGE &&
+	    rule_at(ra - 1, false, LOOK_COPY).kind != RULE_NONE && is_after_call(ra, LOOK_COPY))
+		return true;
+	for (uintptr_t end = *ret_fp + MOST_ROOM; *ret_fp < end && *ret_fp <= w->hi - 16; *ret_fp += 8)
+		if (load(w, *ret_fp + 8, &ra) && is_call_of(ra, start))
+			return true;
+	return false;
+}
+
 enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 {
 	struct rule r = { .kind = RULE_FP };
@@ -376,7 +438,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 
 	*ret_reads = (struct walk_reads){ .complete = true, .fp_base = true };
 	if (!frame_pointers_only)
-		r = rule_at(walk_lookup(w), w->exact);
+		r = rule_at(walk_lookup(w), w->exact, look_of(w));
 	switch (r.kind) {
 	case RULE_REG:
 		if (ARCH_RA_IN_REGISTER && w->sp_is_bound && r.reg == DW_SP) {
@@ -385,7 +447,7 @@ enum step walk_step(struct walk *w, struct walk_reads *ret_reads)
 			ret_reads->complete = false;
 			return step_to(w, base, r, ret_reads);
 		}
-		if (!register_value(w, r.reg, &base))
+		if (!register_value(w, r.reg, &base) && (r.reg != DW_FP || !infer_frame_pointer(w, &base)))
 			return STEP_NO_RULE;
 		ret_reads->complete = r.reg == DW_SP || r.reg == DW_FP;
 		ret_reads->fp_base = r.reg == DW_FP || r.rbp_kind == RBP_AT_RBP;

@@ -19,11 +19,13 @@ struct walk {
 	bool exact;   /* pc is an interrupted instruction, not a return address */
 	bool fp_known;
 	bool sp_is_bound; /* sp is not the frame's, only below it: after a step by the frame pointer, ARCH_RA_IN_REGISTER */
-	bool foreign;     /* not on the thread's own stack: pages are probed before they are read */
+	bool foreign;     /* not on the thread's own stack */
+	bool apart;       /* pages are probed before they are read, or read by `copy` */
 	const uintptr_t *regs;
 	uintptr_t lo, hi;                 /* what may be read now */
 	uintptr_t stack_lo, stack_hi;     /* the thread's own stack */
 	uintptr_t probed_page;            /* of a foreign stack: known to be readable */
+	struct stack_copy *copy;          /* of another thread; NULL: this one's */
 	const struct unwind_start *start; /* where it began; NULL in a walk that finds a register */
 	unsigned followed;                /* this register's value is known too: walk_find_register() */
 	uintptr_t followed_value;

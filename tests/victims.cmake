@@ -1,6 +1,6 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
 foreach(victim known lives sizes spin ends forks inherit churn reloads unwinding hostile_memory hostile_process hostile_signals hostile_limits
-        allocators mapped leaky)
+        allocators mapped leaky slow_server)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)

@@ -134,13 +134,13 @@ def test_sample_server_by_all_ways(tmp_path):
                 pass
         wait_for_idle(port)
         server.stop()
-    data = requests_of(one(tmp_path))
+    data = requests_of(one(tmp_path, "*.exit.snap"))
     got, count = without_stats(data)
     assert {k: got.get(k) for k in [("GET", "/cpu", 200), ("GET", "/chunked", 200), ("GET", "/", 200), ("GET", "/bytes", 200)]} == {
         ("GET", "/cpu", 200): 22, ("GET", "/chunked", 200): 7, ("GET", "/", 200): 30, ("GET", "/bytes", 200): 3}
     assert [got.get(("GET", "/status", code)) for code in (204, 304, 404, 500)] == [1, 1, 1, 1]
     assert count == sum(got.values()) == 22 + 7 + 30 + 3 + 4
-    figures = info(one(tmp_path))
+    figures = info(one(tmp_path, "*.exit.snap"))
     assert figures["requests"]["count"] == data["count"] and figures["requests"]["slow"] == data["slow"] >= 2
     # In the order in which they came. The client's time has the way there and back in it; on a busy machine, waiting for a
     # processor too, in both processes: one of the twenty must have met none of that.
@@ -164,18 +164,18 @@ def test_load_driver_counts_the_same(tmp_path):
         wait_for_idle(port)
         server.stop()
     assert done.returncode in (0, 113), done.stderr
-    data = requests_of(one(tmp_path))
+    data = requests_of(one(tmp_path, "*.exit.snap"))
     assert without_stats(data) == ({("GET", "/bytes", 200): 5000}, 5000)
-    assert info(one(tmp_path))["lost"]["http.given_up"] == 0
+    assert info(one(tmp_path, "*.exit.snap"))["lost"]["http.given_up"] == 0
 
 
 def test_off(tmp_path):
     with Running(tmp_path, sample_server(), http="off") as server:
         timed(port_of(server), "/", 5)
         server.stop()
-    done = analyze("requests", one(tmp_path), check=False)
+    done = analyze("requests", one(tmp_path, "*.exit.snap"), check=False)
     assert done.returncode == 1 and "PERFPROBE_HTTP=off" in done.stderr
-    assert info(one(tmp_path))["requests"]["count"] == 0
+    assert info(one(tmp_path, "*.exit.snap"))["requests"]["count"] == 0
 
 
 def test_python_server(tmp_path):
@@ -191,7 +191,7 @@ def test_python_server(tmp_path):
             assert read_responses(s, 9) == [200] * 9
             hang_up(s)
         server.stop(how=recording.signal.SIGTERM)
-    data = requests_of(one(tmp_path))
+    data = requests_of(one(tmp_path, "*.exit.snap"))
     assert routes(data) == {("GET", "/a.txt", 200): 21, ("GET", "/missing", 404): 3}
     assert all(r["bytes_out"] > 300000 for r in data["slowest"] if r["status"] == 200)
 
@@ -228,6 +228,6 @@ server {{ listen 127.0.0.1:{port}; root {root}; location /ok {{ return 200 "fine
                 statuses += line.count(b"HTTP/1.1 ")
             hang_up(s)
         server.stop(how=recording.signal.SIGTERM)
-    data = requests_of(one(tmp_path))
+    data = requests_of(one(tmp_path, "*.exit.snap"))
     assert routes(data) == {("GET", "/ok", 200): 90, ("GET", "/f.bin", 200): 8, ("GET", "/none", 404): 2, ("HEAD", "/f.bin", 200): 1}
     assert data["count"] == 101 and data["unanswered"] == 0

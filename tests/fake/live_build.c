@@ -73,6 +73,7 @@ static void add_frame(struct live_build *b)
 	size_t bytes;
 
 	m.reason = "live";
+	m.because = "";
 	m.end_ns -= 500000000; /* older than the header */
 	m.end_wall_ns -= 500000000;
 	m.process_cpu_ns -= 400000000;
@@ -256,5 +257,7 @@ struct model *live_build_expected(void)
 	m.mmap_bytes = m.munmap_bytes = m.mmap_peak_bytes = m.mmap_peak_ns = 0;
 	m.leaks = build_empty().leaks;
 	m.requests = build_empty().requests;
+	m.offcpu = build_empty().offcpu;
+	m.because = "";
 	return &m;
 }

@@ -130,7 +130,7 @@ struct profile *fake_profile(enum profile_metric metric, const char *text, const
 	}
 	for (size_t i = 0; i < sample_count; i++) { /* in the order given: that of time */
 		struct profile_sample s = { samples[i].time_ns, lines[samples[i].line].thread,
-			                    (uint32_t)lines[samples[i].line].stack, samples[i].weight };
+			                    (uint32_t)lines[samples[i].line].stack, samples[i].weight, 0 };
 
 		check(profile_maker_sample(&mk, s) == 0, "sample");
 	}

@@ -104,6 +104,7 @@ static void put_info(struct put *p, const struct model *m)
 	text(p, m->kernel);
 	text(p, m->machine);
 	text(p, m->recorder_version);
+	text(p, m->because);
 }
 
 static void put_modules(struct put *p, const struct model *m)
@@ -389,6 +390,34 @@ static void put_requests(struct put *p, const struct model_requests *q)
 	}
 }
 
+static void put_offcpu(struct put *p, const struct model_offcpu *o)
+{
+	uint64_t last = 0;
+
+	put_varint(p, o->scope);
+	put_varint(p, o->period_ns);
+	text(p, o->why);
+	put_varint(p, o->row_count);
+	for (size_t i = 0; i < o->row_count; i++) {
+		put_varint(p, o->rows[i].stack - last);
+		last = o->rows[i].stack;
+		put_varint(p, o->rows[i].thread);
+		put_varint(p, o->rows[i].samples);
+	}
+	last = 0;
+	put_varint(p, o->sample_count);
+	for (size_t i = 0; i < o->sample_count; i++) {
+		const struct model_offcpu_sample *s = &o->samples[i];
+
+		put_varint(p, s->time_ns - last);
+		last = s->time_ns;
+		put_varint(p, s->stack);
+		put_varint(p, s->thread);
+		put_varint(p, s->weight);
+		put_varint(p, s->request);
+	}
+}
+
 uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *ret_bytes)
 {
 	uint8_t *raw = malloc(ROOM);
@@ -436,6 +465,9 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 		break;
 	case SNAP_REQUESTS:
 		put_requests(&p, &m->requests);
+		break;
+	case SNAP_OFFCPU:
+		put_offcpu(&p, &m->offcpu);
 		break;
 	}
 	assert(!p.full);
@@ -513,6 +545,8 @@ struct model build_empty(void)
 		.machine = "x86_64",
 		.recorder_version = "0.1.0",
 		.leaks = { .method = "", .note = "", .suppressions = "" },
+		.because = "",
+		.offcpu = { .why = "" },
 	};
 }
 
@@ -603,6 +637,15 @@ static void add_requests(struct model *m)
 	m->requests = (struct model_requests){ true, 10, 1, 2, 1000000000, routes, requests, spans, 2, 3, 2 };
 }
 
+static void add_offcpu(struct model *m)
+{
+	static struct model_cpu_row rows[] = { { 2, 0, 5 }, { 4, 1, 200 } };
+	static struct model_offcpu_sample samples[] = { { 9000000000, 1, 4, 3, 4 }, { 9010000000, 0, 2, 1, 0 } };
+
+	m->because = "a request took 1500 ms (limit 1000 ms)";
+	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
+}
+
 static void add_heap(struct model *m)
 {
 	static const struct model_heap_detail details[] = {
@@ -668,6 +711,7 @@ struct model *build_example(void)
 	add_mmap(&m);
 	add_leaks(&m);
 	add_requests(&m);
+	add_offcpu(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.cpu = cpu;
@@ -700,5 +744,9 @@ struct model *build_example_of(uint16_t minor)
 		m->leaks = build_empty().leaks;
 	if (minor < 5)
 		m->requests = build_empty().requests;
+	if (minor < 6) {
+		m->because = "";
+		m->offcpu = build_empty().offcpu;
+	}
 	return m;
 }

@@ -92,7 +92,8 @@ static void options_that_do_not_change(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "set CPU=1", "error PERFPROBE_CPU cannot change while the program runs\n" },
-		{ "set LATENCY=2s", "error PERFPROBE_LATENCY is not built yet\n" },
+		{ "set METRICS=9464-", "error PERFPROBE_METRICS='9464-' is not usable (an address is 127.0.0.1:9464, "
+		                       "127.0.0.1:9464-9479, [::1]:9464, unix:/path or off)\n" },
 		{ "set EVERY=1ms", "error PERFPROBE_EVERY='1ms' is not usable (the shortest interval is 10ms)\n" },
 		{ "set WINDOW=2h", "error PERFPROBE_WINDOW='2h' is not usable (the window must be 1s to 1h)\n" },
 		{ "set VERBOSE=-1",

@@ -245,7 +245,8 @@ static void what_was_not_recorded_says_so(void **state)
 		const char *words;
 	} cases[] = {
 		{ false, false, false, METRIC_WALL, "PERFPROBE_CLOCK=wall" },
-		{ true, false, false, METRIC_CPU, "--metric wall" },
+		{ true, false, false, METRIC_WALL, "--metric cpu" },
+		{ false, false, false, METRIC_OFF_CPU, "while it waited" },
 		{ false, true, false, METRIC_CPU, "PERFPROBE_CPU" },
 		{ false, false, true, METRIC_LIVE, "PERFPROBE_HEAP" },
 		{ false, false, true, METRIC_LEAKED, "PERFPROBE_HEAP" },

@@ -544,7 +544,8 @@ static void files(void **state)
 static void golden_files_are_read(void **state)
 {
 	static const char *const files[] = { "/v1/example.snap",     "/v1/example-1.1.snap", "/v1/example-1.2.snap",
-		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap", "/v1/example-1.5.snap" };
+		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap", "/v1/example-1.5.snap",
+		                             "/v1/example-1.6.snap" };
 
 	(void)state;
 	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {

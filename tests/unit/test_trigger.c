@@ -147,14 +147,14 @@ static void the_worst_are_kept(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		path[0] = (char)('0' + i);
-		trigger_keep(&k, bad[i], path);
+		trigger_keep(&k, bad[i], 1000, path);
 		assert_int_equal(trigger_too_many(&k, 3, out), gone[i] != NULL);
 		if (gone[i])
 			assert_string_equal(out, gone[i]);
 	}
 	memset(too_long, 'x', sizeof(too_long) - 1);
 	too_long[sizeof(too_long) - 1] = '\0';
-	trigger_keep(&k, 100, too_long);
+	trigger_keep(&k, 100, 1000, too_long);
 	assert_int_equal(k.count, 3);
 	assert_true(trigger_too_many(&k, 1, out) && out[0] == '4'); /* fewer are wanted by now */
 	assert_true(trigger_too_many(&k, 1, out) && out[0] == '6');
