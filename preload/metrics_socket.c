@@ -106,22 +106,45 @@ static bool is_still_there(void)
 	        st.st_dev == name.dev && st.st_ino == name.ino);
 }
 
+static uint32_t user(void)
+{
+	return (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
 /* -EADDRINUSE: another process listens there; -EEXIST: what stands there is not ours to take away. */
 static int bind_path(int fd, const char *path)
 {
 	struct sockaddr_un to = own_socket_address(path);
-	uint32_t user = (uint32_t)os_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
 	struct stat st;
 	int rc = (int)os_call(SYS_bind, fd, (long)&to, sizeof(to), 0, 0, 0);
 
 	if (rc != -EADDRINUSE)
 		return rc;
-	if (own_socket_stat(path, AT_SYMLINK_NOFOLLOW, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != user)
+	if (own_socket_stat(path, AT_SYMLINK_NOFOLLOW, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != user())
 		return -EEXIST;
 	if (!own_socket_is_deserted(path))
 		return rc;
 	(void)os_unlinkat(AT_FDCWD, path); /* if that fails, so does what follows */
 	return (int)os_call(SYS_bind, fd, (long)&to, sizeof(to), 0, 0, 0);
+}
+
+/* Mode 0600, whatever the umask; of what bind() has made, and nothing else: who may write the directory may have put something in its
+ * place, a link to a file of ours. */
+static int close_to_others(const char *path, struct stat *ret_st)
+{
+	char own[64] = "/proc/thread-self/fd/", digits[24];
+	int fd = os_open(path, O_PATH | O_NOFOLLOW, 0), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = os_fstat(fd, ret_st);
+	if (rc == 0 && (!S_ISSOCK(ret_st->st_mode) || ret_st->st_uid != user()))
+		rc = -EEXIST;
+	say_append(own, sizeof(own), say_number(digits, (uint64_t)fd));
+	if (rc == 0 && (ret_st->st_mode & 07777) != 0600)
+		rc = (int)os_call(SYS_fchmodat, AT_FDCWD, (long)own, 0600, 0, 0, 0);
+	os_close(fd);
+	return rc;
 }
 
 /* Its descriptor or -errno. */
@@ -134,9 +157,7 @@ static int listen_path(const char *path, struct stat *ret_st)
 	(void)os_call(SYS_fchmod, fd, 0600, 0, 0, 0, 0); /* what bind() makes has this mode, less the umask */
 	rc = bind_path(fd, path);
 	if (rc == 0)
-		rc = own_socket_stat(path, AT_SYMLINK_NOFOLLOW, ret_st);
-	if (rc == 0 && (ret_st->st_mode & 07777) != 0600)
-		rc = (int)os_call(SYS_fchmodat, AT_FDCWD, (long)path, 0600, 0, 0, 0);
+		rc = close_to_others(path, ret_st);
 	if (rc == 0)
 		rc = (int)os_call(SYS_listen, fd, BACKLOG, 0, 0, 0, 0);
 	if (rc == 0)
@@ -556,6 +577,8 @@ static void look_after(uint64_t now)
 		store_relaxed(&losses_count[LOSS_METRICS_FAILED], 0);
 		return;
 	}
+	if (rc == -EADDRINUSE) /* somebody has taken the name while we were between having it and listening */
+		own_socket_close(&listener);
 	if (listener.fd < 0)
 		explain(rc);
 	next_try = now + (rc == -EACCES ? RETRY_RARELY_NS : RETRY_NS);

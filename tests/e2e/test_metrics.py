@@ -499,6 +499,38 @@ def test_unix_socket(tmp_path, user):
         assert path.exists() == (how == 9)
 
 
+def test_a_unix_socket_whatever_the_umask(tmp_path):
+    path = tmp_path / "m.sock"
+    with Python(tmp_path, "import os; os.umask(0o777)\n" + IDLE, metrics=f"unix:{path}") as p:
+        assert where(p.pid) == f"unix:{path}"
+        assert stat.S_IMODE(os.lstat(path).st_mode) == 0o600
+        os.rename(path, tmp_path / "away")
+        path.symlink_to("victim")
+        (tmp_path / "victim").write_text("x")
+        (tmp_path / "victim").chmod(0o644)
+        time.sleep(1.5)
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o644 and path.is_symlink()
+        assert one_of(scrape(f"unix:{tmp_path}/away"), "perfprobe_recording") == 1, "the old one serves until there is a new one"
+
+
+def test_two_processes_and_one_name(tmp_path):
+    """One has it, whichever, and the other says why it has none."""
+    path = tmp_path / "m.sock"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with Python(tmp_path / "a", IDLE, metrics=f"unix:{path}") as a, Python(tmp_path / "b", IDLE, metrics=f"unix:{path}") as b:
+        told = {a.pid: "", b.pid: ""}
+
+        def is_settled():
+            told.update({pid: status_line(pid) for pid in told})
+            return sorted(told.values()) == ["none: another process has it", f"unix:{path}"]
+
+        wait_until(is_settled, 20, "one of two")
+        [labels] = scrape(f"unix:{path}")["perfprobe_info"]
+        assert told[int(dict(labels)["pid"])] == f"unix:{path}"
+        assert (a.output() + b.output()).count("perfprobe: no metrics at") == 1
+
+
 def test_what_stands_there_is_left_alone(tmp_path):
     path = tmp_path / "precious"
     path.write_text("data")
