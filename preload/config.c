@@ -7,6 +7,7 @@
 
 #include "atomic.h"
 #include "compiler.h"
+#include "metrics_address.h"
 #include "os_linux.h"
 #include "say.h"
 #include "units.h"
@@ -201,8 +202,10 @@ static int parse_value(struct config *c, enum kind kind, const char *text, uint6
 }
 
 /* What parses but cannot work. Returns the reason, or NULL. */
-static const char *out_of_range(enum config_index index, uint64_t value)
+static const char *out_of_range(enum config_index index, uint64_t value, const char *text)
 {
+	struct metrics_address address;
+
 	if (index == CONFIG_CPU && value > 10000)
 		return "more than 10000 samples per second";
 	if (index == CONFIG_HEAP_INTERVAL && (value < 1 || value > UINT64_C(1) << 40))
@@ -211,6 +214,8 @@ static const char *out_of_range(enum config_index index, uint64_t value)
 		return "the shortest interval is 10ms";
 	if (index == CONFIG_WINDOW && (value < NS_PER_S || value > 3600 * NS_PER_S))
 		return "the window must be 1s to 1h";
+	if (index == CONFIG_METRICS)
+		return metrics_address_parse(text, &address);
 	/* Signals that no handler can have, that tell of faults, that libc needs, or that are ours. */
 	if (index == CONFIG_SIGNAL && value != 0 &&
 	    (value > 64 || value == SIGKILL || value == SIGSTOP || value == SIGSEGV || value == SIGBUS ||
@@ -229,7 +234,7 @@ static void set_option(struct config *c, enum config_index index, const char *te
 	uint64_t value = 0;
 	int rc = parse_value(c, o->kind, text, &value);
 
-	why = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value);
+	why = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value, text);
 	if (why) {
 		complaints++;
 		say("PERFPROBE_", o->name, "='", text, "' is not usable (", why, "); keeping ",
@@ -308,7 +313,7 @@ int config_set(struct config *c, enum config_index index, const char *text, char
 	if (o->state != RUNTIME)
 		return refuse(o, " cannot change while the program runs", why, why_size);
 	rc = strlen(text) < PATH_MAX ? parse_value(c, o->kind, text, &value) : -ERANGE;
-	reason = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value);
+	reason = rc < 0 ? (rc == -ERANGE ? "too large" : o->help) : out_of_range(index, value, text);
 	if (reason) {
 		(void)refuse(o, "='", why, why_size);
 		say_append(why, why_size, text);

@@ -9,14 +9,12 @@
  *            finds no place, the one that was silent longest goes. No call waits, so that profiles are written meanwhile.
  * Names      PID.sock; where containers share /tmp another process may have that number: then PID.2.sock, and so on. The client
  *            tells them apart by the process that the kernel says is listening.
- * Descriptors  in the helper's own table. Before Linux 5.9 that is the program's, which may close ours and get the number for
- *            something else: so each is looked at before it is used.
+ * Descriptors  own_socket.h.
  */
 #include "control_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -31,6 +29,7 @@
 #include "control.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "own_socket.h"
 #include "say.h"
 #include "start.h"
 #include "units.h"
@@ -51,21 +50,14 @@ enum {
 #define DEADLINE_NS   (2 * NS_PER_S)
 #define POLL_NS       (5 * NS_PER_MS) /* while there is a client */
 
-/* A descriptor and what it was; fd -1: none. */
-struct own_fd {
-	int fd;
-	ino_t ino;
-};
-
 struct client {
-	struct own_fd socket;
+	struct own_socket socket;
 	uint64_t deadline_ns;
 	size_t used; /* of its line */
 	bool later;  /* has asked for what takes long */
 };
 
-static bool shared;
-static struct own_fd listener = { -1, 0 };
+static struct own_socket listener = { -1, 0 };
 static struct client clients[CLIENTS];
 static unsigned clients_now, clients_most;
 static char lines[CLIENTS][CONTROL_REQUEST_MAX];
@@ -82,41 +74,6 @@ static struct {
 	ino_t ino;
 	_Atomic uint32_t there;
 } name;
-
-/* ---- descriptors -------------------------------------------------------------------------------------------------- */
-
-static struct own_fd own(int fd)
-{
-	struct own_fd it = { fd, 0 };
-	struct stat st;
-
-	if (shared)
-		it.fd = os_move_up(fd);
-	if (os_fstat(it.fd, &st) == 0)
-		it.ino = st.st_ino;
-	return it;
-}
-
-static bool is_own(const struct own_fd *it)
-{
-	struct stat st;
-
-	if (it->fd < 0 || !shared)
-		return it->fd >= 0;
-	return os_fstat(it->fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == it->ino;
-}
-
-static void own_close(struct own_fd *it)
-{
-	if (is_own(it))
-		os_close(it->fd);
-	it->fd = -1;
-}
-
-static int new_socket(void)
-{
-	return (int)os_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0);
-}
 
 /* ---- names -------------------------------------------------------------------------------------------------------- */
 
@@ -151,11 +108,6 @@ static bool is_from_outside(uint32_t uid)
 	return number_in("/proc/self/uid_map", 2) != UINT32_MAX && uid == number_in("/proc/sys/kernel/overflowuid", 0);
 }
 
-static int stat_name(const char *path, int flags, struct stat *ret_st)
-{
-	return (int)os_call(SYS_newfstatat, AT_FDCWD, (long)path, (long)ret_st, flags, 0, 0);
-}
-
 /* /tmp/perfprobe-UID, of the user we are now. */
 static void directory_name(char *path, size_t size)
 {
@@ -180,16 +132,6 @@ static void socket_name(char *path, size_t size, unsigned n)
 	say_append(path, size, ".sock");
 }
 
-static struct sockaddr_un address_of(const char *path)
-{
-	struct sockaddr_un address;
-
-	memset(&address, 0, sizeof(address));
-	address.sun_family = AF_UNIX;
-	memcpy(address.sun_path, path, strlen(path)); /* far shorter */
-	return address;
-}
-
 /* The directory, made if need be; its descriptor, or -errno. -EPERM with `why` set: somebody else's hand is in it. */
 static int open_directory(const char **why)
 {
@@ -197,7 +139,7 @@ static int open_directory(const char **why)
 	struct stat st;
 	int fd, made;
 
-	if (stat_name("/tmp", 0, &st) < 0)
+	if (own_socket_stat("/tmp", 0, &st) < 0)
 		return -ENOENT;
 	if (st.st_mode & S_IWOTH && !(st.st_mode & S_ISVTX)) {
 		*why = "/tmp has no sticky bit: others could exchange what stands in it";
@@ -216,23 +158,10 @@ static int open_directory(const char **why)
 	if (fd == -EMFILE || fd == -ENFILE || fd == -ENOENT)
 		return fd;
 	/* A sandbox that shares /tmp with the system: the directory of the user who has our number out there. */
-	if (stat_name(path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISDIR(st.st_mode) && is_from_outside(st.st_uid))
+	if (own_socket_stat(path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISDIR(st.st_mode) && is_from_outside(st.st_uid))
 		return -EACCES;
 	*why = "the directory of the control sockets is not this user's alone";
 	return -EPERM;
-}
-
-/* Connecting tells whether anybody listens, in whatever process namespace. */
-static bool is_deserted(const char *path)
-{
-	struct sockaddr_un address = address_of(path);
-	int fd = new_socket(), rc;
-
-	if (fd < 0)
-		return false;
-	rc = (int)os_call(SYS_connect, fd, (long)&address, sizeof(address), 0, 0, 0);
-	os_close(fd);
-	return rc == -ECONNREFUSED;
 }
 
 /* "123.sock" or "123.2.sock" -> 123; else 0. */
@@ -259,7 +188,8 @@ static void remove_if_stale(int dir, const char *entry)
 	directory_name(path, sizeof(path));
 	say_append(path, sizeof(path), "/");
 	say_append(path, sizeof(path), entry);
-	if (stat_name(path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISSOCK(st.st_mode) && is_deserted(path))
+	if (own_socket_stat(path, AT_SYMLINK_NOFOLLOW, &st) == 0 && S_ISSOCK(st.st_mode) &&
+	    own_socket_is_deserted(path))
 		(void)os_unlinkat(dir, entry); /* best effort */
 }
 
@@ -286,17 +216,17 @@ static void remove_stale(int dir)
 /* -EADDRINUSE: another process listens there. */
 static int bind_to(int fd, const char *path, const char **why)
 {
-	struct sockaddr_un address = address_of(path);
+	struct sockaddr_un address = own_socket_address(path);
 	struct stat st;
 	int rc = (int)os_call(SYS_bind, fd, (long)&address, sizeof(address), 0, 0, 0);
 
 	if (rc != -EADDRINUSE)
 		return rc;
-	if (stat_name(path, AT_SYMLINK_NOFOLLOW, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != user()) {
+	if (own_socket_stat(path, AT_SYMLINK_NOFOLLOW, &st) < 0 || !S_ISSOCK(st.st_mode) || st.st_uid != user()) {
 		*why = "something that is no socket of this user's stands at its place";
 		return -EPERM;
 	}
-	if (!is_deserted(path))
+	if (!own_socket_is_deserted(path))
 		return rc;
 	(void)os_unlinkat(AT_FDCWD, path); /* if that fails, so does what follows */
 	return (int)os_call(SYS_bind, fd, (long)&address, sizeof(address), 0, 0, 0);
@@ -317,7 +247,7 @@ static int bind_somewhere(int fd, char *path, size_t size, const char **why)
 static int try_calls(void)
 {
 	struct timespec none = { 0, 0 };
-	int fd = new_socket();
+	int fd = own_socket_new(AF_UNIX);
 
 	if (fd < 0)
 		return fd;
@@ -354,7 +284,7 @@ static int may_have_one(void)
 /* The socket at one of its names, listening. Its descriptor or -errno; `path` and ret_st are then its own. */
 static int make_socket(int dir, char *path, size_t size, struct stat *ret_st, const char **why)
 {
-	int fd = new_socket(), rc;
+	int fd = own_socket_new(AF_UNIX), rc;
 
 	if (fd < 0)
 		return fd;
@@ -364,7 +294,7 @@ static int make_socket(int dir, char *path, size_t size, struct stat *ret_st, co
 	if (rc == 0)
 		rc = (int)os_call(SYS_listen, fd, BACKLOG, 0, 0, 0, 0);
 	if (rc == 0)
-		rc = stat_name(path, AT_SYMLINK_NOFOLLOW, ret_st);
+		rc = own_socket_stat(path, AT_SYMLINK_NOFOLLOW, ret_st);
 	if (rc == 0 && (ret_st->st_mode & 07777) != 0600)
 		rc = (int)os_call(SYS_fchmodat, AT_FDCWD, (long)path, 0600, 0, 0, 0);
 	if (rc < 0) {
@@ -389,8 +319,8 @@ static int open_socket(const char **why)
 	os_close(dir);
 	if (fd < 0)
 		return fd;
-	own_close(&listener);
-	listener = own(fd);
+	own_socket_close(&listener);
+	listener = own_socket_take(fd);
 	owner = user();
 	store_release(&name.there, 0);
 	memcpy(name.path, path, sizeof(path));
@@ -417,8 +347,9 @@ static bool is_still_there(void)
 {
 	struct stat st;
 
-	return is_own(&listener) && owner == user() && load_relaxed(&name.there) &&
-	       stat_name(name.path, AT_SYMLINK_NOFOLLOW, &st) == 0 && st.st_dev == name.dev && st.st_ino == name.ino;
+	return own_socket_is(&listener) && owner == user() && load_relaxed(&name.there) &&
+	       own_socket_stat(name.path, AT_SYMLINK_NOFOLLOW, &st) == 0 && st.st_dev == name.dev &&
+	       st.st_ino == name.ino;
 }
 
 /* Made for the first time, or again: /tmp was cleaned, the program changed its root. The old one serves until there is a new. */
@@ -430,7 +361,7 @@ static void look_after(uint64_t now)
 	next_look = now + LOOK_NS;
 	if (load_relaxed(&off) || is_still_there())
 		return;
-	if (!is_own(&listener))
+	if (!own_socket_is(&listener))
 		listener.fd = -1;
 	rc = open_socket(&why);
 	if (rc == 0) {
@@ -450,7 +381,7 @@ static void send_answer(struct client *c)
 	size_t len = strlen(answer), sent = 0;
 	long n = 1;
 
-	while (n > 0 && sent < len && is_own(&c->socket)) {
+	while (n > 0 && sent < len && own_socket_is(&c->socket)) {
 		n = os_call(SYS_sendto, c->socket.fd, (long)(answer + sent), (long)(len - sent),
 		            MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
 		sent += n > 0 ? (size_t)n : 0;
@@ -459,7 +390,7 @@ static void send_answer(struct client *c)
 
 static void client_end(struct client *c)
 {
-	own_close(&c->socket);
+	own_socket_close(&c->socket);
 	c->later = false;
 	clients_now--;
 }
@@ -508,7 +439,7 @@ static bool client_read(struct client *c, uint64_t now)
 	char *line = lines[c - clients], *end;
 	long n;
 
-	if (!is_own(&c->socket)) {
+	if (!own_socket_is(&c->socket)) {
 		client_end(c);
 		return false;
 	}
@@ -547,18 +478,9 @@ static void client_serve(struct client *c, uint64_t now)
 		continue;
 }
 
-/* accept() makes a socket before it finds that nobody is there; this does not. */
-static bool is_called(void)
-{
-	struct pollfd it = { listener.fd, POLLIN, 0 };
-	struct timespec none = { 0, 0 };
-
-	return is_own(&listener) && os_call(SYS_ppoll, (long)&it, 1, (long)&none, 0, 0, 0) == 1;
-}
-
 static void accept_some(uint64_t now)
 {
-	for (unsigned i = 0; i < ACCEPTS && is_called(); i++) {
+	for (unsigned i = 0; i < ACCEPTS && own_socket_is_called(&listener); i++) {
 		int fd = (int)os_call(SYS_accept4, listener.fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0);
 		struct client *c;
 
@@ -571,7 +493,8 @@ static void accept_some(uint64_t now)
 			os_close(fd);
 			continue;
 		}
-		*c = (struct client){ .socket = own(fd), .deadline_ns = now + DEADLINE_NS + i }; /* in their order */
+		*c = (struct client){ .socket = own_socket_take(fd),
+			              .deadline_ns = now + DEADLINE_NS + i }; /* in their order */
 		clients_now++;
 		if (is_allowed(c->socket.fd))
 			client_serve(c, now);
@@ -605,15 +528,14 @@ static void forget_all(void)
 
 static void close_all(void)
 {
-	own_close(&listener);
+	own_socket_close(&listener);
 	for (unsigned i = 0; i < CLIENTS; i++)
-		own_close(&clients[i].socket);
+		own_socket_close(&clients[i].socket);
 }
 
-void control_socket_begin(bool shared_descriptors, uint64_t now_ns)
+void control_socket_begin(uint64_t now_ns)
 {
 	forget_all();
-	shared = shared_descriptors;
 	next_look = now_ns + OPEN_AFTER_NS;
 }
 
@@ -647,14 +569,14 @@ void control_socket_remove(bool for_good)
 		        &off,
 		        true); /* late by a look: the name stays, and the next process of this user takes it away */
 	/* acquire, pairs with the release in open_socket: the path is complete */
-	if (exchange_acq_rel(&name.there, 0) && stat_name(name.path, AT_SYMLINK_NOFOLLOW, &st) == 0 &&
+	if (exchange_acq_rel(&name.there, 0) && own_socket_stat(name.path, AT_SYMLINK_NOFOLLOW, &st) == 0 &&
 	    st.st_dev == name.dev && st.st_ino == name.ino)
 		(void)os_unlinkat(AT_FDCWD, name.path); /* best effort */
 }
 
 void control_socket_fork_child(void)
 {
-	if (shared) /* else they are in the table of a thread that is not in this process */
+	if (own_socket_is_shared()) /* else they are in the table of a thread that is not in this process */
 		close_all();
 	forget_all();
 	store_relaxed(&name.there, 0);

@@ -6,9 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The helper begins. `shared`: it has no table of descriptors of its own. The socket itself is made later, by a tick: most
- * processes end before. */
-void control_socket_begin(bool shared, uint64_t now_ns);
+/* The helper begins, after own_socket_begin(). The socket itself is made later, by a tick: most processes end before. */
+void control_socket_begin(uint64_t now_ns);
 /* Makes the socket when it is time, sees to it that it is still there, takes clients and answers them. Returns how long it may
  * be until the next call, in ns. */
 uint64_t control_socket_tick(uint64_t now_ns);

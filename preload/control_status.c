@@ -3,10 +3,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "counters.h"
 #include "dump.h"
 #include "live.h"
 #include "losses.h"
+#include "metrics_socket.h"
 #include "modules.h"
 #include "os_linux.h"
 #include "recorder.h"
@@ -17,6 +17,7 @@
 #include "start.h"
 #include "state.h"
 #include "threads.h"
+#include "totals.h"
 #include "units.h"
 
 struct text {
@@ -57,49 +58,12 @@ static void seconds(const struct text *t, uint64_t ns)
 	put(t, " s");
 }
 
-/* ---- counters ----------------------------------------------------------------------------------------------------- */
-
-struct totals {
-	uint64_t samples, alloc_count, alloc_bytes, free_count, free_bytes;
-};
-
-static void add_counters(struct totals *sum, const struct counters *c)
-{
-	const struct counter_table *t = load_acquire(&c->now); /* pairs with the release in counters.c grow() */
-
-	for (uint32_t i = 0; t && i <= t->mask; i++) {
-		const struct counter *at = &t->slot[i];
-
-		if (!load_acquire(&at->key)) /* pairs with the release in counters_at */
-			continue;
-		sum->samples += load_relaxed(&at->cpu_samples);
-		/* Frees first: what is counted meanwhile then only makes live larger, never negative. */
-		sum->free_count += load_relaxed(&at->free_count);
-		sum->free_bytes += load_relaxed(&at->free_bytes);
-		sum->alloc_count += load_relaxed(&at->alloc_count);
-		sum->alloc_bytes += load_relaxed(&at->alloc_bytes);
-	}
-}
-
-static struct totals count(void)
-{
-	struct totals sum = { 0, 0, 0, 0, 0 };
-
-	recorder_settle(); /* a forked child that has not counted what it inherited */
-	add_counters(&sum, threads_lock_counters());
-	for (const struct thread *th = threads_first(); th; th = th->next)
-		add_counters(&sum, &th->counters);
-	threads_unlock_counters();
-	return sum;
-}
-
 /* ---- lines -------------------------------------------------------------------------------------------------------- */
 
 static void put_engines(const struct text *t, const struct config *config)
 {
 	const struct snapshot_about about = dump_about("");
-	const struct totals sum = count();
-	uint64_t scale = recorder_mode == HEAP_SAMPLED ? RECORDER_COUNT_SCALE : 1;
+	const struct totals sum = totals_count();
 
 	name(t, "cpu");
 	put(t, about.engine_cpu);
@@ -120,13 +84,13 @@ static void put_engines(const struct text *t, const struct config *config)
 	put(t, about.engine_heap);
 	if (recorder_mode != HEAP_OFF) {
 		put(t, ": ");
-		number(t, sum.alloc_bytes - sum.free_bytes);
+		number(t, sum.live_bytes);
 		put(t, " bytes live in ");
-		number(t, (sum.alloc_count - sum.free_count) / scale);
+		number(t, sum.live_count);
 		put(t, " blocks, ");
 		number(t, sum.alloc_bytes);
 		put(t, " allocated in ");
-		number(t, sum.alloc_count / scale);
+		number(t, sum.alloc_count);
 	}
 	put(t, "\n");
 	name(t, "stacks");
@@ -164,6 +128,9 @@ static void put_cost(const struct text *t, uint64_t requests)
 	name(t, "control");
 	number(t, requests);
 	put(t, " requests\n");
+	name(t, "metrics");
+	put(t, metrics_socket_where());
+	put(t, "\n");
 }
 
 static void put_losses(const struct text *t)

@@ -10,6 +10,7 @@
 #include "dump.h"
 #include "helper.h"
 #include "live.h"
+#include "metrics_socket.h"
 #include "os_linux.h"
 #include "sampler.h"
 #include "units.h"
@@ -83,6 +84,7 @@ static bool last_begin(void)
 static void last_done(int rc)
 {
 	control_socket_remove(true);
+	metrics_socket_remove(true);
 	if (rc == 0)
 		live_remove();
 	store_release(&written, 1); /* pairs with the acquire in wait_for_other */
@@ -136,6 +138,7 @@ void finish_before_exec(void)
 	if ((forked && os_now_ns() - born_ns <= SHORT_LIFE_NS) || dump_write("exit", PATIENCE_NS) == 0)
 		live_remove(); /* should the call fail, the recording goes on without the file */
 	control_socket_remove(false);
+	metrics_socket_remove(false);
 }
 
 void finish_fork_child(bool follow)

@@ -13,9 +13,12 @@
 #include "leaks.h"
 #include "live.h"
 #include "live_keep.h"
+#include "metrics_page.h"
+#include "metrics_socket.h"
 #include "modules.h"
 #include "offcpu.h"
 #include "os_linux.h"
+#include "own_socket.h"
 #include "recorder.h"
 #include "sampler.h"
 #include "say.h"
@@ -225,7 +228,9 @@ static void loop(void *unused)
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
 	control_on_leaks(socket_leaks);
-	control_socket_begin(os_own_descriptors() < 0, os_now_ns());
+	own_socket_begin(os_own_descriptors() < 0);
+	control_socket_begin(os_now_ns());
+	metrics_socket_begin(os_now_ns());
 	let_it_begin();
 	(void)modules_scan();
 	while (!load_relaxed(&pausing)) {
@@ -242,6 +247,7 @@ static void loop(void *unused)
 		if (!check_now_and_then(now, &next_check))
 			break;
 		wait = at_most(wait, control_socket_tick(now));
+		wait = at_most(wait, metrics_socket_tick(now));
 		if (next_every > now)
 			wait = at_most(wait, next_every - now);
 		if (checking != NOBODY)
@@ -250,6 +256,8 @@ static void loop(void *unused)
 		send_signal();
 	}
 	control_socket_end();
+	metrics_socket_end();
+	metrics_page_helper_ends();
 	leaks_cancel();
 	checking = NOBODY;
 	store_release(&running, 0);
@@ -382,6 +390,7 @@ void helper_fork_child(void)
 	next_every = 0;
 	control_fork_child();
 	control_socket_fork_child();
+	metrics_socket_fork_child();
 	store_relaxed(&for_dump.done, load_relaxed(&for_dump.asked));
 	store_relaxed(&for_leaks.done, load_relaxed(&for_leaks.asked));
 	checking = NOBODY;

@@ -819,6 +819,11 @@ bool leaks_begin(unsigned checks, uint64_t gap_ns, bool at_exit)
 	return true;
 }
 
+bool leaks_is_under_way(void)
+{
+	return now.phase != CHECK_NONE;
+}
+
 void leaks_fork_child(void)
 {
 	store_relaxed(&registry_lock.word, 0); /* its holder does not exist here */

@@ -40,6 +40,8 @@ void leaks_cancel(void);
 void leaks_set_waiter(pid_t tid, uint64_t sp);
 /* What the last one found; NULL: none was made. Valid until the next. [helper, snapshot] */
 const struct leaks_result *leaks_last(void);
+/* A check has begun and is not done: leaks_last() is of what is known so far. [helper] */
+bool leaks_is_under_way(void);
 
 /* [start, end) holds pointers of the program's that must count, wherever it is. False: too many. [any thread, hooks] */
 bool leaks_root_add(const void *start, size_t bytes);

@@ -26,6 +26,7 @@
 #include "losses.h"
 #include "mappings.h"
 #include "marks.h"
+#include "metrics_page.h"
 #include "modules.h"
 #include "offcpu.h"
 #include "os_linux.h"
@@ -113,6 +114,7 @@ static CONSTRUCTOR(101) void start(void)
 	 * that waits for a grace period of RCU, about 10 ms. */
 	sampler_thread_start(t);
 	(void)at_quick_exit(finish_process); /* _exit and exit() have their own ways */
+	metrics_page_init(config);
 	if (!helper_start(config))
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	hook_map_init(config);
@@ -197,8 +199,8 @@ static void fork_child(void)
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child_resume(t, follow);
-	if (follow && config->every) {
-		recorder_settle(); /* while there is one thread */
+	if (follow && (config->every || config->metrics)) { /* who asks for either does not wait for a first sample */
+		recorder_settle();                          /* while there is one thread */
 		(void)helper_start(config);
 	}
 }

@@ -40,6 +40,11 @@ uint64_t os_wall_ns(void)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+uint64_t os_boot_ns(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
+}
+
 uint64_t os_cpu_ns(void)
 {
 	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);

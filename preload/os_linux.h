@@ -15,6 +15,7 @@ long os_call(long nr, long a, long b, long c, long d, long e, long f);
 
 uint64_t os_now_ns(void);             /* CLOCK_MONOTONIC, by the vDSO */
 uint64_t os_wall_ns(void);            /* CLOCK_REALTIME */
+uint64_t os_boot_ns(void);            /* CLOCK_BOOTTIME */
 uint64_t os_cpu_ns(void);             /* CPU time of the process */
 uint64_t os_thread_cpu_ns(pid_t tid); /* CPU time of a thread of this process; 0 if it is gone */
 pid_t os_pid(void);                   /* asks the kernel: right in a vfork child too */

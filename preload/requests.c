@@ -19,6 +19,7 @@
 #include "losses.h"
 #include "os_linux.h"
 #include "threads.h"
+#include "units.h"
 
 enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */ };
 
@@ -50,8 +51,14 @@ struct tables {
 	struct request_route routes[REQUESTS_ROUTES];
 };
 
+#define MS NS_PER_MS
+const uint64_t requests_bound_ns[REQUEST_BOUNDS] = { MS,        5 * MS / 2, 5 * MS,    10 * MS,   25 * MS,  50 * MS,
+	                                             75 * MS,   100 * MS,   250 * MS,  500 * MS,  750 * MS, 1000 * MS,
+	                                             2500 * MS, 5000 * MS,  7500 * MS, 10000 * MS };
+#undef MS
+
 static struct tables *_Atomic tables;
-static _Atomic uint64_t ids, ring_head, span_head, answered, slow, unanswered;
+static _Atomic uint64_t ids, ring_head, span_head, answered, slow, unanswered, untimed;
 static _Atomic uint32_t route_count;
 static _Atomic uint64_t window_ns, latency_ns;
 static _Atomic uint64_t slow_answered, slow_worst_ns; /* since the helper asked */
@@ -234,7 +241,11 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 static void count_route(struct request_route *r, uint64_t ns)
 {
 	uint64_t max = load_relaxed(&r->max_ns);
+	unsigned bound = 0;
 
+	while (bound < REQUEST_BOUNDS && ns > requests_bound_ns[bound])
+		bound++;
+	add_relaxed(&r->bounded[bound], 1);
 	add_relaxed(&r->bucket[request_bucket(ns)], 1);
 	add_relaxed(&r->sum_ns, ns);
 	while (ns > max && !cas_relaxed(&r->max_ns, &max, ns))
@@ -310,6 +321,7 @@ static void to_slowest(struct tables *t, const struct request *r)
 
 void requests_done_unseen(void)
 {
+	add_relaxed(&untimed, 1);
 	add_relaxed(&answered, 1);
 }
 
@@ -342,6 +354,8 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 	r = route_of(t, o);
 	if (r)
 		count_route(r, now - o->r.start_ns);
+	else
+		add_relaxed(&untimed, 1);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
 	give_back(t, i);
@@ -509,7 +523,8 @@ bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns)
 
 struct requests_totals requests_totals(void)
 {
-	return (struct requests_totals){ load_relaxed(&answered), load_relaxed(&slow), load_relaxed(&unanswered) };
+	return (struct requests_totals){ load_relaxed(&answered), load_relaxed(&slow), load_relaxed(&unanswered),
+		                         load_relaxed(&untimed) };
 }
 
 bool requests_get(uint32_t i, struct request *ret_request)
@@ -588,6 +603,7 @@ void requests_fork_child(void)
 	store_relaxed(&answered, 0);
 	store_relaxed(&slow, 0);
 	store_relaxed(&unanswered, 0);
+	store_relaxed(&untimed, 0);
 	store_relaxed(&route_count, 0);
 	store_relaxed(&slow_answered, 0);
 	store_relaxed(&slow_worst_ns, 0);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "atomic.h"
+#include "compiler.h"
 #include "config.h"
 #include "http.h"
 #include "http_route.h"
@@ -23,7 +24,8 @@ enum {
 	REQUESTS_SPANS = 16384,
 	REQUESTS_ROUTES = 512,
 	REQUEST_PATH_BYTES = 64,
-	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS
+	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS,
+	REQUEST_BOUNDS = 16
 };
 
 struct request {
@@ -52,7 +54,14 @@ struct request_route {
 	char route[HTTP_ROUTE_BYTES];
 	_Atomic uint64_t count, sum_ns, max_ns;
 	_Atomic uint32_t bucket[REQUEST_BUCKETS];
+	/* Of durations above bound i - 1 and not above bound i; the last: above all. */
+	_Atomic uint64_t bounded[REQUEST_BOUNDS + 1];
 };
+
+/* Bounds that people expect of a histogram, which are in the middle of ranges: so they are counted apart, and are exact.
+ * OpenTelemetry's begin with the third. */
+enum { REQUEST_BOUNDS_FINE = 2 };
+extern const uint64_t requests_bound_ns[REQUEST_BOUNDS] HIDDEN;
 
 /* The range of a duration: snapshot_layout.h. */
 static inline uint32_t request_bucket(uint64_t ns)
@@ -66,6 +75,7 @@ static inline uint32_t request_bucket(uint64_t ns)
 struct requests_totals {
 	uint64_t count, slow,
 	        unanswered; /* answered; of those slower than PERFPROBE_LATENCY; connection ended before the answer */
+	uint64_t untimed;   /* of those answered: in no row of routes */
 };
 
 /* The window and the latency may be set again later. [init, helper] */

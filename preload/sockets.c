@@ -53,6 +53,7 @@ static struct lock pool_lock;
 static struct conn *slabs[SLABS];
 static uint32_t slab_count;
 static struct conn *pool;
+static _Atomic uint64_t connections; /* in use */
 
 /* ---- the table ----------------------------------------------------------------------------------------------------- */
 
@@ -125,6 +126,7 @@ static struct conn *conn_new(void)
 		loss_add(LOSS_HTTP_CONNECTIONS, 1);
 		return NULL;
 	}
+	add_relaxed(&connections, 1); /* a figure: orders nothing */
 	c->refs = 1;
 	c->oldest = c->newest = c->reading = c->answering = c->skipped = c->owner_record = 0;
 	c->unasked = c->over = false;
@@ -136,6 +138,7 @@ static struct conn *conn_new(void)
 
 static void conn_free(struct conn *c)
 {
+	sub_relaxed(&connections, 1);
 	lock_enter(&pool_lock);
 	c->next_free = pool;
 	pool = c;
@@ -582,6 +585,11 @@ void sockets_copied(int from, int to)
 	store_relaxed(word, (uintptr_t)c);
 	lock_leave(&c->lock);
 	guard_leave(t, GUARD_NET);
+}
+
+uint64_t sockets_connections(void)
+{
+	return load_relaxed(&connections);
 }
 
 /* ---- fork ---------------------------------------------------------------------------------------------------------- */

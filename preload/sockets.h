@@ -55,6 +55,9 @@ void sockets_closing_range(unsigned first, unsigned last);
 /* Nothing more will be sent. */
 void sockets_shut(int fd);
 
+/* How many connections are followed. [any thread] */
+uint64_t sockets_connections(void);
+
 void sockets_fork_prepare(void);
 void sockets_fork_parent(void);
 void sockets_fork_child(void);

@@ -66,6 +66,26 @@ def check_losses():
         expect(f".It Li {name}\n" in manual("libperfprobe.7"), f"libperfprobe.7: the loss {name} is not explained")
 
 
+def check_metrics():
+    text = tree.read("preload/metrics.def")
+    rows = re.findall(r'^METRIC\(\w+, *(\w+), *"([^"]+)", *"([^"]*)", *"([^"]+)"\)', text, re.M)
+    expect(len(rows) == len(re.findall(r"^METRIC\(", text, re.M)) > 0, "metrics.def: a row is not understood")
+    page = manual("libperfprobe.7").replace("\\(aq", "'")
+    for kind, name, otel, words in rows:
+        item = re.search(rf"^\.It Li {name}\n((?:(?!\.It |\.El).*\n)*)", page, re.M)
+        expect(item, f"libperfprobe.7: the metric {name} is not explained")
+        expect(item and item.group(1).startswith(words + "\n"), f"libperfprobe.7: {name} should begin with: {words}")
+        expect(item and (f"OpenTelemetry: {otel}.\n" in item.group(1)) == (otel not in ("", name)),
+               f"libperfprobe.7: {name} is {otel or 'nothing'} among OpenTelemetry's names")
+        for one in filter(None, (name, otel)):
+            expect(re.fullmatch(r"[a-z][a-z0-9_]*", one), f"metrics.def: {one} is no name")
+            expect(one.endswith("_total") == (kind == "COUNTER"), f"metrics.def: {one} is a {kind}: _total exactly for counters")
+        expect("\\" not in words, f"metrics.def: {name}: a backslash in its help would have to be escaped")
+    for one in (1, 2):
+        names = [row[one] for row in rows if row[one]]
+        expect(len(names) == len(set(names)), f"metrics.def: a name stands there twice: {names}")
+
+
 def help_of(program, *words):
     path = os.path.join(PROGRAMS, program)
     if not os.path.exists(path):
@@ -126,6 +146,7 @@ def check_manuals():
 
 check_variables()
 check_losses()
+check_metrics()
 for one in ("perfprobe", "probe-analyze", "probe-load"):
     check_program(one)
 check_code_map()

@@ -15,6 +15,7 @@
 #include "control_socket.h"
 #include "dump.h"
 #include "os_linux.h"
+#include "own_socket.h"
 #include "samples.h"
 #include "start.h"
 #include "state.h"
@@ -91,7 +92,8 @@ static void options_that_do_not_change(void **state)
 		const char *line, *want;
 	} rows[] = {
 		{ "set CPU=1", "error PERFPROBE_CPU cannot change while the program runs\n" },
-		{ "set METRICS=9464", "error PERFPROBE_METRICS is not built yet\n" },
+		{ "set METRICS=9464-", "error PERFPROBE_METRICS='9464-' is not usable (an address is 127.0.0.1:9464, "
+		                       "127.0.0.1:9464-9479, [::1]:9464, unix:/path or off)\n" },
 		{ "set EVERY=1ms", "error PERFPROBE_EVERY='1ms' is not usable (the shortest interval is 10ms)\n" },
 		{ "set WINDOW=2h", "error PERFPROBE_WINDOW='2h' is not usable (the window must be 1s to 1h)\n" },
 		{ "set VERBOSE=-1",
@@ -227,7 +229,8 @@ static int open_socket(void **state)
 {
 	(void)state;
 	now_ns = os_now_ns();
-	control_socket_begin(true, now_ns);
+	own_socket_begin(true);
+	control_socket_begin(now_ns);
 	(void)control_socket_tick(now_ns);
 	if (there())
 		return -1; /* not before its time */
