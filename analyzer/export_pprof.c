@@ -223,24 +223,36 @@ static void write_functions(struct writer *w)
 	}
 }
 
+static void write_mapping(struct writer *w, size_t i)
+{
+	const struct export_module *m = &w->modules.items[i];
+	struct buf id = { 0 };
+
+	export_build_id(&id, m);
+	number(&w->message, M_ID, i + 1);
+	number(&w->message, M_START, m->about ? m->about->start : 0);
+	number(&w->message, M_LIMIT, m->about ? m->about->end : 0);
+	number(&w->message, M_FILE, string(w, m->path));
+	number(&w->message, M_BUILD_ID, string(w, id.data ? id.data : ""));
+	for (uint32_t field = M_HAS_FIRST; field <= M_HAS_LAST; field++)
+		number(&w->message, field, 1);
+	message(w, P_MAPPING);
+	w->failed |= id.failed;
+	buf_done(&id);
+}
+
+static bool is_main(const struct export_module *m)
+{
+	return m->about && (m->about->flags & SNAP_MODULE_MAIN);
+}
+
+/* The program comes first: pprof names the profile after it. */
 static void write_mappings(struct writer *w)
 {
-	for (size_t i = 0; i < w->modules.count; i++) {
-		const struct export_module *m = &w->modules.items[i];
-		struct buf id = { 0 };
-
-		export_build_id(&id, m);
-		number(&w->message, M_ID, i + 1);
-		number(&w->message, M_START, m->about ? m->about->start : 0);
-		number(&w->message, M_LIMIT, m->about ? m->about->end : 0);
-		number(&w->message, M_FILE, string(w, m->path));
-		number(&w->message, M_BUILD_ID, string(w, id.data ? id.data : ""));
-		for (uint32_t field = M_HAS_FIRST; field <= M_HAS_LAST; field++)
-			number(&w->message, field, 1);
-		message(w, P_MAPPING);
-		w->failed |= id.failed;
-		buf_done(&id);
-	}
+	for (int main_first = 1; main_first >= 0; main_first--)
+		for (size_t i = 0; i < w->modules.count; i++)
+			if (is_main(&w->modules.items[i]) == (main_first == 1))
+				write_mapping(w, i);
 }
 
 /* Key: the frames of a location, innermost first. */
