@@ -62,15 +62,16 @@ static int write_export(const struct exporter *exporter, const struct cmd_input 
                         const char *output, struct err *err)
 {
 	struct buf out = { 0 };
+	struct cmd_output to;
 	int rc = 0;
 
+	cmd_output_begin(&to, output, &out);
 	eo->model = in->model;
 	if (export_is_of_memory(in->profile) && (exporter->holds & EXPORT_AT_ONCE))
 		rc = load_memory(in, eo->memory, err);
 	if (rc == 0)
 		rc = exporter->write(in->profile, eo, &out, err);
-	if (rc == 0)
-		rc = cmd_output(output, &out, err);
+	rc = cmd_output_end(&to, &out, rc, err);
 	for (size_t i = 0; i < EXPORT_MEMORY_COUNT; i++)
 		profile_free((struct profile *)eo->memory[i]);
 	buf_done(&out);

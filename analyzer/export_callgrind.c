@@ -227,6 +227,7 @@ static int write_functions(struct writer *w)
 		}
 		if (rc == 0)
 			rc = write_cost(w, c);
+		buf_pour(w->out);
 	}
 	return rc;
 }

@@ -95,13 +95,17 @@ static void write_samples(struct writer *w)
 
 	json_key(&w->json, "samples");
 	json_array_begin(&w->json);
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->count; i++) {
 		json_u64(&w->json, id_of(w, t->items[i].stack));
+		buf_pour(w->json.out);
+	}
 	json_array_end(&w->json);
 	json_key(&w->json, "timeDeltas");
 	json_array_begin(&w->json);
-	for (size_t i = 0; i < t->count; i++)
+	for (size_t i = 0; i < t->count; i++) {
 		json_u64(&w->json, t->items[i].at_us - (i ? t->items[i - 1].at_us : 0));
+		buf_pour(w->json.out);
+	}
 	json_array_end(&w->json);
 }
 
@@ -114,8 +118,10 @@ static void write_all(struct writer *w, uint64_t samples, struct buf *out)
 	json_object_begin(&w->json);
 	json_key(&w->json, "nodes");
 	json_array_begin(&w->json);
-	for (uint32_t i = 0; i < w->tree->count; i++)
+	for (uint32_t i = 0; i < w->tree->count; i++) {
 		write_node(w, i);
+		buf_pour(out);
+	}
 	write_idle(w);
 	json_array_end(&w->json);
 	json_key_u64(&w->json, "startTime", t->start_ns / NS_PER_US);
@@ -146,7 +152,7 @@ int export_cpuprofile(const struct profile *p, const struct export_options *o, s
 		rc = tree_build(&(struct tree_input){ p, 1 }, 1, &functions, &options, &tree, err);
 	if (rc == 0 && (export_samples_get(p, o->tid, &samples) < 0 ||
 	                export_timeline_get(&samples, p->period_ns, o->tid != EXPORT_ALL_THREADS, p->start_ns,
-	                                    thread_end(p, o->tid), &timeline) < 0))
+	                                    thread_end(p, o->tid), EXPORT_REPEATED, &timeline) < 0))
 		rc = err_set(err, -ENOMEM, "out of memory for the samples");
 	if (rc == 0) {
 		w.tree = tree;

@@ -67,6 +67,7 @@ static void write_stack(struct writer *w, const struct join_stack *s)
 		json_u64(j, w->join.frame_count + 1); /* "[unknown]" */
 	json_array_end(j);
 	json_object_end(j);
+	buf_pour(j->out);
 }
 
 /* "0x1f3c: parse (parser.c:41)", the form that valgrind writes and readers take apart. */
@@ -85,6 +86,7 @@ static void write_frame(struct writer *w, const struct profile_frame *f)
 		buf_add_char(&w->text, ')');
 	}
 	json_string(&w->json, w->text.data ? w->text.data : "");
+	buf_pour(w->json.out);
 }
 
 static void write_command(struct writer *w)

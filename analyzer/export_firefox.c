@@ -29,7 +29,7 @@ static uint64_t string_number(struct firefox *w, const char *text)
 
 	buf_clear(&w->text);
 	clean_text(&w->text, text);
-	buf_add(&w->text, "", 0);
+	buf_add(&w->text, "", 0); /* a string of no bytes is one too */
 	i = w->text.failed ? INTERN_FAILED : intern_add(&w->strings, w->text.data, w->text.len);
 	w->failed |= i == INTERN_FAILED;
 	return i == INTERN_FAILED ? 0 : (uint64_t)i;
@@ -48,6 +48,7 @@ void firefox_number(struct firefox *w, uint64_t n, bool known)
 		json_u64(&w->json, n);
 	else
 		json_null(&w->json);
+	buf_pour(w->json.out);
 }
 
 /* n equal values. */
@@ -55,8 +56,10 @@ static void constant(struct firefox *w, const char *key, const char *value, size
 {
 	json_key(&w->json, key);
 	json_array_begin(&w->json);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		json_raw(&w->json, value);
+		buf_pour(w->json.out);
+	}
 	json_array_end(&w->json);
 }
 

@@ -74,19 +74,19 @@ static void write_samples(struct firefox *w, const struct export_thread *t)
 	json_key(&w->json, "stack");
 	json_array_begin(&w->json);
 	for (size_t i = 0; i < s->count; i++)
-		json_u64(&w->json, w->end_of_stack[s->items[i].stack]);
+		firefox_number(w, w->end_of_stack[s->items[i].stack], true);
 	json_array_end(&w->json);
 	write_times(w, t);
 	json_key(&w->json, "weight");
 	json_array_begin(&w->json);
 	for (size_t i = 0; i < s->count; i++)
-		json_u64(&w->json, s->items[i].weight);
+		firefox_number(w, s->items[i].weight, true);
 	json_array_end(&w->json);
 	if (w->p->metric == METRIC_CPU) {
 		json_key(&w->json, "threadCPUDelta");
 		json_array_begin(&w->json);
 		for (size_t i = 0; i < s->count; i++)
-			json_u64(&w->json, s->items[i].weight * w->p->period_ns / NS_PER_US);
+			firefox_number(w, s->items[i].weight * w->p->period_ns / NS_PER_US, true);
 		json_array_end(&w->json);
 	}
 	json_object_end(&w->json);

@@ -77,6 +77,7 @@ static int write_tree(const struct tree *t, const struct functions *functions, c
 			add_name(out, functions->items[t->nodes[path[k]].function].name);
 		}
 		buf_printf(out, " %llu\n", (unsigned long long)lines[i].value);
+		buf_pour(out);
 	}
 	if (!path || !lines)
 		out->failed = true;

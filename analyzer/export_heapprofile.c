@@ -66,6 +66,7 @@ static int write_nodes(struct writer *w)
 		path[depth].node = nodes[at].first_child + child;
 		path[depth].next = 0;
 		open_node(w, path[depth++].node);
+		buf_pour(w->out);
 	}
 	free(path);
 	return 0;
@@ -84,6 +85,7 @@ static void write_samples(struct writer *w)
 		buf_printf(w->out, "%s{\"size\":%llu,\"nodeId\":%u,\"ordinal\":%llu}", ordinal ? "," : "",
 		           (unsigned long long)self, i + 1, (unsigned long long)ordinal + 1);
 		ordinal++;
+		buf_pour(w->out);
 	}
 	buf_add_str(w->out, "],");
 }

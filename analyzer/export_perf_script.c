@@ -20,8 +20,12 @@
 #include "profile.h"
 #include "units.h"
 
+/* Of frames: some 300 MB. A profile that would have more has no repeated samples. */
+static const uint64_t MAX_LINES = 5000000;
+
 struct writer {
 	const struct profile *p;
+	uint64_t lines; /* of frames, if each sample were an event */
 	struct buf *out, event, thread, frame;
 };
 
@@ -75,23 +79,30 @@ static void write_event(struct writer *w, uint64_t tid, uint64_t at_ns, uint64_t
 	if (s->depth == 0)
 		write_frame(w, &unknown);
 	buf_add_char(w->out, '\n');
+	buf_pour(w->out);
 }
 
+/* A run of samples that are not repeated is its first and its last, which has the other periods: readers of time stamps, which
+ * give a sample half the way to its neighbours, see the same. */
 static void write_timeline(struct writer *w, const struct export_thread *t, const struct export_timeline *line)
 {
 	for (size_t i = 0; i < line->count; i++) {
 		const struct export_instant *at = &line->items[i];
+		uint64_t at_ns = line->start_ns + at->at_us * NS_PER_US, period = w->p->period_ns;
 
-		if (at->stack != EXPORT_IDLE)
-			write_event(w, t->tid, line->start_ns + at->at_us * NS_PER_US, at->weight * w->p->period_ns,
-			            at->stack);
+		if (at->stack == EXPORT_IDLE)
+			continue;
+		write_event(w, t->tid, at_ns, period, at->stack);
+		if (at->weight > 1)
+			write_event(w, t->tid, at_ns + (at->weight - 1) * period, (at->weight - 1) * period, at->stack);
 	}
 }
 
 static int write_time(struct writer *w, const struct export_thread *t, bool by_clock)
 {
 	struct export_timeline line;
-	int rc = export_timeline_get(&t->samples, w->p->period_ns, by_clock, w->p->start_ns, t->end_ns, &line);
+	int rc = export_timeline_get(&t->samples, w->p->period_ns, by_clock, w->p->start_ns, t->end_ns,
+	                             w->lines > MAX_LINES ? 0 : EXPORT_REPEATED, &line);
 
 	if (rc < 0)
 		return rc;
@@ -121,6 +132,8 @@ int export_perf_script(const struct profile *p, const struct export_options *o, 
 		buf_add_str(&w.event, p->metric == METRIC_WALL ? "wall-clock" : "cpu-clock");
 	else
 		buf_printf(&w.event, "perfprobe-%s", profile_metric_name(p->metric));
+	for (size_t i = 0; i < p->stack_count && w.lines <= MAX_LINES; i++)
+		w.lines += p->stacks[i].depth * (p->stacks[i].value < MAX_LINES ? p->stacks[i].value : MAX_LINES);
 	write_header(&w);
 	for (size_t i = 0; rc == 0 && i < threads.count; i++) {
 		buf_clear(&w.thread);

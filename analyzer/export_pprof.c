@@ -410,6 +410,7 @@ static int add_gzip(struct buf *out, const struct buf *in)
 		z.avail_out = sizeof(chunk);
 		rc = deflate(&z, left ? Z_NO_FLUSH : Z_FINISH); /* cannot fail: there is always room */
 		buf_add(out, chunk, sizeof(chunk) - z.avail_out);
+		buf_pour(out);
 	}
 	(void)deflateEnd(&z); /* all was taken out */
 	return 0;

@@ -35,6 +35,7 @@ static void write_frames(struct writer *w)
 	for (size_t i = 0; i < w->functions->count; i++) {
 		const struct function *f = &w->functions->items[i];
 
+		buf_pour(w->json.out);
 		json_object_begin(&w->json);
 		export_key_text(&w->json, &w->scratch, "name", f->name);
 		if (export_place(f)[0])
@@ -49,6 +50,7 @@ static void write_frames(struct writer *w)
 
 static void write_stack(struct writer *w, const struct profile_stack *stack)
 {
+	buf_pour(w->json.out);
 	json_array_begin(&w->json);
 	for (uint32_t i = stack->depth; i-- > 0;)
 		json_u64(&w->json, w->functions->of_frame[0][stack->frames[i]]);
@@ -86,6 +88,7 @@ static void write_profile(struct writer *w, const char *name, const struct expor
 			continue;
 		json_u64(&w->json, weight);
 		weight = 0;
+		buf_pour(w->json.out);
 	}
 	json_array_end(&w->json);
 	json_object_end(&w->json);

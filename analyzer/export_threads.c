@@ -5,9 +5,6 @@
 
 #include "units.h"
 
-/* Samples are repeated one by one, as readers that count them expect, up to this many on a time line. */
-static const uint64_t MAX_REPEATED = 1000000;
-
 /* ---- by thread ---- */
 
 static int by_tid(const void *a, const void *b, void *context)
@@ -138,9 +135,9 @@ static void add_instant(struct export_timeline *t, uint32_t stack, uint64_t weig
 	t->at_ns += length_ns;
 }
 
-static void add_weight(struct export_timeline *t, const struct export_sample *s, uint64_t total, uint64_t period_ns)
+static void add_weight(struct export_timeline *t, const struct export_sample *s, bool repeat, uint64_t period_ns)
 {
-	if (total > MAX_REPEATED) {
+	if (!repeat) {
 		add_instant(t, s->stack, s->weight, s->weight * period_ns);
 		return;
 	}
@@ -176,7 +173,7 @@ static uint64_t add_gap(struct export_timeline *t, const struct export_sample *s
 }
 
 int export_timeline_get(const struct export_samples *samples, uint64_t period_ns, bool by_clock, uint64_t start_ns,
-                        uint64_t end_ns, struct export_timeline *ret)
+                        uint64_t end_ns, uint64_t most, struct export_timeline *ret)
 {
 	struct export_timeline t = { 0 };
 	uint64_t idle_ns = 0, end;
@@ -188,7 +185,7 @@ int export_timeline_get(const struct export_samples *samples, uint64_t period_ns
 	for (size_t i = 0; i < samples->count; i++) {
 		if (by_clock)
 			idle_ns += add_gap(&t, &samples->items[i], period_ns);
-		add_weight(&t, &samples->items[i], samples->total, period_ns);
+		add_weight(&t, &samples->items[i], samples->total <= most, period_ns);
 	}
 	end = by_clock ? subtract(end_ns, t.start_ns) : 0;
 	if (end > t.at_ns)

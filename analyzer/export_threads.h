@@ -57,7 +57,11 @@ struct export_timeline {
 	bool failed;           /* out of memory */
 };
 
-/* `end_ns`: when the thread ended, where `by_clock`. 0 or -ENOMEM. */
+/* Samples are repeated one by one, as readers that count them expect, up to this many on a time line. */
+#define EXPORT_REPEATED UINT64_C(1000000)
+
+/* `end_ns`: when the thread ended, where `by_clock`. More than `most` samples are not repeated, but as long as their
+ * weight says. 0 or -ENOMEM. */
 int export_timeline_get(const struct export_samples *samples, uint64_t period_ns, bool by_clock, uint64_t start_ns,
-                        uint64_t end_ns, struct export_timeline *ret) MUST_USE;
+                        uint64_t end_ns, uint64_t most, struct export_timeline *ret) MUST_USE;
 void export_timeline_done(struct export_timeline *t);

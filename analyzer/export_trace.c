@@ -128,6 +128,7 @@ static void write_path(struct writer *w, uint32_t node, uint32_t thread)
 	}
 	while (n > 0)
 		write_node(w, w->fresh[--n]);
+	buf_pour(w->json.out);
 }
 
 static void write_chunk(struct writer *w, const struct export_timeline *t, size_t from, size_t to, uint32_t thread)
@@ -171,7 +172,8 @@ static int write_profile(struct writer *w, const struct export_thread *thread, u
 {
 	struct export_timeline t;
 
-	if (export_timeline_get(&thread->samples, w->p->period_ns, true, w->p->start_ns, thread->end_ns, &t) < 0)
+	if (export_timeline_get(&thread->samples, w->p->period_ns, true, w->p->start_ns, thread->end_ns,
+	                        EXPORT_REPEATED, &t) < 0)
 		return -ENOMEM;
 	write_name(w, "thread_name", thread->tid, thread->name);
 	begin_event(w, "thread", "perfprobe", "X", thread->tid, t.start_ns);
@@ -212,7 +214,7 @@ static void request_event(struct writer *w, const struct model_request *r, const
 {
 	char id[32];
 
-	buf_clear(&w->scratch);
+	buf_pour(w->json.out);
 	(void)snprintf(id, sizeof(id), "0x%llx", (unsigned long long)r->id);
 	begin_event(w, r->path, "blink.user_timing", phase, tid_of(w, r->thread_start), at_ns);
 	json_key_string(&w->json, "id", id);

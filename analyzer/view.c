@@ -218,6 +218,7 @@ void view_json_profile(struct json *j, const struct profile *p, uint64_t top, bo
 		json_key(j, "frames");
 		view_json_frames(j, p->frames, s->frames, s->depth, full);
 		json_object_end(j);
+		buf_pour(j->out);
 	}
 	json_array_end(j);
 	json_object_end(j);

@@ -204,6 +204,40 @@ static void samples_add_up(void **state)
 	profile_free(p);
 }
 
+/* Pieces given to a drain are together what is kept without one, in every format. */
+static int gather(void *context, const char *data, size_t len)
+{
+	buf_add(context, data, len);
+	return 0;
+}
+
+static void pieces_are_the_whole(void **state)
+{
+	struct buf text = { 0 };
+	struct profile *p;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++)
+		buf_printf(&text, "main;a_function_with_number_%u;b%u %u 1\n", i, i % 70, 1 + i % 9);
+	for (size_t i = 0; i < exporter_count; i++) {
+		struct buf kept = { 0 }, pieces = { 0 }, drained = { .drain = gather, .drain_context = &pieces };
+		struct err err = { 0 };
+
+		p = fake_profile(exporters[i].holds & EXPORT_TIME ? METRIC_CPU : METRIC_LIVE, text.data, NULL, 0);
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &kept, &err) == 0);
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &drained, &err) == 0);
+		T_CHECK(exporters[i].name, kept.len < 512 * 1024 || pieces.len > 0);
+		T_CHECK(exporters[i].name, drained.len < 512 * 1024);
+		buf_pour_all(&drained);
+		T_CHECK(exporters[i].name, pieces.len == kept.len && memcmp(pieces.data, kept.data, kept.len) == 0);
+		buf_done(&kept);
+		buf_done(&pieces);
+		buf_done(&drained);
+		profile_free(p);
+	}
+	buf_done(&text);
+}
+
 static void threads_are_checked(void **state)
 {
 	struct profile *cpu = fake_profile(METRIC_CPU, "a 5\n", NULL, 0);
@@ -239,6 +273,7 @@ int main(void)
 		cmocka_unit_test(speedscope_of_two_threads),
 		cmocka_unit_test(speedscope_of_memory),
 		cmocka_unit_test(samples_add_up),
+		cmocka_unit_test(pieces_are_the_whole),
 		cmocka_unit_test(threads_are_checked),
 	};
 
