@@ -217,7 +217,8 @@ static int write_functions(struct writer *w)
 	static const char *const keys[3] = { "ob=", "fl=", "fn=" };
 	int rc = 0;
 
-	qsort(w->costs, w->keys.count, sizeof(*w->costs), by_function);
+	if (w->keys.count)
+		qsort(w->costs, w->keys.count, sizeof(*w->costs), by_function);
 	for (size_t i = 0; i < w->keys.count && rc == 0; i++) {
 		const struct cost *c = &w->costs[i];
 

@@ -9,6 +9,8 @@
 #include "export_threads.h"
 #include "units.h"
 
+#define NO_THREAD UINT64_MAX
+
 enum marker_phase { PHASE_INSTANT = 0, PHASE_INTERVAL = 1, PHASE_START = 2 };
 
 static void write_head(struct firefox *w, const char *name, uint64_t tid, uint64_t start_ns, uint64_t end_ns)
@@ -35,7 +37,10 @@ static void write_head(struct firefox *w, const char *name, uint64_t tid, uint64
 	export_key_text(j, &w->text, "processName", w->p->comm);
 	(void)snprintf(number, sizeof(number), "%llu", (unsigned long long)w->p->pid);
 	json_key_string(j, "pid", number);
-	json_key_u64(j, "tid", tid);
+	if (tid == NO_THREAD)
+		json_key_string(j, "tid", "requests and marks"); /* a text may stand there: no thread has it */
+	else
+		json_key_u64(j, "tid", tid);
 }
 
 static void write_empty_markers(struct firefox *w)
@@ -190,10 +195,10 @@ static void write_markers(struct firefox *w, const struct model *m)
 	json_object_end(j);
 }
 
-/* A thread without samples: for markers, or because a profile without any thread is not opened. Its id is no thread's. */
+/* A thread without samples: for markers, or because a profile without any thread is not opened. */
 static void write_marker_thread(struct firefox *w, const struct model *m)
 {
-	write_head(w, "requests and marks", 0, w->p->start_ns, 0);
+	write_head(w, "requests and marks", NO_THREAD, w->p->start_ns, 0);
 	json_key(&w->json, "samples");
 	json_raw(&w->json, "{\"length\":0,\"weightType\":\"samples\",\"stack\":[],\"time\":[],\"weight\":[]}");
 	if (m)

@@ -238,6 +238,23 @@ static void pieces_are_the_whole(void **state)
 	buf_done(&text);
 }
 
+/* Nothing was sampled: a whole file all the same. */
+static void nothing_is_a_file_too(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < exporter_count; i++) {
+		enum profile_metric metric = exporters[i].holds & EXPORT_TIME ? METRIC_CPU : METRIC_LIVE;
+		struct profile *p = fake_profile(metric, "", NULL, 0);
+		struct buf out = { 0 };
+		struct err err = { 0 };
+
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &out, &err) == 0);
+		T_CHECK(exporters[i].name, !out.failed && (out.len > 0 || strcmp(exporters[i].name, "folded") == 0));
+		buf_done(&out);
+		profile_free(p);
+	}
+}
+
 static void threads_are_checked(void **state)
 {
 	struct profile *cpu = fake_profile(METRIC_CPU, "a 5\n", NULL, 0);
@@ -274,6 +291,7 @@ int main(void)
 		cmocka_unit_test(speedscope_of_memory),
 		cmocka_unit_test(samples_add_up),
 		cmocka_unit_test(pieces_are_the_whole),
+		cmocka_unit_test(nothing_is_a_file_too),
 		cmocka_unit_test(threads_are_checked),
 	};
 
