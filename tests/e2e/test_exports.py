@@ -289,17 +289,18 @@ def test_trace_in_chrome_devtools(snap, tmp_path, node):
 # ---- dhat ---------------------------------------------------------------------------------------------------------------
 
 
+def dhat_names(point):
+    return [re.fullmatch(r"0x[0-9a-f]+: (.*?)(?: \((?:in )?[^()]*\))?", frame).group(1) for frame in point["frames"]]
+
+
 def test_dhat_in_its_viewer(snap, tmp_path, node):
     path = write(snap, tmp_path, "dhat", "live")
     shown = json.loads(node("dhat_view.mjs", VIEWER, path))[str(path)]
     assert "7 cpu.dropped, 3 heap.table_full" in shown["text"] and "t-gmax" in shown["text"]
 
-    def names(point):
-        return [re.fullmatch(r"0x[0-9a-f]+: (.*?)(?: \((?:in )?[^()]*\))?", frame).group(1) for frame in point["frames"]]
-
     for field, metric in (("tb", "alloc"), ("tbk", "alloc-count"), ("gb", "peak"), ("eb", "live"), ("ebk", "live-count")):
         want = wanted(snap, metric)
-        compare(of_stacks([(p[field], names(p)) for p in shown["points"]]), want, metric)
+        compare(of_stacks([(p[field], dhat_names(p)) for p in shown["points"]]), want, metric)
         assert shown["totals"][field] == want[0], f"the root's {field}"
     assert all(p["mb"] >= max(p["gb"], p["eb"]) for p in shown["points"])
     file = json.loads(path.read_text())
@@ -482,6 +483,25 @@ def test_hostile_names_keep_every_file_whole(tmp_path, node):
     imported = json.loads(node("speedscope_import.mjs", *(files[form] for form in ("speedscope", "pprof", "heapprofile", "callgrind"))))
     for form, unit in (("speedscope", 10_000_000), ("pprof", 10_000_000), ("heapprofile", 1), ("callgrind", 1)):
         assert imported[str(files[form])][0]["total"] == total * unit, form
+
+
+def test_a_real_recording(tmp_path, node):
+    """Real names, lines and inlined functions: the heap of a program that leaks, and its CPU time."""
+    recording.record(tmp_path, [recording.VICTIMS / "victim_spin", "1.5", "2"], cpu=199, heap="full")
+    snapshot = recording.one(tmp_path)
+    period = views.report(snapshot)["period_ns"]
+    compare(pprof_sums(write(snapshot, tmp_path, "pprof", "cpu"), "cpu"), wanted(snapshot, "cpu", period), "pprof")
+    events = perf_events(write(snapshot, tmp_path, "perf-script", "cpu").read_text())
+    compare(of_stacks([(p, names) for _, _, p, _, names in events]), wanted(snapshot, "cpu", period), "perf-script")
+    for metric in ("cpu", "alloc"):
+        threads = check_firefox(json.loads(write(snapshot, tmp_path, "firefox", metric).read_text()))
+        compare(of_stacks([s for stacks in threads.values() for s in stacks]), wanted(snapshot, metric), f"firefox of {metric}")
+    for metric in ("alloc", "alloc-count", "peak"):
+        compare(pprof_sums(write(snapshot, tmp_path, "pprof", "alloc"), PPROF_COLUMN[metric]), wanted(snapshot, metric), f"pprof of {metric}")
+    path = write(snapshot, tmp_path, "dhat", "alloc")
+    points = json.loads(node("dhat_view.mjs", VIEWER, path))[str(path)]["points"]
+    for field, metric in (("tb", "alloc"), ("tbk", "alloc-count"), ("gb", "peak")):
+        compare(of_stacks([(p[field], dhat_names(p)) for p in points]), wanted(snapshot, metric), f"dhat of {metric}")
 
 
 def test_requests_and_marks(tmp_path, node):
