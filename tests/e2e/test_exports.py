@@ -13,6 +13,7 @@ import collections
 import gzip
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -483,6 +484,13 @@ def test_hostile_names_keep_every_file_whole(tmp_path, node):
     imported = json.loads(node("speedscope_import.mjs", *(files[form] for form in ("speedscope", "pprof", "heapprofile", "callgrind"))))
     for form, unit in (("speedscope", 10_000_000), ("pprof", 10_000_000), ("heapprofile", 1), ("callgrind", 1)):
         assert imported[str(files[form])][0]["total"] == total * unit, form
+
+
+def test_a_disk_that_fills_up_is_one_sentence(snap, tmp_path):
+    """More than is held before it is written (buf.c): the failure comes in the middle."""
+    assert len(views.export(snap, "perf-script")) > 2 * 256 * 1024
+    done = subprocess.run([views.ANALYZE, "export", "--format", "perf-script", "-o", "/dev/full", snap], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and done.stderr == "probe-analyze: cannot write /dev/full: No space left on device\n"
 
 
 def test_a_real_recording(tmp_path, node):
