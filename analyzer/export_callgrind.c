@@ -12,6 +12,7 @@
 #include "export.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,7 +234,17 @@ static int write_functions(struct writer *w)
 	return rc;
 }
 
-/* Names of events are one word each. */
+/* "cpu_ns" and the like: names of events are one word each. */
+static void write_time_events(struct buf *out, const char *metric)
+{
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "%s_ns", metric);
+	for (char *c = name; *c; c++)
+		*c = *c == '-' ? '_' : *c;
+	buf_printf(out, "event: Samples : samples\nevent: %s : nanoseconds\nevents: Samples %s\n", name, name);
+}
+
 static void write_head(struct writer *w)
 {
 	const struct profile *p = w->p;
@@ -248,9 +259,7 @@ static void write_head(struct writer *w)
 	export_losses(w->out, p);
 	buf_add_str(w->out, "\n\npositions: line\n");
 	if (p->period_ns)
-		buf_printf(w->out, "event: Samples : samples\nevent: %s : nanoseconds\nevents: Samples %s\n",
-		           p->metric == METRIC_WALL ? "Wall_ns" : "CPU_ns",
-		           p->metric == METRIC_WALL ? "Wall_ns" : "CPU_ns");
+		write_time_events(w->out, profile_metric_name(p->metric));
 	else if (w->in_bytes)
 		buf_printf(w->out, "event: Bytes : %s\nevent: Blocks : blocks\nevents: Bytes Blocks\n",
 		           profile_text(p));

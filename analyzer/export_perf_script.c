@@ -128,8 +128,8 @@ int export_perf_script(const struct profile *p, const struct export_options *o, 
 		return rc;
 	if (export_threads_get(p, o->tid, &threads) < 0)
 		return err_set(err, -ENOMEM, "out of memory for the samples");
-	if (p->period_ns)
-		buf_add_str(&w.event, p->metric == METRIC_WALL ? "wall-clock" : "cpu-clock");
+	if (p->period_ns) /* "cpu-clock" is perf's own name */
+		buf_printf(&w.event, "%s-clock", profile_metric_name(p->metric));
 	else
 		buf_printf(&w.event, "perfprobe-%s", profile_metric_name(p->metric));
 	for (size_t i = 0; i < p->stack_count && w.lines <= MAX_LINES; i++)

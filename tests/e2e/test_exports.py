@@ -189,7 +189,7 @@ def test_callgrind(snap, tmp_path, node, metric):
     assert own.get("[root]", [0])[0] == 0
     assert "Lost: 7 cpu.dropped, 3 heap.table_full" in head and f"{total:,}" in head
     events = re.search(r"Events recorded:\s+(.*)", head).group(1).split()
-    assert events == {"cpu": ["Samples", "CPU_ns"]}.get(metric, ["Bytes", "Blocks"] if metric in BYTES else ["Allocations"])
+    assert events == {"cpu": ["Samples", "cpu_ns"]}.get(metric, ["Bytes", "Blocks"] if metric in BYTES else ["Allocations"])
     if metric == "cpu":
         assert all(costs[1] == costs[0] * PERIOD_NS for costs in inclusive.values())
     imported = json.loads(node("speedscope_import.mjs", path))[str(path)]
