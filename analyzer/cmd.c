@@ -87,39 +87,73 @@ static int write_all(int fd, const char *data, size_t bytes)
 	return 0;
 }
 
-static int write_file(const char *path, const struct buf *b, struct err *err)
+static bool to_file(const char *path)
 {
-	bool existed = access(path, F_OK) == 0;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), rc;
+	return path && strcmp(path, "-") != 0;
+}
 
-	if (fd < 0) {
-		rc = errno == EINVAL ? -EIO : -errno;
-		return err_set(err, rc, "cannot write %s: %s", path, strerror(-rc));
+/* An -EINVAL of the system is no wrong usage. */
+static int system_error(int rc)
+{
+	return rc == -EINVAL ? -EIO : rc;
+}
+
+static int output_drain(void *context, const char *data, size_t len)
+{
+	struct cmd_output *o = context;
+
+	if (o->rc == 0 && o->fd < 0 && to_file(o->path)) {
+		o->existed = access(o->path, F_OK) == 0;
+		o->fd = open(o->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		o->rc = o->fd < 0 ? -errno : 0;
 	}
-	rc = write_all(fd, b->data, b->len);
-	if (close(fd) < 0 && rc == 0)
-		rc = -errno;
+	if (o->rc == 0)
+		o->rc = write_all(to_file(o->path) ? o->fd : STDOUT_FILENO, data, len);
+	return o->rc;
+}
+
+void cmd_output_begin(struct cmd_output *o, const char *path, struct buf *out)
+{
+	*o = (struct cmd_output){ .path = path, .fd = -1 };
+	out->drain = output_drain;
+	out->drain_context = o;
+}
+
+int cmd_output_end(struct cmd_output *o, struct buf *out, int rc, struct err *err)
+{
+	bool opened;
+
+	if (rc == 0 && !out->failed && out->len == 0 && o->fd < 0 && to_file(o->path))
+		(void)output_drain(o, "", 0); /* an empty result is an empty file; o->rc tells */
 	if (rc == 0)
-		return 0;
-	if (!existed)
-		(void)unlink(path); /* best effort: rc already names the failure */
-	rc = rc == -EINVAL ? -EIO : rc;
-	return err_set(err, rc, "cannot write %s: %s", path, strerror(-rc));
+		buf_pour_all(out);
+	opened = o->fd >= 0;
+	if (opened && close(o->fd) < 0 && o->rc == 0)
+		o->rc = -errno;
+	if (rc == 0 && o->rc < 0) {
+		rc = system_error(o->rc);
+		rc = err_set(err, rc, "cannot write %s%s: %s", to_file(o->path) ? "" : "to ",
+		             to_file(o->path) ? o->path : "standard output", strerror(-rc));
+	} else if (rc == 0 && out->failed) {
+		rc = err_set(err, -ENOMEM, "out of memory");
+	}
+	if (rc < 0 && opened && !o->existed)
+		(void)unlink(o->path); /* best effort: rc already names the failure */
+	*o = (struct cmd_output){ .fd = -1 };
+	return rc;
 }
 
 int cmd_output(const char *path, const struct buf *b, struct err *err)
 {
-	int rc;
+	struct cmd_output o;
+	struct buf out = { 0 };
 
 	if (b->failed)
 		return err_set(err, -ENOMEM, "out of memory");
-	if (path && strcmp(path, "-") != 0)
-		return write_file(path, b, err);
-	rc = write_all(STDOUT_FILENO, b->data, b->len);
-	if (rc == 0)
-		return 0;
-	rc = rc == -EINVAL ? -EIO : rc;
-	return err_set(err, rc, "cannot write to standard output: %s", strerror(-rc));
+	cmd_output_begin(&o, path, &out);
+	if (b->len)
+		out.failed = output_drain(&o, b->data, b->len) != 0;
+	return cmd_output_end(&o, &out, 0, err);
 }
 
 bool cmd_may_colour(const char *path)

@@ -31,6 +31,17 @@ void cmd_input_done(struct cmd_input *in);
 /* Writes the result to `path`, or to standard output if it is NULL or "-". A failed write is -errno with a sentence, and
  * leaves no partial file that was not there before. */
 int cmd_output(const char *path, const struct buf *b, struct err *err) MUST_USE;
+/* The same for a result that is written while it grows: `out` drains there. Nothing is opened before the first byte comes. A
+ * buffer that has not failed by cmd_output_end() is complete in the file. Both ends for every begin. */
+struct cmd_output {
+	const char *path;
+	int fd; /* -1: not open yet */
+	int rc; /* what went wrong with it: negative errno */
+	bool existed;
+};
+void cmd_output_begin(struct cmd_output *o, const char *path, struct buf *out);
+/* `rc`: how the writing went; a failure drops what is there. Returns it, or what went wrong at the end. */
+int cmd_output_end(struct cmd_output *o, struct buf *out, int rc, struct err *err) MUST_USE;
 /* Whether text for `path` may have colours: a terminal, and NO_COLOR unset (no-color.org). */
 bool cmd_may_colour(const char *path);
 /* Parses; 1 if help was asked for and printed, 0, or -EINVAL. Checks the number of arguments. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clean_text.h"
+#include "export_parts.h"
 #include "functions.h"
 #include "profile.h"
 #include "tree.h"
@@ -19,11 +19,9 @@ static void add_name(struct buf *out, const char *name)
 {
 	size_t start = out->len, digits, len;
 
-	clean_text(out, name);
+	export_line_name(out, name);
 	if (out->failed)
 		return;
-	while (out->len > start && out->data[out->len - 1] == ' ')
-		out->data[--out->len] = '\0';
 	for (size_t i = start; i < out->len; i++)
 		if (out->data[i] == ';')
 			out->data[i] = ':';
@@ -31,8 +29,6 @@ static void add_name(struct buf *out, const char *name)
 	for (digits = 0; digits < len && strchr("0123456789.", out->data[out->len - 1 - digits]); digits++) {}
 	if (digits && digits < len && out->data[out->len - 1 - digits] == ' ')
 		out->data[out->len - 1 - digits] = '_';
-	if (out->len == start)
-		buf_add_str(out, "[unknown]");
 }
 
 /* Nodes from the root to `node`, the root left out. */
@@ -81,6 +77,7 @@ static int write_tree(const struct tree *t, const struct functions *functions, c
 			add_name(out, functions->items[t->nodes[path[k]].function].name);
 		}
 		buf_printf(out, " %llu\n", (unsigned long long)lines[i].value);
+		buf_pour(out);
 	}
 	if (!path || !lines)
 		out->failed = true;

@@ -10,8 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "clean_text.h"
+#include "export_parts.h"
 #include "export_samples.h"
+#include "export_threads.h"
 #include "functions.h"
 #include "json_write.h"
 #include "profile.h"
@@ -25,13 +26,6 @@ struct writer {
 	const char *unit;
 };
 
-static void write_text(struct writer *w, const char *key, const char *text)
-{
-	buf_clear(&w->scratch);
-	clean_text(&w->scratch, text);
-	json_key_string(&w->json, key, w->scratch.len ? w->scratch.data : "");
-}
-
 static void write_frames(struct writer *w)
 {
 	json_key(&w->json, "shared");
@@ -41,10 +35,11 @@ static void write_frames(struct writer *w)
 	for (size_t i = 0; i < w->functions->count; i++) {
 		const struct function *f = &w->functions->items[i];
 
+		buf_pour(w->json.out);
 		json_object_begin(&w->json);
-		write_text(w, "name", f->name);
-		if (f->file || f->module[0])
-			write_text(w, "file", f->file ? f->file : f->module);
+		export_key_text(&w->json, &w->scratch, "name", f->name);
+		if (export_place(f)[0])
+			export_key_text(&w->json, &w->scratch, "file", export_place(f));
 		if (f->file && f->line)
 			json_key_u64(&w->json, "line", f->line);
 		json_object_end(&w->json);
@@ -55,6 +50,7 @@ static void write_frames(struct writer *w)
 
 static void write_stack(struct writer *w, const struct profile_stack *stack)
 {
+	buf_pour(w->json.out);
 	json_array_begin(&w->json);
 	for (uint32_t i = stack->depth; i-- > 0;)
 		json_u64(&w->json, w->functions->of_frame[0][stack->frames[i]]);
@@ -68,90 +64,77 @@ static bool is_continued(const struct export_samples *s, size_t i)
 	return i + 1 < s->count && s->items[i + 1].stack == s->items[i].stack;
 }
 
-static int write_profile(struct writer *w, const char *name, uint64_t tid)
+static void write_profile(struct writer *w, const char *name, const struct export_samples *s)
 {
-	struct export_samples s;
 	uint64_t weight = 0;
-	int rc = export_samples_get(w->p, tid, &s);
 
-	if (rc < 0)
-		return rc;
 	json_object_begin(&w->json);
 	json_key_string(&w->json, "type", "sampled");
-	write_text(w, "name", name);
+	export_key_text(&w->json, &w->scratch, "name", name);
 	json_key_string(&w->json, "unit", w->unit);
 	json_key_u64(&w->json, "startValue", 0);
-	json_key_u64(&w->json, "endValue", s.total * w->scale);
+	json_key_u64(&w->json, "endValue", s->total * w->scale);
 	json_key(&w->json, "samples");
 	json_array_begin(&w->json);
-	for (size_t i = 0; i < s.count; i++)
-		if (!is_continued(&s, i)) /* a run of one stack is written once, with the sum as its weight */
-			write_stack(w, &w->p->stacks[s.items[i].stack]);
+	for (size_t i = 0; i < s->count; i++)
+		if (!is_continued(s, i)) /* a run of one stack is written once, with the sum as its weight */
+			write_stack(w, &w->p->stacks[s->items[i].stack]);
 	json_array_end(&w->json);
 	json_key(&w->json, "weights");
 	json_array_begin(&w->json);
-	for (size_t i = 0; i < s.count; i++) {
-		weight += s.items[i].weight * w->scale;
-		if (is_continued(&s, i))
+	for (size_t i = 0; i < s->count; i++) {
+		weight += s->items[i].weight * w->scale;
+		if (is_continued(s, i))
 			continue;
 		json_u64(&w->json, weight);
 		weight = 0;
+		buf_pour(w->json.out);
 	}
 	json_array_end(&w->json);
 	json_object_end(&w->json);
-	export_samples_done(&s);
-	return 0;
 }
 
-/* Does thread i come first with its tid, and has it samples? */
-static bool is_listed(const struct profile *p, size_t thread)
-{
-	for (size_t i = 0; i < thread; i++)
-		if (p->threads[i].tid == p->threads[thread].tid)
-			return false;
-	for (size_t i = 0; i < p->stack_count; i++)
-		if (export_has_tid(p, p->stacks[i].thread, p->threads[thread].tid))
-			return true;
-	return false;
-}
-
-static int write_thread(struct writer *w, size_t thread)
+static void write_thread(struct writer *w, const struct export_thread *t)
 {
 	struct buf name = { 0 };
-	int rc;
 
-	buf_printf(&name, "%s (tid %llu)", w->p->threads[thread].name, (unsigned long long)w->p->threads[thread].tid);
-	rc = write_profile(w, name.data ? name.data : "", w->p->threads[thread].tid);
+	buf_printf(&name, "%s (tid %llu)", t->name, (unsigned long long)t->tid);
+	write_profile(w, name.data ? name.data : "", &t->samples);
+	w->scratch.failed |= name.failed;
 	buf_done(&name);
-	return rc;
+}
+
+static int write_all_threads(struct writer *w, uint64_t tid, size_t threads)
+{
+	struct export_samples all;
+	struct buf name = { 0 };
+	int rc = export_samples_get(w->p, tid, &all);
+
+	if (rc < 0)
+		return rc;
+	buf_printf(&name, "%s: %s%s", w->p->comm, profile_text(w->p), threads > 1 ? ", all threads" : "");
+	write_profile(w, name.data ? name.data : "", &all);
+	w->scratch.failed |= name.failed;
+	buf_done(&name);
+	export_samples_done(&all);
+	return 0;
 }
 
 static int write_profiles(struct writer *w, uint64_t tid)
 {
-	size_t listed = 0, last = 0;
-	struct buf name = { 0 };
-	int rc = 0;
+	struct export_threads threads;
+	int rc = export_threads_get(w->p, tid, &threads);
 
-	for (size_t i = 0; w->p->period_ns && i < w->p->thread_count; i++) {
-		if ((tid == EXPORT_ALL_THREADS || w->p->threads[i].tid == tid) && is_listed(w->p, i)) {
-			listed++;
-			last = i;
-		}
-	}
+	if (rc < 0)
+		return rc;
 	json_key(&w->json, "profiles");
 	json_array_begin(&w->json);
-	if (listed == 1) {
-		rc = write_thread(w, last);
-	} else {
-		buf_printf(&name, "%s: %s%s", w->p->comm ? w->p->comm : "", profile_text(w->p),
-		           listed > 1 ? ", all threads" : "");
-		rc = write_profile(w, name.data ? name.data : "", tid);
-	}
-	for (size_t i = 0; rc == 0 && listed > 1 && i < w->p->thread_count; i++)
-		if (is_listed(w->p, i))
-			rc = write_thread(w, i);
+	if (threads.count != 1 || w->p->period_ns == 0)
+		rc = write_all_threads(w, tid, threads.count);
+	for (size_t i = 0; rc == 0 && w->p->period_ns && i < threads.count; i++)
+		write_thread(w, &threads.items[i]);
 	json_array_end(&w->json);
-	buf_done(&name);
+	export_threads_done(&threads);
 	return rc;
 }
 
@@ -178,12 +161,13 @@ int export_speedscope(const struct profile *p, const struct export_options *o, s
 	json_init(&w.json, out);
 	json_object_begin(&w.json);
 	json_key_string(&w.json, "$schema", "https://www.speedscope.app/file-format-schema.json");
-	buf_printf(&name, "%s, pid %llu: %s", p->comm ? p->comm : "", (unsigned long long)p->pid, profile_text(p));
-	write_text(&w, "name", name.data ? name.data : "");
+	export_title(&name, p);
+	export_key_text(&w.json, &w.scratch, "name", name.data ? name.data : "");
 	json_key_string(&w.json, "exporter", "perfprobe@" PERFPROBE_VERSION);
 	json_key_u64(&w.json, "activeProfileIndex", 0);
 	write_frames(&w);
 	rc = write_profiles(&w, o->tid);
+	export_key_losses(&w.json, &w.scratch, p); /* readers leave out what they do not know */
 	json_object_end(&w.json);
 	buf_add_char(out, '\n');
 	if (w.scratch.failed || name.failed)

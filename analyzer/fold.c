@@ -60,7 +60,7 @@ static int fold_about(const struct profile *p, struct profile_maker *mk)
 	out->start_wall_ns = p->start_wall_ns;
 	out->comm = profile_maker_text(mk, p->comm);
 	out->cmdline = profile_maker_text(mk, p->cmdline);
-	if (!out->comm || !out->cmdline)
+	if (!out->comm || !out->cmdline || profile_maker_losses(mk, p->losses, p->loss_count) < 0)
 		return -ENOMEM;
 	return profile_maker_threads(mk, p->threads, p->thread_count);
 }

@@ -420,6 +420,21 @@ static uint64_t count_lost(const struct model *m, const char *const *names, size
 	return lost;
 }
 
+static int add_losses(struct build *b)
+{
+	const struct model *m = b->m;
+	struct profile_loss *losses = calloc(m->loss_count + 1, sizeof(*losses));
+	int rc;
+
+	if (!losses)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->loss_count; i++)
+		losses[i] = (struct profile_loss){ m->losses[i].name, m->losses[i].count };
+	rc = profile_maker_losses(&b->mk, losses, m->loss_count);
+	free(losses);
+	return rc;
+}
+
 static int add_about(struct build *b)
 {
 	const struct model *m = b->m;
@@ -436,6 +451,8 @@ static int add_about(struct build *b)
 	}
 	rc = profile_maker_threads(&b->mk, threads, m->thread_count);
 	free(threads);
+	if (rc == 0)
+		rc = add_losses(b);
 	if (rc < 0)
 		return rc;
 	if (is_time(b->metric)) {

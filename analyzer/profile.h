@@ -86,6 +86,12 @@ struct profile_sample {
 	uint64_t request; /* off-CPU samples: that the thread worked on; 0: none is known */
 };
 
+/* A cause of loss that the recorder counted: preload/losses.def. */
+struct profile_loss {
+	const char *name; /* "cpu.dropped" */
+	uint64_t count;   /* never 0 */
+};
+
 struct profile {
 	enum profile_metric metric;
 	uint64_t period_ns;           /* CPU or wall time of one sample; 0 for heap metrics */
@@ -100,6 +106,8 @@ struct profile {
 	bool checked;  /* METRIC_LEAKED: of unreachable blocks; else of blocks not freed, as nobody has checked them */
 	bool lower_bound; /* checked, but only samples are known: at least so much is leaked */
 	uint64_t lost;    /* everything the recorder counted as lost that makes this metric's total too small */
+	struct profile_loss *losses; /* every cause, those that only blur stacks too */
+	size_t loss_count;
 
 	uint64_t pid, start_ns, end_ns, start_wall_ns;
 	const char *comm, *cmdline;

@@ -140,6 +140,24 @@ int profile_maker_threads(struct profile_maker *mk, const struct profile_thread 
 	return 0;
 }
 
+int profile_maker_losses(struct profile_maker *mk, const struct profile_loss *losses, size_t count)
+{
+	struct profile *p = mk->profile;
+
+	p->losses = arena_array(mk->arena, count, sizeof(*losses));
+	if (!p->losses)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++) {
+		const char *name = losses[i].count ? profile_maker_text(mk, losses[i].name) : "";
+
+		if (!name)
+			return -ENOMEM;
+		if (losses[i].count)
+			p->losses[p->loss_count++] = (struct profile_loss){ name, losses[i].count };
+	}
+	return 0;
+}
+
 /* A stack with its number before sorting. */
 struct numbered {
 	struct profile_stack stack;

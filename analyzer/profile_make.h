@@ -38,6 +38,8 @@ int profile_maker_heap(struct profile_maker *mk, int64_t number, const struct pr
 /* In order of time; `stack` is a number that profile_maker_add() gave. */
 int profile_maker_sample(struct profile_maker *mk, struct profile_sample sample) MUST_USE;
 int profile_maker_threads(struct profile_maker *mk, const struct profile_thread *threads, size_t count) MUST_USE;
+/* Those of count 0 are left out. */
+int profile_maker_losses(struct profile_maker *mk, const struct profile_loss *losses, size_t count) MUST_USE;
 /* A copy that lives as long as the profile; NULL when memory runs out. */
 const char *profile_maker_text(struct profile_maker *mk, const char *text);
 /* Sorts, drops stacks of value 0, and hands the profile over. */

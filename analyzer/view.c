@@ -193,6 +193,11 @@ void view_json_profile(struct json *j, const struct profile *p, uint64_t top, bo
 	json_key_u64(j, "period_ns", p->period_ns);
 	json_key_u64(j, "total", p->total);
 	json_key_u64(j, "lost", p->lost);
+	json_key(j, "losses");
+	json_object_begin(j);
+	for (size_t i = 0; i < p->loss_count; i++)
+		json_key_u64(j, p->losses[i].name, p->losses[i].count);
+	json_object_end(j);
 	if (p->metric == METRIC_LEAKED)
 		json_key_bool(j, "reachability_checked", p->checked);
 	json_key(j, "stacks");
@@ -213,6 +218,7 @@ void view_json_profile(struct json *j, const struct profile *p, uint64_t top, bo
 		json_key(j, "frames");
 		view_json_frames(j, p->frames, s->frames, s->depth, full);
 		json_object_end(j);
+		buf_pour(j->out);
 	}
 	json_array_end(j);
 	json_object_end(j);

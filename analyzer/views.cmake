@@ -1,3 +1,4 @@
+pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
 set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
 add_custom_command(
@@ -14,18 +15,30 @@ add_library(analyzer_views STATIC
   cmd_leaks.c
   cmd_requests.c
   export.c
+  export_callgrind.c
   export_cpuprofile.c
+  export_dhat.c
+  export_firefox.c
+  export_firefox_threads.c
   export_folded.c
+  export_heapprofile.c
   export_json.c
-  export_sarif.c
+  export_modules.c
+  export_parts.c
+  export_perf_script.c
+  export_pprof.c
   export_samples.c
+  export_sarif.c
   export_speedscope.c
+  export_threads.c
+  export_trace.c
   flamegraph.c
   flamegraph_data.c
   functions.c
+  join.c
   tree.c
   view_leaks.c
   view_leaks_json.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted m)
+target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB m)

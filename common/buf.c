@@ -72,6 +72,24 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(args);
 }
 
+/* Large enough that system calls do not count, small beside what a process has anyway. */
+static const size_t WORTH_A_WRITE = 256 * 1024;
+
+void buf_pour_all(struct buf *b)
+{
+	if (!b->drain || b->failed || b->len == 0)
+		return;
+	b->failed = b->drain(b->drain_context, b->data, b->len) != 0;
+	b->len = 0;
+	b->data[0] = '\0';
+}
+
+void buf_pour(struct buf *b)
+{
+	if (b->len >= WORTH_A_WRITE)
+		buf_pour_all(b);
+}
+
 void buf_clear(struct buf *b)
 {
 	b->len = 0;

@@ -233,9 +233,14 @@ def test_flame_graph_of_snapshots(snap, tmp_path):
 
 USAGE = [
     (["export", "SNAP"], 2, "--format"),
-    (["export", "--format", "nonsense", "SNAP"], 2, "cpuprofile, speedscope, folded or json"),
-    (["export", "--format", "pprof", "SNAP"], 2, "not built yet"),
-    (["export", "--format", "cpuprofile", "--metric", "live", "SNAP"], 2, "speedscope or folded"),
+    (["export", "--format", "nonsense", "SNAP"], 2, "callgrind, perf-script, dhat or json"),
+    (["export", "--format", "cpuprofile", "--metric", "live", "SNAP"], 2, "callgrind or folded"),
+    (["export", "--format", "trace", "--metric", "live", "SNAP"], 2, "callgrind or folded"),
+    (["export", "--format", "heapprofile", "--metric", "live-count", "SNAP"], 2, "holds bytes"),
+    (["export", "--format", "heapprofile", "--metric", "cpu", "SNAP"], 2, "holds bytes"),
+    (["export", "--format", "dhat", "--metric", "cpu", "SNAP"], 2, "leave --metric out"),
+    (["export", "--format", "dhat", "--metric", "temporary", "SNAP"], 2, "leave --metric out"),
+    (["export", "--format", "dhat", "--thread", "4711", "SNAP"], 2, "leave --thread out"),
     (["export", "--format", "folded", "--thread", "99", "SNAP"], 2, "no thread 99"),
     (["export", "--format", "folded", "--thread", "x", "SNAP"], 2, "number of a thread"),
     (["export", "--format", "folded", "/nonexistent.snap"], 1, "/nonexistent.snap"),

@@ -2,7 +2,7 @@
  * hexadecimal addresses in /nowhere/demo (loaded at 0x400000, no such file: frames show as "demo+0xADDRESS") separated by ';'.
  *	comm NAME                              cpu THREAD STACK SAMPLES
  *	hz N                                   time THREAD STACK NS WEIGHT       (in order of time; counted in cpu too)
- *	lost NAME COUNT                        heap STACK ALLOCS BYTES FREES BYTES
+ *	lost NAME COUNT                        heap STACK ALLOCS BYTES FREES BYTES [PEAK BYTES [TEMPORARY]]
  *	end SECONDS                            lived RANGE COUNT                 (freed blocks of the last heap line)
  *	sampled INTERVAL                       check CHECKS METHOD               (for unreachable blocks, a second before the end)
  *	uncheckable WHY                        leak STACK direct|indirect OWNER COUNT BYTES CONFIRMED BYTES FIRST_S LAST_S ERROR
@@ -126,8 +126,8 @@ static bool read_line(struct model *m, const char *line)
 		samples[m->sample_count++] = s;
 		return true;
 	}
-	if (sscanf(line, "heap %4095s %lf %lu %lf %lu", stack, &h.alloc_count, &h.alloc_bytes, &h.free_count,
-	           &h.free_bytes) == 5) {
+	if (sscanf(line, "heap %4095s %lf %lu %lf %lu %lf %lu %lf", stack, &h.alloc_count, &h.alloc_bytes,
+	           &h.free_count, &h.free_bytes, &h.peak_count, &h.peak_bytes, &h.temporary_count) >= 5) {
 		h.stack = stack_of(m, stack);
 		heap[m->heap_count++] = h;
 		return true;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "diff.h"
+#include "export.h"
 #include "export_sarif.h"
 #include "fold.h"
 #include "leaks.h"
@@ -75,6 +76,27 @@ static bool is_same_sum(const struct profile *p, uint64_t sum)
 	return apart <= (is_exact(p) ? 0 : p->stack_count + (p->total >> 50));
 }
 
+/* Counts that a hostile file may claim would make files of terabytes, sample by sample: those are left to memory and disk. */
+static void export_of(const struct model *m, const struct profile *p)
+{
+	struct export_options options = { .tid = EXPORT_ALL_THREADS, .model = m };
+	uint64_t frames = 0;
+
+	for (size_t i = 0; i < p->stack_count; i++)
+		frames += p->stacks[i].depth * (uint64_t)64;
+	if (frames + p->sample_count > 1000000 || (p->period_ns && p->total > 100000))
+		return;
+	for (size_t i = 0; i < exporter_count; i++) {
+		struct buf out = { 0 };
+		struct err err = { 0 };
+		int rc = exporters[i].write(p, &options, &out, &err);
+
+		assert(rc == 0 || (rc == -EINVAL && err.text[0]));
+		assert(!out.failed && (rc < 0 || out.len > 0 || p->stack_count == 0));
+		buf_done(&out);
+	}
+}
+
 void views_check(struct model *m)
 {
 	struct symbolizer *symbols = NULL;
@@ -97,6 +119,7 @@ void views_check(struct model *m)
 		assert(is_same_sum(p, d->total_before) && d->total_after == p->total);
 		for (size_t i = 0; is_exact(p) && i < d->stack_count; i++)
 			assert(d->stacks[i].delta == 0);
+		export_of(m, p);
 		diff_free(d);
 		profile_free(folded);
 		profile_free(p);

@@ -161,6 +161,43 @@ static void buf_clear_forgives(void **state)
 	buf_done(&b);
 }
 
+static int take_or_refuse(void *context, const char *data, size_t len)
+{
+	struct buf *to = context;
+
+	if (len >= 3 && memcmp(data + len - 3, "bad", 3) == 0)
+		return -1;
+	buf_add(to, data, len);
+	return 0;
+}
+
+/* A little waits, much goes, and a refusal is a failure that lasts. */
+static void buf_pours_into_its_drain(void **state)
+{
+	struct buf got = { 0 }, b = { .drain = take_or_refuse, .drain_context = &got }, plain = { 0 };
+
+	(void)state;
+	buf_pour_all(&b); /* nothing yet */
+	buf_add_str(&b, "some");
+	buf_pour(&b);
+	assert_int_equal(got.len, 0);
+	while (got.len == 0) {
+		buf_add_str(&b, ", more");
+		buf_pour(&b);
+	}
+	assert_int_equal(b.len, 0);
+	assert_int_equal((got.len - 4) % 6, 0);
+	buf_add_str(&b, "bad");
+	buf_pour_all(&b);
+	assert_true(b.failed);
+	buf_add_str(&plain, "stays");
+	buf_pour_all(&plain);
+	assert_string_equal(plain.data, "stays");
+	buf_done(&b);
+	buf_done(&got);
+	buf_done(&plain);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -168,6 +205,7 @@ int main(void)
 		cmocka_unit_test(buf_printf_crosses_growth), cmocka_unit_test(buf_holds_any_byte),
 		cmocka_unit_test(buf_clear_keeps_memory),    cmocka_unit_test(buf_take_moves),
 		cmocka_unit_test(buf_failure_is_sticky),     cmocka_unit_test(buf_clear_forgives),
+		cmocka_unit_test(buf_pours_into_its_drain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

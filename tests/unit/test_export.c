@@ -42,8 +42,9 @@ static void folded_table(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(folded); i++) {
 		struct profile *p = fake_profile(METRIC_CPU, folded[i].text, NULL, 0);
-		char *got = written("folded", p,
-		                    (struct export_options){ EXPORT_ALL_THREADS, folded[i].thread_frames, false, 0 });
+		char *got = written(
+		        "folded", p,
+		        (struct export_options){ .tid = EXPORT_ALL_THREADS, .thread_frames = folded[i].thread_frames });
 
 		T_STR(folded[i].name, got, folded[i].want);
 		free(got);
@@ -77,7 +78,7 @@ static void cpuprofile_of_all_threads(void **state)
 	        "\"file:///s/"
 	        "f.c\",\"lineNumber\":6,\"columnNumber\":0},\"hitCount\":1,\"children\":[]},{\"id\":4," IDLE_FRAME
 	        ",\"hitCount\":0,\"children\":[]}],\"startTime\":1000000,\"endTime\":1030000,\"samples\":[2,2,3,4],"
-	        "\"timeDeltas\":[0,10000,10000,10000]}\n");
+	        "\"timeDeltas\":[0,10000,10000,10000],\"losses\":{}}\n");
 	free(got);
 	profile_free(p);
 }
@@ -95,7 +96,7 @@ static void cpuprofile_of_a_thread_has_gaps(void **state)
 	char *got = written("cpuprofile", p, (struct export_options){ .tid = 1000 });
 	/* Idle: 10.01 -> 10.49 s (480 ms) and 10.50 -> 61 s (50,500 ms), 5098 periods: exactly a multiple of 10 ms. */
 	const char *end = "\"startTime\":9970000,\"endTime\":61000000,\"samples\":[2,2,2,2,3,2,3,3],"
-	                  "\"timeDeltas\":[0,10000,10000,10000,10000,480000,10000,50500000]}\n";
+	                  "\"timeDeltas\":[0,10000,10000,10000,10000,480000,10000,50500000],\"losses\":{}}\n";
 	const char *idle = "{\"id\":3," IDLE_FRAME ",\"hitCount\":5098,\"children\":[]}";
 
 	(void)state;
@@ -156,7 +157,7 @@ static void speedscope_of_two_threads(void **state)
 	        "{\"type\":\"sampled\",\"name\":\"thread-0 (tid 1000)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
 	        "\"endValue\":30000000,\"samples\":[[0,1]],\"weights\":[30000000]},"
 	        "{\"type\":\"sampled\",\"name\":\"thread-1 (tid 1001)\",\"unit\":\"nanoseconds\",\"startValue\":0,"
-	        "\"endValue\":10000000,\"samples\":[[0]],\"weights\":[10000000]}]}\n");
+	        "\"endValue\":10000000,\"samples\":[[0]],\"weights\":[10000000]}],\"losses\":{}}\n");
 	free(got);
 	profile_free(p);
 }
@@ -203,6 +204,57 @@ static void samples_add_up(void **state)
 	profile_free(p);
 }
 
+/* Pieces given to a drain are together what is kept without one, in every format. */
+static int gather(void *context, const char *data, size_t len)
+{
+	buf_add(context, data, len);
+	return 0;
+}
+
+static void pieces_are_the_whole(void **state)
+{
+	struct buf text = { 0 };
+	struct profile *p;
+
+	(void)state;
+	for (unsigned i = 0; i < 3000; i++)
+		buf_printf(&text, "main;a_function_with_number_%u;b%u %u 1\n", i, i % 70, 1 + i % 9);
+	for (size_t i = 0; i < exporter_count; i++) {
+		struct buf kept = { 0 }, pieces = { 0 }, drained = { .drain = gather, .drain_context = &pieces };
+		struct err err = { 0 };
+
+		p = fake_profile(exporters[i].holds & EXPORT_TIME ? METRIC_CPU : METRIC_LIVE, text.data, NULL, 0);
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &kept, &err) == 0);
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &drained, &err) == 0);
+		T_CHECK(exporters[i].name, kept.len < 512 * 1024 || pieces.len > 0);
+		T_CHECK(exporters[i].name, drained.len < 512 * 1024);
+		buf_pour_all(&drained);
+		T_CHECK(exporters[i].name, pieces.len == kept.len && memcmp(pieces.data, kept.data, kept.len) == 0);
+		buf_done(&kept);
+		buf_done(&pieces);
+		buf_done(&drained);
+		profile_free(p);
+	}
+	buf_done(&text);
+}
+
+/* Nothing was sampled: a whole file all the same. */
+static void nothing_is_a_file_too(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < exporter_count; i++) {
+		enum profile_metric metric = exporters[i].holds & EXPORT_TIME ? METRIC_CPU : METRIC_LIVE;
+		struct profile *p = fake_profile(metric, "", NULL, 0);
+		struct buf out = { 0 };
+		struct err err = { 0 };
+
+		T_CHECK(exporters[i].name, exporters[i].write(p, &all, &out, &err) == 0);
+		T_CHECK(exporters[i].name, !out.failed && (out.len > 0 || strcmp(exporters[i].name, "folded") == 0));
+		buf_done(&out);
+		profile_free(p);
+	}
+}
+
 static void threads_are_checked(void **state)
 {
 	struct profile *cpu = fake_profile(METRIC_CPU, "a 5\n", NULL, 0);
@@ -214,11 +266,12 @@ static void threads_are_checked(void **state)
 		struct buf out = { 0 };
 		struct err err = { 0 };
 
-		if (!exporters[i].write)
-			continue;
-		T_CHECK(exporters[i].name, exporters[i].write(cpu, &missing, &out, &err) == -EINVAL);
-		T_CHECK(exporters[i].name, strstr(err.text, "no thread 7"));
+		if (exporters[i].holds & EXPORT_TIME) {
+			T_CHECK(exporters[i].name, exporters[i].write(cpu, &missing, &out, &err) == -EINVAL);
+			T_CHECK(exporters[i].name, strstr(err.text, "no thread 7"));
+		}
 		T_CHECK(exporters[i].name, exporters[i].write(live, &some, &out, &err) == -EINVAL);
+		T_CHECK(exporters[i].name, strstr(err.text, exporters[i].holds & EXPORT_MEMORY ? "--thread" : "time"));
 		T_CHECK(exporters[i].name, out.len == 0);
 		buf_done(&out);
 	}
@@ -237,6 +290,8 @@ int main(void)
 		cmocka_unit_test(speedscope_of_two_threads),
 		cmocka_unit_test(speedscope_of_memory),
 		cmocka_unit_test(samples_add_up),
+		cmocka_unit_test(pieces_are_the_whole),
+		cmocka_unit_test(nothing_is_a_file_too),
 		cmocka_unit_test(threads_are_checked),
 	};
 
