@@ -12,6 +12,7 @@
 #include "compiler.h"
 #include "modules.h"
 #include "real.h"
+#include "ssl_libs.h"
 #include "state.h"
 #include "unwind.h"
 
@@ -45,6 +46,7 @@ EXPORT int dlclose(void *handle)
 	if (unloads() != before) {
 		modules_unloaded();
 		unwind_forget();
+		ssl_libs_unloaded();
 	}
 	return rc;
 }

@@ -55,6 +55,19 @@ void sockets_closing_range(unsigned first, unsigned last);
 /* Nothing more will be sent. */
 void sockets_shut(int fd);
 
+/* What is read from and written to the socket is told in the clear as well, by sockets_word_in() and _out(): it is no connection
+ * of its own. `fd` -1: whoever moves its bytes does so apart, and was seen to receive the first of them on this thread. */
+void sockets_decrypted(int fd);
+
+/* The same for a connection that is no descriptor: `word`, 0 at first, is the caller's, and stays where it is. Only what its server
+ * receives and sends is told. [hook] */
+void sockets_word_in(_Atomic uintptr_t *word, const void *data, size_t bytes);
+void sockets_word_out(_Atomic uintptr_t *word, const void *data, size_t bytes);
+void sockets_word_out_unseen(_Atomic uintptr_t *word, size_t bytes);
+void sockets_word_shut(_Atomic uintptr_t *word);
+/* It is 0 afterwards. */
+void sockets_word_closing(_Atomic uintptr_t *word);
+
 void sockets_fork_prepare(void);
 void sockets_fork_parent(void);
 void sockets_fork_child(void);
