@@ -241,6 +241,14 @@ static void give_up(struct conn *c)
 
 /* ---- bytes --------------------------------------------------------------------------------------------------------- */
 
+/* Is the request whose line was read the next to be worked on? The one before may be another thread's, which has sent the answer's last
+ * byte and has not told of it yet. */
+static bool is_next(const struct conn *c)
+{
+	return c->reading == c->oldest ||
+	       (c->oldest && *requests_next(c->oldest) == c->reading && requests_handed(c->oldest));
+}
+
 static void on_in(struct conn *c, enum http_event e, struct here *here)
 {
 	size_t bytes;
@@ -255,8 +263,8 @@ static void on_in(struct conn *c, enum http_event e, struct here *here)
 		target = http_target(&c->http, &bytes, &cut);
 		if (c->reading)
 			requests_line(c->reading, (enum http_method)c->http.method, target, bytes, cut);
-		if (c->reading && c->reading == c->oldest && here->thread)
-			requests_work(here->thread, c->oldest, now(here));
+		if (c->reading && here->thread && is_next(c))
+			requests_work(here->thread, c->reading, now(here));
 		break;
 	case HTTP_END:
 		c->reading = 0;
@@ -290,9 +298,14 @@ static void bytes_in(struct conn *c, const char *at, const char *stop, struct he
 /* The response is complete. */
 static void answered(struct conn *c, struct here *here)
 {
+	bool told = here->thread && here->thread->http_told;
+
 	if (c->answering) {
 		requests_done(pop(c), here->thread, now(here));
-		if (c->oldest && here->thread)
+		/* Pipelined. A thread that was told what it works on is told the next, too; one of a pool that answers what another has
+		 * read may be given anything. */
+		if (c->oldest && here->thread && !told &&
+		    requests_open(c->oldest)->thread_start == (uint16_t)here->thread->record)
 			requests_work(here->thread, c->oldest, now(here));
 	} else if (c->skipped && !c->unasked) {
 		c->skipped--;

@@ -106,6 +106,7 @@ struct thread {
 	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
 	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
 	uint64_t http_samples;                 /* ring_head at http_since */
+	bool http_told;                        /* the program said so (perfprobe_adopt): a wait does not end it */
 
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
