@@ -41,6 +41,7 @@ struct tls {
 	uint64_t prof_mask;   /* ... and the kernel's mask when it did */
 	uint32_t
 	        hellos; /* encrypted connections whose first bytes it received, and nobody has decrypted yet; sockets.c */
+	uint32_t ssl_told; /* calls of OpenSSL's functions that were told; ssl_conns.c */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

@@ -2,6 +2,7 @@
  * hook_ssl.c - TLS by OpenSSL: what the program receives and sends in the clear. Each hook: the real call of the library that made
  * the connection, then what it returned is told to sockets.c.
  *
+ * A library may call its own functions by their names, which then come here: the innermost call tells (struct ssl_call).
  * Nothing is held across the real call, as in hook_net.c. OpenSSL's queue of errors is not touched, errno neither: the calls
  * that we make of ourselves (SSL_is_server, SSL_get_rbio, SSL_get_rfd) read members.
  * Where no library is found the call fails as one on a broken connection does: SSL_get_error() then says SSL_ERROR_SYSCALL, with
@@ -30,18 +31,6 @@ static const struct ssl_lib *lib_with(const void *object, size_t function)
 	const struct ssl_lib *lib = ssl_libs_of(object);
 
 	return lib && *(void *const *)((const char *)&lib->call + function) ? lib : NULL;
-}
-
-static void received(_Atomic uintptr_t *word, const void *data, size_t bytes)
-{
-	if (word && load_relaxed(word) != SOCKET_IGNORED && bytes)
-		sockets_word_in(word, data, bytes);
-}
-
-static void sent(_Atomic uintptr_t *word, const void *data, size_t bytes)
-{
-	if (word && load_relaxed(word) != SOCKET_IGNORED && bytes)
-		sockets_word_out(word, data, bytes);
 }
 
 /* ---- a connection's life ------------------------------------------------------------------------------------------- */
@@ -139,15 +128,15 @@ EXPORT int SSL_read(struct ssl_st *ssl, void *to, int bytes);
 EXPORT int SSL_read(struct ssl_st *ssl, void *to, int bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_read, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int n;
 
 	if (!lib)
 		return not_there(-1);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	n = lib->call.SSL_read(ssl, to, bytes);
 	if (n > 0)
-		received(word, to, (size_t)n);
+		ssl_conns_received(&call, to, (size_t)n);
 	return n;
 }
 
@@ -155,15 +144,15 @@ EXPORT int SSL_read_ex(struct ssl_st *ssl, void *to, size_t bytes, size_t *ret_b
 EXPORT int SSL_read_ex(struct ssl_st *ssl, void *to, size_t bytes, size_t *ret_bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_read_ex, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int rc;
 
 	if (!lib)
 		return not_there(0);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	rc = lib->call.SSL_read_ex(ssl, to, bytes, ret_bytes);
 	if (rc > 0)
-		received(word, to, *ret_bytes);
+		ssl_conns_received(&call, to, *ret_bytes);
 	return rc;
 }
 
@@ -172,15 +161,15 @@ EXPORT int SSL_read_early_data(struct ssl_st *ssl, void *to, size_t bytes, size_
 {
 	enum { SUCCESS = 1 }; /* SSL_READ_EARLY_DATA_SUCCESS; 2: there was no more */
 	const struct ssl_lib *lib = LIB_WITH(SSL_read_early_data, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int rc;
 
 	if (!lib)
 		return not_there(0);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	rc = lib->call.SSL_read_early_data(ssl, to, bytes, ret_bytes);
 	if (rc == SUCCESS)
-		received(word, to, *ret_bytes);
+		ssl_conns_received(&call, to, *ret_bytes);
 	return rc;
 }
 
@@ -190,15 +179,15 @@ EXPORT int SSL_write(struct ssl_st *ssl, const void *from, int bytes);
 EXPORT int SSL_write(struct ssl_st *ssl, const void *from, int bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_write, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int n;
 
 	if (!lib)
 		return not_there(-1);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	n = lib->call.SSL_write(ssl, from, bytes);
 	if (n > 0)
-		sent(word, from, (size_t)n);
+		ssl_conns_sent(&call, from, (size_t)n);
 	return n;
 }
 
@@ -206,15 +195,15 @@ EXPORT int SSL_write_ex(struct ssl_st *ssl, const void *from, size_t bytes, size
 EXPORT int SSL_write_ex(struct ssl_st *ssl, const void *from, size_t bytes, size_t *ret_bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_write_ex, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int rc;
 
 	if (!lib)
 		return not_there(0);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	rc = lib->call.SSL_write_ex(ssl, from, bytes, ret_bytes);
 	if (rc > 0)
-		sent(word, from, *ret_bytes);
+		ssl_conns_sent(&call, from, *ret_bytes);
 	return rc;
 }
 
@@ -222,15 +211,15 @@ EXPORT int SSL_write_ex2(struct ssl_st *ssl, const void *from, size_t bytes, uin
 EXPORT int SSL_write_ex2(struct ssl_st *ssl, const void *from, size_t bytes, uint64_t flags, size_t *ret_bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_write_ex2, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int rc;
 
 	if (!lib)
 		return not_there(0);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	rc = lib->call.SSL_write_ex2(ssl, from, bytes, flags, ret_bytes);
 	if (rc > 0)
-		sent(word, from, *ret_bytes);
+		ssl_conns_sent(&call, from, *ret_bytes);
 	return rc;
 }
 
@@ -238,15 +227,15 @@ EXPORT int SSL_write_early_data(struct ssl_st *ssl, const void *from, size_t byt
 EXPORT int SSL_write_early_data(struct ssl_st *ssl, const void *from, size_t bytes, size_t *ret_bytes)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_write_early_data, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	int rc;
 
 	if (!lib)
 		return not_there(0);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	rc = lib->call.SSL_write_early_data(ssl, from, bytes, ret_bytes);
 	if (rc > 0)
-		sent(word, from, *ret_bytes);
+		ssl_conns_sent(&call, from, *ret_bytes);
 	return rc;
 }
 
@@ -254,14 +243,14 @@ EXPORT ssize_t SSL_sendfile(struct ssl_st *ssl, int fd, off_t offset, size_t byt
 EXPORT ssize_t SSL_sendfile(struct ssl_st *ssl, int fd, off_t offset, size_t bytes, int flags)
 {
 	const struct ssl_lib *lib = LIB_WITH(SSL_sendfile, ssl);
-	_Atomic uintptr_t *word;
+	struct ssl_call call;
 	ssize_t n;
 
 	if (!lib)
 		return not_there(-1);
-	word = ssl_conns_word(lib, ssl);
+	call = ssl_conns_call(lib, ssl);
 	n = lib->call.SSL_sendfile(ssl, fd, offset, bytes, flags);
-	if (n > 0 && word && load_relaxed(word) != SOCKET_IGNORED)
-		sockets_word_out_unseen(word, (size_t)n);
+	if (n > 0)
+		ssl_conns_sent_unseen(&call, (size_t)n);
 	return n;
 }

@@ -178,14 +178,14 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 	}
 }
 
-/* The relocation of a word that holds nothing but the address of an undefined name; NULL: there is none. */
+/* The relocation of a word that holds nothing but the address of that name, its own or another object's; NULL: there is none. */
 static const ElfW(Rela) * reference_in(const struct object *o, const ElfW(Rela) * r, size_t count, const char *name)
 {
 	for (; count; count--, r++) {
 		const ElfW(Sym) *s = &o->symbols[ELF64_R_SYM(r->r_info)];
 
 		if ((ELF64_R_TYPE(r->r_info) == ARCH_RELOC_CALL || ELF64_R_TYPE(r->r_info) == ARCH_RELOC_DATA) &&
-		    s->st_shndx == SHN_UNDEF && is_name(o->names + s->st_name, name))
+		    is_name(o->names + s->st_name, name))
 			return r;
 	}
 	return NULL;

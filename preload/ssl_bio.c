@@ -44,6 +44,7 @@ struct followed {
 	write_ex *write;
 	control *control;
 	destroy *destroy;
+	bool frees_by_name; /* the library's own calls of SSL_free() come to the hook */
 };
 
 static struct followed followed[SSL_LIBS];
@@ -70,32 +71,38 @@ static const void *ssl_of(const struct followed *f, struct bio *bio)
 	return f->control(bio, GET_SSL, 0, &ssl) > 0 ? ssl : NULL;
 }
 
-static _Atomic uintptr_t *word_of(const struct followed *f, struct bio *bio)
+static struct ssl_call call_of(const struct followed *f, struct bio *bio)
 {
-	const void *ssl = ssl_of(f, bio);
-
-	return ssl ? ssl_conns_word(f->lib, ssl) : NULL;
+	return ssl_conns_call(f->lib, ssl_of(f, bio));
 }
 
 static int our_read(struct bio *bio, char *to, size_t bytes, size_t *ret_bytes)
 {
 	const struct followed *f = followed_of(bio);
-	_Atomic uintptr_t *word = f ? word_of(f, bio) : NULL;
-	int rc = f ? f->read(bio, to, bytes, ret_bytes) : 0;
+	struct ssl_call call;
+	int rc;
 
-	if (rc > 0 && word)
-		sockets_word_in(word, to, *ret_bytes);
+	if (!f)
+		return 0;
+	call = call_of(f, bio);
+	rc = f->read(bio, to, bytes, ret_bytes);
+	if (rc > 0)
+		ssl_conns_received(&call, to, *ret_bytes);
 	return rc;
 }
 
 static int our_write(struct bio *bio, const char *from, size_t bytes, size_t *ret_bytes)
 {
 	const struct followed *f = followed_of(bio);
-	_Atomic uintptr_t *word = f ? word_of(f, bio) : NULL;
-	int rc = f ? f->write(bio, from, bytes, ret_bytes) : 0;
+	struct ssl_call call;
+	int rc;
 
-	if (rc > 0 && word)
-		sockets_word_out(word, from, *ret_bytes);
+	if (!f)
+		return 0;
+	call = call_of(f, bio);
+	rc = f->write(bio, from, bytes, ret_bytes);
+	if (rc > 0)
+		ssl_conns_sent(&call, from, *ret_bytes);
 	return rc;
 }
 
@@ -108,7 +115,7 @@ static int our_destroy(struct bio *bio)
 
 	if (word)
 		sockets_word_shut(word);
-	if (word && f->control(bio, GET_CLOSE, 0, NULL))
+	if (word && !f->frees_by_name && f->control(bio, GET_CLOSE, 0, NULL))
 		ssl_conns_free(ssl);
 	return f ? f->destroy(bio) : 0;
 }
@@ -189,6 +196,7 @@ static bool is_followed(const struct ssl_lib *lib)
 static const struct bio_method *find_table(struct search *s, struct followed *f)
 {
 	const struct bio_method *(*filter)(void), *method;
+	uintptr_t freeing;
 
 	if (!dl_iterate_phdr(find_ssl, s))
 		return NULL;
@@ -203,6 +211,8 @@ static const struct bio_method *find_table(struct search *s, struct followed *f)
 	f->write = (write_ex *)asked(s, "BIO_meth_get_write_ex", method);
 	f->control = (control *)asked(s, "BIO_meth_get_ctrl", method);
 	f->destroy = (destroy *)asked(s, "BIO_meth_get_destroy", method);
+	freeing = object_bound_to(&s->ssl, "SSL_free");
+	f->frees_by_name = freeing && !object_holds(&s->ssl, freeing);
 	return method;
 }
 

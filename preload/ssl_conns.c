@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "atomic.h"
+#include "guard.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "sockets.h"
@@ -111,6 +112,35 @@ _Atomic uintptr_t *ssl_conns_word(const struct ssl_lib *lib, const void *ssl)
 		sockets_decrypted(descriptor(lib, ssl));
 	}
 	return &t->entry[i].word;
+}
+
+struct ssl_call ssl_conns_call(const struct ssl_lib *lib, const void *ssl)
+{
+	return (struct ssl_call){ ssl_conns_word(lib, ssl), tls_self.ssl_told };
+}
+
+/* Is it to be told, by this call? */
+static bool tells(const struct ssl_call *call, size_t bytes)
+{
+	return call->word && bytes && load_relaxed(call->word) != SOCKET_IGNORED && tls_self.ssl_told++ == call->told;
+}
+
+void ssl_conns_received(const struct ssl_call *call, const void *data, size_t bytes)
+{
+	if (tells(call, bytes))
+		sockets_word_in(call->word, data, bytes);
+}
+
+void ssl_conns_sent(const struct ssl_call *call, const void *data, size_t bytes)
+{
+	if (tells(call, bytes))
+		sockets_word_out(call->word, data, bytes);
+}
+
+void ssl_conns_sent_unseen(const struct ssl_call *call, size_t bytes)
+{
+	if (tells(call, bytes))
+		sockets_word_out_unseen(call->word, bytes);
 }
 
 void ssl_conns_up_ref(const void *ssl)

@@ -79,7 +79,7 @@ def lost(directory):
 NOTHING = {"encrypted": 0, "http2": 0, "given_up": 0, "nested": 0, "connections_full": 0}
 
 
-def nginx(tmp_path, certificate, port):
+def nginx(tmp_path, certificate, port, version):
     key, cert = certificate
     root = tmp_path / "root"
     root.mkdir()
@@ -90,16 +90,17 @@ def nginx(tmp_path, certificate, port):
 events {{ worker_connections 64; }}
 http {{ access_log off; sendfile on; gzip on; gzip_types *; client_body_temp_path {tmp_path}/b; proxy_temp_path {tmp_path}/p;
 fastcgi_temp_path {tmp_path}/f; uwsgi_temp_path {tmp_path}/u; scgi_temp_path {tmp_path}/s;
-server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key}; root {root};
+server {{ listen 127.0.0.1:{port} ssl http2; ssl_protocols {version}; ssl_early_data on; ssl_certificate {cert}; ssl_certificate_key {key}; root {root};
 location /ok {{ return 200 "fine"; }} }} }}
 """)
     return [NGINX, "-p", tmp_path, "-c", conf]
 
 
 @pytest.mark.skipif(not NGINX, reason="nginx is not installed")
-def test_nginx(tmp_path, certificate):
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_nginx(tmp_path, certificate, version):
     port = free_port()
-    with Running(tmp_path, nginx(tmp_path, certificate, port)) as server:
+    with Running(tmp_path, nginx(tmp_path, certificate, port, version)) as server:
         wait_until(lambda: port_open(port), what="nginx")
         timed(port, "/ok", 50)
         fetched(port, "/f.bin", 8)
@@ -124,6 +125,29 @@ def test_nginx(tmp_path, certificate):
     assert data["count"] == 104 and data["unanswered"] == 0
     assert lost(tmp_path) == {**NOTHING, "http2": 1}
     assert all(300000 < r["bytes_out"] < 301000 for r in data["slowest"] if (r["method"], r["path"]) == ("GET", "/f.bin"))
+
+
+def s_client(port, *words, sends=None):
+    """One connection of openssl's; it ends when the server has closed it."""
+    done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-tls1_3", "-ign_eof", *words], input=sends, text=True,
+                          capture_output=True, timeout=30)
+    return done.stdout
+
+
+@pytest.mark.skipif(not NGINX, reason="nginx is not installed")
+def test_a_request_in_early_data(tmp_path, certificate):
+    port, text = free_port(), get("/ok", "Connection: close\r\n").decode()
+    early = tmp_path / "early.txt"
+    early.write_text(text.replace("/ok", "/early"))
+    with Running(tmp_path, nginx(tmp_path, certificate, port, "TLSv1.3")) as server:
+        wait_until(lambda: port_open(port), what="nginx")
+        assert "fine" in s_client(port, "-sess_out", tmp_path / "session", sends=text)
+        out = s_client(port, "-sess_in", tmp_path / "session", "-early_data", early, sends="")
+        assert "Early data was accepted" in out and "404 Not Found" in out
+        server.stop()
+    data = requests_of(one(tmp_path))
+    assert routes(data) == {("GET", "/ok", 200): 1, ("GET", "/early", 404): 1}
+    assert data["unanswered"] == 0 and lost(tmp_path) == NOTHING
 
 
 @pytest.mark.parametrize("way,path,status", [("-WWW", "/a.txt", 200), ("-www", "/", 200), ("-HTTP", "/b.http", 404)])

@@ -144,6 +144,32 @@ static void test_used_again(void **state)
 	assert_int_equal(lost(LOSS_HTTP_GIVEN_UP), 0);
 }
 
+/* SSL_read_early_data() calls SSL_read_ex() by name, which may come by our hook, or may not. */
+static void test_calls_within_calls(void **state)
+{
+	struct fake ssl = { .server = 1, .fd = -1 };
+	struct ssl_call outer, inner;
+
+	(void)state;
+	outer = ssl_conns_call(&lib, &ssl);
+	inner = ssl_conns_call(&lib, &ssl);
+	ssl_conns_received(&inner, GET, strlen(GET));
+	ssl_conns_received(&outer, GET, strlen(GET));
+	outer = ssl_conns_call(&lib, &ssl);
+	ssl_conns_sent(&outer, OK, strlen(OK));
+	totals(1, 0);
+	outer = ssl_conns_call(&lib, &ssl);
+	inner = ssl_conns_call(&lib, &ssl); /* brought nothing */
+	ssl_conns_received(&outer, GET, strlen(GET));
+	outer = ssl_conns_call(&lib, &ssl);
+	ssl_conns_sent(&outer, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", 40);
+	outer = ssl_conns_call(&lib, &ssl);
+	ssl_conns_sent_unseen(&outer, 100);
+	totals(2, 0);
+	ssl_conns_free(&ssl);
+	totals(2, 0);
+}
+
 static void test_clients_and_other_protocols(void **state)
 {
 	struct fake client = { .server = 0, .fd = -1 }, other = { .server = 1, .fd = -1 };
@@ -247,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_a_connection, begin, done),
 		cmocka_unit_test_setup_teardown(test_used_again, begin, done),
+		cmocka_unit_test_setup_teardown(test_calls_within_calls, begin, done),
 		cmocka_unit_test_setup_teardown(test_clients_and_other_protocols, begin, done),
 		cmocka_unit_test_setup_teardown(test_descriptors, begin, done),
 		cmocka_unit_test_setup_teardown(test_known_by_a_reference_first, begin, done),
