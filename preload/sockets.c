@@ -50,6 +50,9 @@ _Atomic bool sockets_on;
 struct sockets_leaf sockets_first;
 static struct sockets_leaf *_Atomic leaves[SOCKETS_LEAVES];
 
+/* Encrypted connections that were counted as such, and that nobody has decrypted yet. */
+static _Atomic uint32_t hellos;
+
 static struct lock pool_lock;
 static struct conn *slabs[SLABS];
 static uint32_t slab_count;
@@ -598,7 +601,7 @@ static bool look(int fd, const char *data, size_t bytes, struct tls *t)
 	if ((!tls && !http_may_begin(data, bytes)) || !is_socket(fd) || tls) {
 		if (tls && is_socket(fd)) {
 			loss_add(LOSS_HTTP_TLS, 1);
-			t->hellos++;
+			add_relaxed(&hellos, 1);
 		}
 		store_relaxed(word, SOCKET_IGNORED);
 		return false;
@@ -606,17 +609,20 @@ static bool look(int fd, const char *data, size_t bytes, struct tls *t)
 	return begin(word, t);
 }
 
-void sockets_decrypted(int fd)
+bool sockets_decrypted(int fd)
 {
-	struct tls *t = &tls_self;
+	uint32_t n = load_relaxed(&hellos);
 
 	if (fd >= 0) {
 		if (sockets_word(fd) == SOCKET_NEW)
 			ignore(fd); /* what comes through it is told in the clear */
-	} else if (t->hellos) {
-		t->hellos--;
-		loss_take_back(LOSS_HTTP_TLS, 1);
+		return true;
 	}
+	while (n && !cas_relaxed(&hellos, &n, n - 1))
+		;
+	if (n)
+		loss_take_back(LOSS_HTTP_TLS, 1);
+	return n > 0;
 }
 
 void sockets_in(int fd, const struct iovec *parts, size_t count, size_t bytes)
@@ -723,7 +729,7 @@ void sockets_fork_parent(void)
 void sockets_fork_child(void)
 {
 	lock_leave(&pool_lock);
-	tls_self.hellos = 0;
+	store_relaxed(&hellos, 0);
 	for (uint32_t i = 0; i < slab_count; i++)
 		for (unsigned k = 0; k < SLAB; k++) {
 			struct conn *c = &slabs[i][k];

@@ -55,9 +55,10 @@ void sockets_closing_range(unsigned first, unsigned last);
 /* Nothing more will be sent. */
 void sockets_shut(int fd);
 
-/* What is read from and written to the socket is told in the clear as well, by sockets_word_in() and _out(): it is no connection
- * of its own. `fd` -1: whoever moves its bytes does so apart, and was seen to receive the first of them on this thread. */
-void sockets_decrypted(int fd);
+/* A connection is told in the clear (sockets_word_in() and _out()): what is read from and written to its descriptor is none of its own.
+ * Before its first bytes are received. `fd` -1: that is not known. Then one whose first bytes were received and that was counted as
+ * encrypted is no more; false: there is none (yet). */
+bool sockets_decrypted(int fd);
 
 /* The same for a connection that is no descriptor: `word`, 0 at first, is the caller's, and stays where it is. Only what its server
  * receives and sends is told. [hook] */

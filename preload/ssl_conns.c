@@ -22,10 +22,14 @@
 enum { PLACES = 1 << 16, WINDOW = 16 };
 
 struct entry {
-	_Atomic uintptr_t word; /* sockets.h */
-	_Atomic uint32_t refs;  /* beyond the first */
-	_Atomic bool seen;      /* what comes through its descriptor is known to be its own */
+	_Atomic uintptr_t word;   /* sockets.h */
+	_Atomic uint32_t refs;    /* beyond the first */
+	_Atomic uint32_t carrier; /* enum carrier */
 };
+
+/* Its descriptor, that it may not count as an encrypted connection. Without one, the program moves its bytes, and receives the
+ * first of them before it begins with the SSL, or within a call. */
+enum carrier { CARRIER_UNKNOWN, CARRIER_AWAITED, CARRIER_SETTLED };
 
 struct table {
 	_Atomic uintptr_t key[PLACES + WINDOW];
@@ -82,7 +86,9 @@ static void remove_at(struct table *t, int64_t i)
 {
 	sockets_word_closing(&t->entry[i].word);
 	store_relaxed(&t->entry[i].refs, 0);
-	store_relaxed(&t->entry[i].seen, false);
+	if (load_relaxed(&t->entry[i].carrier) == CARRIER_AWAITED)
+		(void)sockets_decrypted(-1); /* the last time to ask */
+	store_relaxed(&t->entry[i].carrier, CARRIER_UNKNOWN);
 	store_release(&t->key[i], 0);
 }
 
@@ -92,6 +98,16 @@ static int descriptor(const struct ssl_lib *lib, const void *ssl)
 	if (!lib->call.SSL_get_rbio || !lib->call.SSL_get_rfd || !lib->call.SSL_get_rbio(ssl))
 		return -1;
 	return lib->call.SSL_get_rfd(ssl);
+}
+
+/* Relaxed: I2. */
+static void settle(struct entry *e, const struct ssl_lib *lib, const void *ssl)
+{
+	uint32_t carrier = load_relaxed(&e->carrier);
+	int fd = carrier == CARRIER_UNKNOWN ? descriptor(lib, ssl) : -1;
+
+	if (carrier != CARRIER_SETTLED)
+		store_relaxed(&e->carrier, sockets_decrypted(fd) ? CARRIER_SETTLED : CARRIER_AWAITED);
 }
 
 _Atomic uintptr_t *ssl_conns_word(const struct ssl_lib *lib, const void *ssl)
@@ -107,10 +123,7 @@ _Atomic uintptr_t *ssl_conns_word(const struct ssl_lib *lib, const void *ssl)
 		i = add(t, ssl);
 	if (i < 0)
 		return NULL;
-	if (!load_relaxed(&t->entry[i].seen)) {
-		store_relaxed(&t->entry[i].seen, true); /* relaxed: I2 */
-		sockets_decrypted(descriptor(lib, ssl));
-	}
+	settle(&t->entry[i], lib, ssl);
 	return &t->entry[i].word;
 }
 

@@ -251,9 +251,58 @@ asyncio.run(main())
 """
 
 
-def test_memory_bios(tmp_path, certificate):
+# The handshake begins before anything is received, and another thread receives it.
+THREADS_SERVER = """
+import queue, socket, ssl, sys, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[1])
+def receive(connection, pieces):
+    while piece := connection.recv(65536):
+        pieces.put(piece)
+    pieces.put(b"")
+def serve(connection):
+    incoming, outgoing, pieces = ssl.MemoryBIO(), ssl.MemoryBIO(), queue.Queue()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    def done(call):
+        while True:
+            try:
+                result = call()
+            except ssl.SSLWantReadError:
+                result = None
+            if outgoing.pending:
+                connection.sendall(outgoing.read())
+            if result is not None:
+                return result
+            if not (piece := pieces.get()):
+                return b""
+            incoming.write(piece)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    threading.Thread(target=receive, args=(connection, pieces)).start()
+    try:
+        done(lambda: tls.do_handshake() or True)
+        text = b""
+        while piece := done(lambda: tls.read(65536)):
+            text += piece
+            while b"\\r\\n\\r\\n" in text:
+                text = text[text.index(b"\\r\\n\\r\\n") + 4:]
+                done(lambda: tls.write(b"HTTP/1.1 200 OK\\r\\nContent-Length: 5\\r\\n\\r\\nhello"))
+    except ssl.SSLError:
+        pass
+    connection.shutdown(socket.SHUT_RDWR)
+listener = socket.create_server(("127.0.0.1", 0))
+print("port", listener.getsockname()[1], flush=True)
+while True:
+    serve(listener.accept()[0])
+"""
+
+
+@pytest.mark.parametrize("program", [ASYNCIO_SERVER, THREADS_SERVER], ids=["asyncio", "threads"])
+def test_memory_bios(tmp_path, certificate, program):
     """The program moves the bytes by itself, and was seen to receive a handshake."""
-    with Running(tmp_path, [sys.executable, "-c", ASYNCIO_SERVER, *certificate]) as server:
+    with Running(tmp_path, [sys.executable, "-c", program, *certificate]) as server:
         port = port_of(server)
         for _ in range(4):
             timed(port, "/a", 10)

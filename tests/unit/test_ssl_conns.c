@@ -217,8 +217,22 @@ static void test_descriptors(void **state)
 	assert_non_null(ssl_conns_word(&lib, &memory)); /* nothing was counted for it */
 	assert_int_equal(lost(LOSS_HTTP_TLS), 0);
 	sockets_fresh(pair[1]);
-	hello(pair[1]);
+	hello(pair[1]); /* only now: by a BIO of the program's, within the handshake */
 	assert_int_equal(lost(LOSS_HTTP_TLS), 1);
+	assert_non_null(ssl_conns_word(&lib, &memory));
+	assert_int_equal(lost(LOSS_HTTP_TLS), 0);
+	sockets_fresh(pair[1]);
+	hello(pair[1]); /* another's */
+	assert_non_null(ssl_conns_word(&lib, &memory));
+	assert_int_equal(lost(LOSS_HTTP_TLS), 1);
+	ssl_conns_anew(&memory);
+	assert_non_null(ssl_conns_word(&lib, &memory));
+	ssl_conns_anew(&memory);
+	assert_non_null(ssl_conns_word(&lib, &memory));
+	sockets_fresh(pair[1]);
+	hello(pair[1]); /* the handshake fails */
+	ssl_conns_free(&memory);
+	assert_int_equal(lost(LOSS_HTTP_TLS), 0);
 	ssl_conns_up_ref(&direct);
 	ssl_conns_free(&direct);
 	ssl_conns_free(&direct);
