@@ -9,6 +9,7 @@
  * errno ENOSYS. That takes a program that calls functions of a library that it does not have.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "compiler.h"
@@ -26,11 +27,19 @@ static int not_there(int failed)
 /* The library of `object`, if it has the function. */
 #define LIB_WITH(name, object) lib_with((object), offsetof(struct ssl_functions, name))
 
+static bool has(const struct ssl_lib *lib, size_t function)
+{
+	return *(void *const *)((const char *)&lib->call + function) != NULL;
+}
+
 static const struct ssl_lib *lib_with(const void *object, size_t function)
 {
 	const struct ssl_lib *lib = ssl_libs_of(object);
 
-	return lib && *(void *const *)((const char *)&lib->call + function) ? lib : NULL;
+	if (LIKELY(lib && has(lib, function)))
+		return lib;
+	lib = ssl_libs_other();
+	return has(lib, function) ? lib : NULL;
 }
 
 /* ---- a connection's life ------------------------------------------------------------------------------------------- */
@@ -45,7 +54,7 @@ EXPORT struct ssl_st *SSL_new(struct ssl_ctx_st *context)
 		errno = ENOSYS;
 		return NULL;
 	}
-	if (load_relaxed(&sockets_on))
+	if (load_relaxed(&sockets_on) && !lib->no_tls)
 		ssl_bio_follow(lib);
 	ssl = lib->call.SSL_new(context);
 	if (ssl)

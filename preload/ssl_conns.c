@@ -115,7 +115,8 @@ _Atomic uintptr_t *ssl_conns_word(const struct ssl_lib *lib, const void *ssl)
 	struct table *t;
 	int64_t i;
 
-	if (!load_relaxed(&sockets_on) || !ssl || (lib->call.SSL_is_server && !lib->call.SSL_is_server(ssl)))
+	if (!load_relaxed(&sockets_on) || !ssl || lib->no_tls ||
+	    (lib->call.SSL_is_server && !lib->call.SSL_is_server(ssl)))
 		return NULL;
 	t = make();
 	i = t ? find(t, ssl) : -1;

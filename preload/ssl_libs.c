@@ -9,12 +9,14 @@
  *            dlsym(RTLD_NEXT) would not find a library that was loaded with RTLD_LOCAL, and would find the wrong one of two.
  * In front   another interposer's SSL_read, behind ours in the order of look-up, goes on being called: a library that has it and no
  *            SSL_CTX_new, and comes before those that make connections. The entries have its functions where it has some.
+ * Strangers  a library that has, say, an SSL_write of its own and is no libssl keeps being called where there is no libssl.
  * Invariants I1  an entry is complete when `count` says that it is there, and changes no more but for `gone`.
  *            I2  entries are added under `adding`, and never reused: an address is never called that belonged to another library.
  */
 #include "ssl_libs.h"
 
 #include <link.h>
+#include <stddef.h>
 
 #include "atomic.h"
 #include "lock.h"
@@ -25,7 +27,12 @@ enum { WORDS = 8 };
 static struct ssl_lib libs[SSL_LIBS];
 static _Atomic uint32_t count;
 static struct lock adding;
-static struct object front; /* `adding` held; no symbols: there is none */
+/* Names of ours that objects define which are no libssl; one set after another, so that none changes while it is read. */
+enum { STRANGERS = 8 };
+static struct ssl_lib strangers[STRANGERS] = { { .no_tls = true } };
+static _Atomic uint32_t stranger;
+static _Atomic unsigned long long adds_seen; /* of dl_iterate_phdr(3): objects loaded so far, at the last look */
+static struct object front;                  /* `adding` held; no symbols: there is none */
 
 static bool is_in(const struct ssl_lib *lib, uintptr_t address)
 {
@@ -111,18 +118,30 @@ static void add(const struct object *o, const struct ssl_functions *call)
 	store_release(&count, n + 1); /* pairs with the acquire in owner() and any() */
 }
 
-static int find(struct dl_phdr_info *info, size_t size, void *unused)
+/* The first definition of each name by an object that is no libssl. Lock held. */
+static void add_others(const struct object *o, struct ssl_functions *others)
+{
+#define HOOK(need, returns, name, params, args) \
+	if (!others->name)                      \
+		*(void **)&others->name = function(o, #name);
+#define SSL_USED(returns, name, params)
+#include "hooks_ssl.def"
+#undef SSL_USED
+#undef HOOK
+}
+
+static int find(struct dl_phdr_info *info, size_t size, void *others)
 {
 	struct ssl_functions call;
 	struct object o;
 
 	(void)size;
-	(void)unused;
-	if (!object_read(&o, info) || object_is_ours(&o) || !object_function(&o, "SSL_read"))
+	if (!object_read(&o, info) || object_is_ours(&o))
 		return 0;
-	if (!object_function(&o, "SSL_CTX_new")) {
-		if (!load_relaxed(&count) && !front.symbols) /* only lock holders write */
-			front = o;
+	if (!object_function(&o, "SSL_read") || !object_function(&o, "SSL_CTX_new")) {
+		if (!load_relaxed(&count) && !front.symbols && object_function(&o, "SSL_read"))
+			front = o; /* relaxed: only lock holders write */
+		add_others(&o, others);
 		return 0;
 	}
 	functions_of(&o, &call);
@@ -130,10 +149,31 @@ static int find(struct dl_phdr_info *info, size_t size, void *unused)
 	return 0;
 }
 
+static int take_adds(struct dl_phdr_info *info, size_t size, void *ret_adds)
+{
+	if (size >= offsetof(struct dl_phdr_info, dlpi_adds) + sizeof(info->dlpi_adds))
+		*(unsigned long long *)ret_adds = info->dlpi_adds;
+	return 1; /* the first tells it */
+}
+
+/* Unless nothing was loaded since the last time. */
 static void find_all(void)
 {
+	struct ssl_functions others = { 0 };
+	unsigned long long adds = 0;
+	uint32_t next;
+
+	(void)dl_iterate_phdr(take_adds, &adds); /* the 1 that ends it after the first */
+	if (adds && adds == load_relaxed(&adds_seen))
+		return;
 	lock_enter(&adding);
-	(void)dl_iterate_phdr(find, NULL); /* 0: every object was looked at */
+	(void)dl_iterate_phdr(find, &others); /* 0: every object was looked at */
+	if (!same(&others, &strangers[load_relaxed(&stranger)].call)) {
+		next = (load_relaxed(&stranger) + 1) % STRANGERS;
+		strangers[next] = (struct ssl_lib){ .call = others, .no_tls = true };
+		store_release(&stranger, next); /* pairs with the acquire in ssl_libs_other() */
+	}
+	store_relaxed(&adds_seen, adds);
 	lock_leave(&adding);
 }
 
@@ -148,6 +188,12 @@ const struct ssl_lib *ssl_libs_of(const void *object)
 	find_all();
 	lib = owner(object);
 	return lib ? lib : any(false);
+}
+
+const struct ssl_lib *ssl_libs_other(void)
+{
+	find_all();
+	return &strangers[load_acquire(&stranger)]; /* pairs with the release in find_all() */
 }
 
 /* ---- those that go ------------------------------------------------------------------------------------------------- */
@@ -172,6 +218,8 @@ void ssl_libs_unloaded(void)
 	for (uint32_t i = 0; i < n; i++)
 		if (!load_relaxed(&libs[i].gone) && !dl_iterate_phdr(still_there, &libs[i]))
 			store_relaxed(&libs[i].gone, true); /* nobody may be in there */
+	if (exchange_acquire(&adds_seen, 0))                /* only where anybody has asked before */
+		find_all();
 }
 
 void ssl_libs_fork_child(void)

@@ -28,10 +28,13 @@ struct ssl_lib {
 	struct ssl_functions call; /* NULL: it has none of that name */
 	uintptr_t base, end;
 	_Atomic bool gone; /* it was unloaded */
+	bool no_tls;       /* functions of these names, of nobody knows what */
 };
 
 /* The library that made `object`, an SSL, an SSL_CTX or a BIO of libssl's, or NULL if there is none. errno is kept. */
 const struct ssl_lib *ssl_libs_of(const void *object);
+/* For calls of functions that this one has not: those that other objects define. Never NULL; it may have none. */
+const struct ssl_lib *ssl_libs_other(void);
 /* Something was unloaded. After dlclose(). */
 void ssl_libs_unloaded(void);
 /* In a forked child: who was looking for libraries is not there. */
