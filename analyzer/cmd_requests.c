@@ -104,7 +104,9 @@ static void requests_json(const struct work *w, struct buf *out)
 	json_object_begin(&j);
 	json_key_u64(&j, "samples", w->found.samples);
 	json_key_u64(&j, "attributed", w->found.attributed);
+	json_key_u64(&j, "exact", w->found.attributed - w->found.ambiguous);
 	json_key_u64(&j, "ambiguous", w->found.ambiguous);
+	json_key_u64(&j, "none", w->found.samples - w->found.attributed);
 	json_object_end(&j);
 	json_key(&j, "routes");
 	json_array_begin(&j);
@@ -143,9 +145,9 @@ static void text_slow(const struct view *v, const struct work *w, const struct r
 	view_text(v, VIEW_BOLD, r->method);
 	buf_add_char(v->out, ' ');
 	view_text(v, VIEW_BOLD, r->path);
-	if (r->end_ns)
+	if (r->end_ns && r->status)
 		buf_printf(v->out, " %" PRIu32, r->status);
-	else
+	else if (!r->end_ns)
 		buf_add_str(v->out, " (not answered yet)");
 	if (r->first_ns)
 		buf_printf(v->out, ", first byte after %s",
@@ -168,6 +170,22 @@ static void text_slow(const struct view *v, const struct work *w, const struct r
 		buf_printf(v->out, "%14s ... and %zu more stacks\n", "", s->stack_count - TEXT_STACKS);
 }
 
+static void text_attribution(const struct view *v, const struct requests *r)
+{
+	const struct {
+		const char *what;
+		uint64_t samples;
+	} part[] = { { "of one request for certain", r->attributed - r->ambiguous },
+		     { "perhaps of another", r->ambiguous },
+		     { "of none", r->samples - r->attributed } };
+
+	buf_printf(v->out, "CPU samples of the window: %" PRIu64, r->samples);
+	for (unsigned i = 0; i < ARRAY_LEN(part); i++)
+		buf_printf(v->out, "%s %s %" PRIu64 " (%.1f %%)", i ? "," : ":", part[i].what, part[i].samples,
+		           100 * (double)part[i].samples / (double)r->samples);
+	buf_add_char(v->out, '\n');
+}
+
 static void requests_text(const struct work *w, const struct view *v)
 {
 	const struct model_requests *q = &w->in.model->requests;
@@ -178,10 +196,7 @@ static void requests_text(const struct work *w, const struct view *v)
 	buf_printf(v->out, " requests answered, %" PRIu64 " of them slower than %s; %" PRIu64 " left unanswered\n",
 	           q->slow, units_print_duration(a, sizeof(a), q->latency_ns), q->unanswered);
 	if (w->found.samples)
-		buf_printf(v->out,
-		           "CPU samples of the window: %" PRIu64 ", in a request %" PRIu64
-		           ", perhaps of another %" PRIu64 "\n",
-		           w->found.samples, w->found.attributed, w->found.ambiguous);
+		text_attribution(v, &w->found);
 	buf_printf(v->out, "\n%12s %10s %10s %10s  route\n", "requests", "median", "p99", "max");
 	for (size_t i = 0; i < w->found.route_count; i++) {
 		const struct requests_route *r = &w->found.routes[i];
@@ -192,7 +207,9 @@ static void requests_text(const struct work *w, const struct view *v)
 		view_text(v, VIEW_PLAIN, r->route->method);
 		buf_add_char(v->out, ' ');
 		view_text(v, VIEW_PLAIN, r->route->route);
-		buf_printf(v->out, " %" PRIu32 "\n", r->route->status);
+		if (r->route->status)
+			buf_printf(v->out, " %" PRIu32, r->route->status);
+		buf_add_char(v->out, '\n');
 	}
 	for (size_t i = 0; i < w->found.slow_count; i++)
 		text_slow(v, w, &w->found.slowest[i]);

@@ -116,20 +116,35 @@ static struct requests_slow *slow_of(struct requests *r, uint64_t id)
 	return NULL;
 }
 
-static int join_samples(const struct model *m, const struct profile *cpu, struct requests *r)
+/* `taken`: a flag for each sample. One that stands at the end of a span and the begin of the next is counted once. */
+static int join_spans(const struct model *m, const struct profile *cpu, struct requests *r, bool *taken)
 {
-	for (size_t i = 0; i < cpu->sample_count; i++)
-		r->samples += cpu->samples[i].weight;
 	for (size_t i = 0; i < m->requests.span_count; i++) {
 		const struct model_request_span *span = &m->requests.spans[i];
 		struct requests_slow *s = slow_of(r, span->request);
 
 		for (size_t k = first_sample(cpu, span->from_ns);
-		     k < cpu->sample_count && cpu->samples[k].time_ns <= span->to_ns; k++)
-			if (cpu->samples[k].thread == span->thread &&
-			    count_sample(r, s, &cpu->samples[k], span->shared) < 0)
+		     k < cpu->sample_count && cpu->samples[k].time_ns <= span->to_ns; k++) {
+			if (cpu->samples[k].thread != span->thread || taken[k])
+				continue;
+			taken[k] = true;
+			if (count_sample(r, s, &cpu->samples[k], span->shared) < 0)
 				return -ENOMEM;
+		}
 	}
+	return 0;
+}
+
+static int join_samples(const struct model *m, const struct profile *cpu, struct requests *r)
+{
+	bool *taken = calloc(cpu->sample_count + 1, sizeof(*taken));
+	int rc = taken ? join_spans(m, cpu, r, taken) : -ENOMEM;
+
+	free(taken);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < cpu->sample_count; i++)
+		r->samples += cpu->samples[i].weight;
 	return 0;
 }
 

@@ -36,7 +36,7 @@ struct requests {
 	struct requests_route *routes; /* most requests first */
 	struct requests_slow *slowest; /* longest first, those under way among them */
 	size_t route_count, slow_count;
-	/* Of all samples of the window: in a request's span, and of these in a shared one. */
+	/* All samples of the window; of them in a request's span, and of these in a shared one. */
 	uint64_t samples, attributed, ambiguous;
 };
 

@@ -39,6 +39,7 @@ struct tls {
 	bool fork_limit;      /* that fork holds the limit of descriptors; sampler.c */
 	bool prof_blocked;    /* the program believes that it blocked the sampling signal; hook_signal.c */
 	uint64_t prof_mask;   /* ... and the kernel's mask when it did */
+	uint32_t ssl_told;    /* calls of OpenSSL's functions that were told; ssl_conns.c */
 };
 extern _Thread_local struct tls tls_self HIDDEN TLS_INITIAL_EXEC;
 

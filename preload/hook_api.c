@@ -9,7 +9,11 @@
 #include "helper.h"
 #include "hook_alloc.h"
 #include "leaks.h"
+#include "losses.h"
 #include "marks.h"
+#include "os_linux.h"
+#include "requests.h"
+#include "sockets.h"
 #include "threads.h"
 #include "units.h"
 
@@ -66,6 +70,64 @@ EXPORT void perfprobe_1_pool_free(const void *pool, const void *block)
 		return;
 	recorder_pool_free(t, pool, block);
 	hook_leave(t);
+}
+
+/* For what changes requests; *ret_thread may be NULL. False: requests are not followed, or a signal handler met us in there. */
+static bool requests_enter(struct tls *t, struct thread **ret_thread)
+{
+	if (state_get() < STATE_STOPPED || !load_relaxed(&sockets_on))
+		return false;
+	if (!guard_enter(t, GUARD_NET)) {
+		loss_add(LOSS_HTTP_NESTED, 1);
+		return false;
+	}
+	if (!t->thread && !t->ended)
+		(void)threads_attach(t, 0, 0); /* a failure is counted there */
+	*ret_thread = t->thread;
+	return true;
+}
+
+EXPORT uint64_t perfprobe_1_current(void)
+{
+	const struct thread *th = load_relaxed(&sockets_on) ? tls_self.thread : NULL;
+
+	return th ? load_relaxed(&th->http_now) : 0;
+}
+
+EXPORT void perfprobe_1_adopt(uint64_t request)
+{
+	struct tls *t = &tls_self;
+	struct thread *th;
+
+	if (!requests_enter(t, &th))
+		return;
+	if (th)
+		requests_adopt(th, request, os_now_ns());
+	guard_leave(t, GUARD_NET);
+}
+
+EXPORT uint64_t perfprobe_1_begin(const char *name)
+{
+	struct tls *t = &tls_self;
+	struct thread *th;
+	uint64_t request;
+
+	if (!name || !requests_enter(t, &th))
+		return 0;
+	request = requests_work_begin(th, name, os_now_ns());
+	guard_leave(t, GUARD_NET);
+	return request;
+}
+
+EXPORT void perfprobe_1_end(uint64_t request)
+{
+	struct tls *t = &tls_self;
+	struct thread *th;
+
+	if (!request || !requests_enter(t, &th))
+		return;
+	requests_work_end(th, request, os_now_ns());
+	guard_leave(t, GUARD_NET);
 }
 
 EXPORT void perfprobe_1_mark(const char *name)

@@ -13,6 +13,7 @@
 #include "modules.h"
 #include "offcpu.h"
 #include "real.h"
+#include "ssl_libs.h"
 #include "state.h"
 #include "unwind.h"
 
@@ -48,6 +49,7 @@ EXPORT int dlclose(void *handle)
 	if (unloads() != before) {
 		modules_unloaded();
 		unwind_forget();
+		ssl_libs_unloaded();
 	}
 	return rc;
 }

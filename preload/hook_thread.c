@@ -21,6 +21,7 @@
 #include "os_linux.h"
 #include "real.h"
 #include "recorder.h"
+#include "requests.h"
 #include "sampler.h"
 #include "start.h"
 #include "state.h"
@@ -79,6 +80,8 @@ static void on_end(void *rounds)
 	if (state_get() < STATE_STOPPED)
 		return; /* the recording ended before */
 	sampler_thread_stop(t);
+	if (t->thread && load_relaxed(&t->thread->http_now))
+		requests_leave(t->thread, os_now_ns());
 	if (guard_enter(t, GUARD_ALLOC)) {
 		recorder_thread_end(t);
 		guard_leave(t, GUARD_ALLOC);

@@ -46,6 +46,7 @@ static const char *const method_names[HTTP_METHOD_COUNT] = {
 	HTTP_METHODS(HTTP_METHOD_NAME)
 #undef HTTP_METHOD_NAME
 	        "_OTHER",
+	"WORK",
 };
 
 const char *http_method_name(enum http_method method)

@@ -23,6 +23,7 @@ enum http_method {
 	HTTP_METHODS(HTTP_METHOD_ENUM)
 #undef HTTP_METHOD_ENUM
 	        HTTP_METHOD_OTHER,
+	HTTP_METHOD_WORK, /* no HTTP: work that the program told of (perfprobe.h) */
 	HTTP_METHOD_COUNT
 };
 

@@ -39,6 +39,8 @@
 #include "sampler.h"
 #include "say.h"
 #include "sockets.h"
+#include "ssl_bio.h"
+#include "ssl_libs.h"
 #include "stacks.h"
 #include "start.h"
 #include "state.h"
@@ -189,6 +191,8 @@ static void fork_child(void)
 	marks_fork_child();
 	requests_fork_child();
 	sockets_fork_child();
+	ssl_libs_fork_child();
+	ssl_bio_fork_child();
 	leaks_fork_child();
 	dump_fork_child();
 	helper_fork_child();

@@ -18,6 +18,12 @@ static inline void loss_add(enum loss which, uint64_t n)
 	add_relaxed(&losses_count[which], n); /* a statistic: orders nothing */
 }
 
+/* What was counted turned out to be no loss. */
+static inline void loss_take_back(enum loss which, uint64_t n)
+{
+	sub_relaxed(&losses_count[which], n); /* as above */
+}
+
 const char *loss_name(enum loss which);
 /* In a forked child: its own losses start at none; what is known of the program since its start stays. */
 void losses_reset(void);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "arch.h"
 #include "compiler.h"
 
 /* This very library: made by the linker. */
@@ -75,6 +76,16 @@ bool object_holds(const struct object *o, uintptr_t address)
 		if (o->phdr[i].p_type == PT_LOAD && address - o->base - o->phdr[i].p_vaddr < o->phdr[i].p_memsz)
 			return true;
 	return false;
+}
+
+uintptr_t object_end(const struct object *o)
+{
+	uintptr_t end = o->base;
+
+	for (unsigned i = 0; i < o->phdr_count; i++)
+		if (o->phdr[i].p_type == PT_LOAD && o->base + o->phdr[i].p_vaddr + o->phdr[i].p_memsz > end)
+			end = o->base + o->phdr[i].p_vaddr + o->phdr[i].p_memsz;
+	return end;
 }
 
 bool object_is_ours(const struct object *o)
@@ -165,6 +176,28 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 		if (other & 1)
 			return NULL;
 	}
+}
+
+/* The relocation of a word that holds nothing but the address of that name, its own or another object's; NULL: there is none. */
+static const ElfW(Rela) * reference_in(const struct object *o, const ElfW(Rela) * r, size_t count, const char *name)
+{
+	for (; count; count--, r++) {
+		const ElfW(Sym) *s = &o->symbols[ELF64_R_SYM(r->r_info)];
+
+		if ((ELF64_R_TYPE(r->r_info) == ARCH_RELOC_CALL || ELF64_R_TYPE(r->r_info) == ARCH_RELOC_DATA) &&
+		    is_name(o->names + s->st_name, name))
+			return r;
+	}
+	return NULL;
+}
+
+uintptr_t object_bound_to(const struct object *o, const char *name)
+{
+	const ElfW(Rela) *r = reference_in(o, o->calls, o->call_count, name);
+
+	if (!r)
+		r = reference_in(o, o->data, o->data_count, name);
+	return r ? *(const uintptr_t *)(o->base + r->r_offset) : 0;
 }
 
 /* By its references: a hash table of an object that exports nothing does not tell where the undefined names end. */

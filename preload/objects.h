@@ -1,7 +1,7 @@
 /* Loaded objects as the loader sees them: their symbols and references, without a look-up that can fail.
  * dlsym() of a name that is not there leaves an error for the program's next dlerror(), and frees it by the program's own
  * malloc at a moment that nobody expects.
- * Context    start-up. */
+ * Context    start-up; those of one struct object also later, in a callback of dl_iterate_phdr(). */
 #pragma once
 #include <link.h>
 #include <stdbool.h>
@@ -24,6 +24,8 @@ struct object {
 bool object_read(struct object *ret_object, const struct dl_phdr_info *info);
 /* Is the address in one of its segments? */
 bool object_holds(const struct object *o, uintptr_t address);
+/* Behind the last of its segments. */
+uintptr_t object_end(const struct object *o);
 bool object_is_ours(const struct object *o);
 /* The writable segments of our library, from the first to the last. */
 bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end);
@@ -33,6 +35,8 @@ bool objects_data_of(const void *function, uintptr_t *ret_start, uintptr_t *ret_
 ElfW(Sym) * object_function(const struct object *o, const char *name);
 /* Does it refer to a name that another object must define? */
 bool object_needs(const struct object *o, const char *name);
+/* What the loader has bound its references of that name to, or the way to the loader if that is still to come. 0: it has none. */
+uintptr_t object_bound_to(const struct object *o, const char *name);
 
 /* Does any object but ours define the function? While no other thread loads libraries: at the process's first allocation. */
 bool objects_define(const char *name);

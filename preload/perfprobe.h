@@ -6,6 +6,7 @@
 #define PERFPROBE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,6 +22,10 @@ PERFPROBE_WEAK_ extern void perfprobe_1_pool_memory(const void *pool, const void
 PERFPROBE_WEAK_ extern void perfprobe_1_pool_alloc(const void *pool, const void *block, size_t bytes);
 PERFPROBE_WEAK_ extern void perfprobe_1_pool_free(const void *pool, const void *block);
 PERFPROBE_WEAK_ extern void perfprobe_1_mark(const char *name);
+PERFPROBE_WEAK_ extern uint64_t perfprobe_1_current(void);
+PERFPROBE_WEAK_ extern void perfprobe_1_adopt(uint64_t request);
+PERFPROBE_WEAK_ extern uint64_t perfprobe_1_begin(const char *name);
+PERFPROBE_WEAK_ extern void perfprobe_1_end(uint64_t request);
 PERFPROBE_WEAK_ extern int perfprobe_1_snapshot(const char *name);
 PERFPROBE_WEAK_ extern int perfprobe_1_leaks(void);
 PERFPROBE_WEAK_ extern void perfprobe_1_start(void);
@@ -87,6 +92,43 @@ PERFPROBE_INLINE_ void perfprobe_pool_free(const void *pool, const void *block)
 	PERFPROBE_FIND_(perfprobe_1_pool_free);
 	if (perfprobe_fn_)
 		perfprobe_fn_(pool, block);
+}
+
+/* Requests: which thread works on which one. The library knows which thread has read an HTTP request; where another one does
+ * the work, the program says so, and the CPU samples of that thread are the request's. Not for signal handlers. */
+
+/* The request on which the calling thread works, to be given to another; 0: none, or the library is not there. */
+PERFPROBE_INLINE_ uint64_t perfprobe_current(void)
+{
+	PERFPROBE_FIND_(perfprobe_1_current);
+	return perfprobe_fn_ ? perfprobe_fn_() : 0;
+}
+
+/* From now on the calling thread works on that request, also while it waits for something: until it adopts another or 0 (none),
+ * reads a request itself, or has sent the answer's last byte. A request that is done counts as 0. */
+PERFPROBE_INLINE_ void perfprobe_adopt(uint64_t request)
+{
+	PERFPROBE_FIND_(perfprobe_1_adopt);
+	if (perfprobe_fn_)
+		perfprobe_fn_(request);
+}
+
+/* Work that is no HTTP request begins, and is shown as one, with the method WORK. The calling thread works on it; others may
+ * adopt it. `name`: what kind of work, like a path ("mail/send", "job/4711": a part that looks like a value is one kind with all
+ * others in its place); up to 64 bytes. What is returned ends it; 0 without the library, or if too many (4096) are under way. */
+PERFPROBE_INLINE_ uint64_t perfprobe_begin(const char *name)
+{
+	PERFPROBE_FIND_(perfprobe_1_begin);
+	return perfprobe_fn_ ? perfprobe_fn_(name) : 0;
+}
+
+/* It is done; any thread may say so. If the calling one works on it, it goes on with what it worked on when the work began. An HTTP
+ * request is not ended by this, but by its answer. */
+PERFPROBE_INLINE_ void perfprobe_end(uint64_t request)
+{
+	PERFPROBE_FIND_(perfprobe_1_end);
+	if (perfprobe_fn_)
+		perfprobe_fn_(request);
 }
 
 /* A point in time with a name (up to 47 bytes are kept), in the profile. The newest 1024 are. Signal handlers may. */

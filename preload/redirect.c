@@ -57,16 +57,6 @@ static bool is_in_definer(uintptr_t address)
 	return false;
 }
 
-static uintptr_t end_of(const struct object *o)
-{
-	uintptr_t end = o->base;
-
-	for (unsigned i = 0; i < o->phdr_count; i++)
-		if (o->phdr[i].p_type == PT_LOAD && o->base + o->phdr[i].p_vaddr + o->phdr[i].p_memsz > end)
-			end = o->base + o->phdr[i].p_vaddr + o->phdr[i].p_memsz;
-	return end;
-}
-
 /* ---- writing ------------------------------------------------------------------------------------------------------ */
 
 /* The protection that the loader left the page with. */
@@ -170,7 +160,7 @@ static int find_in(struct dl_phdr_info *info, size_t size, void *arg)
 	}
 	if (found) {
 		definers[definer_count].base = o.base;
-		definers[definer_count++].end = end_of(&o);
+		definers[definer_count++].end = object_end(&o);
 		p->result->libraries = definer_count;
 	}
 	return 0;
@@ -309,4 +299,14 @@ void redirect_apply(struct redirect *table, size_t count, struct redirect_result
 		return;
 	(void)pass_over(change_references, &p); /* its failures are counted */
 	result->done = true;
+}
+
+int redirect_word(const struct object *o, uintptr_t *at, uintptr_t value)
+{
+	int rc;
+
+	page_mask = getauxval(AT_PAGESZ) - 1;
+	rc = write_word(o, at, value, false);
+	close_page();
+	return rc;
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct object; /* objects.h */
+
 enum { REDIRECT_LIBRARIES = 8 }; /* that may define names */
 
 struct redirect {
@@ -36,3 +38,7 @@ struct redirect_result {
 bool redirect_find(struct redirect *table, size_t count, struct redirect_result *ret_result);
 /* Leads them to their hooks; those without a definition are passed over. */
 void redirect_apply(struct redirect *table, size_t count, struct redirect_result *result);
+
+/* Changes an aligned word of the object, also where that is read-only by now, with one store. 0 or -errno: nothing was changed. One
+ * thread at a time, and not while redirect_apply() runs. */
+int redirect_word(const struct object *o, uintptr_t *at, uintptr_t value);

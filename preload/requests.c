@@ -6,6 +6,7 @@
  * Invariants I1  a request under way is written by the holder of its connection's lock only; `used` is set last and cleared first.
  *            I2  a place of a ring is taken by a counter; its number is 0 while it is written, and is stored last.
  *            I3  a row of routes gets its key once; its name is complete when `ready` is set.
+ *            I4  the low bits of an id are its number among those under way: an id that the program gives back leads there.
  * Spans      only those are kept in which a CPU sample fell: the others say nothing, and at 99 Hz that is nearly all.
  * Slowest    kept when the ring is overwritten: a second table, entered by requests above its least, of which those older than
  *            the window make room first.
@@ -21,13 +22,18 @@
 #include "threads.h"
 #include "units.h"
 
-enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */ };
+enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */, ID_BITS = 12 };
+static_assert(REQUESTS_OPEN == 1 << ID_BITS, "I4");
 
 struct open_request {
-	_Atomic uint32_t used, told; /* told: a profile has it, or will, as it runs; by the helper */
+	_Atomic uint64_t used; /* its id; 0: free */
+	_Atomic uint64_t told; /* its id: a profile has it, or will, as it runs; by the helper */
 	uint32_t next;
 	uint8_t cut;
-	struct thread *worker; /* the last that worked on it */
+	_Atomic bool handed;             /* a thread has adopted it that has not read it */
+	bool before_told;                /* ... */
+	uint64_t before;                 /* of work: what its thread worked on, and whether the program had said so */
+	_Atomic(struct thread *) worker; /* the last that worked on it because it read it */
 	struct request r;
 };
 
@@ -123,14 +129,14 @@ uint32_t requests_begin(struct thread *th, uint64_t now)
 	if (!i)
 		return 0;
 	o = &t->open[i];
-	store_relaxed(&o->told, 0);
 	memset(&o->r, 0, offsetof(struct request, path));
 	o->next = 0;
-	o->worker = NULL;
-	o->r.id = add_relaxed(&ids, 1) + 1;
+	store_relaxed(&o->worker, NULL);
+	store_relaxed(&o->handed, false);
+	o->r.id = (add_relaxed(&ids, 1) + 1) << ID_BITS | (i - 1);
 	o->r.start_ns = now;
 	o->r.thread_start = (uint16_t)(th ? th->record : 0);
-	store_release(&o->used, 1); /* pairs with the acquire in requests_get */
+	store_release(&o->used, o->r.id); /* pairs with the acquire in requests_get */
 	return i;
 }
 
@@ -160,11 +166,12 @@ void requests_line(uint32_t i, enum http_method method, const char *target, size
 static void give_back(struct tables *t, uint32_t i)
 {
 	struct open_request *o = &t->open[i];
+	struct thread *worker = load_relaxed(&o->worker);
 	uint64_t id = o->r.id;
 
 	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once. */
-	if (o->worker)
-		(void)cas_relaxed(&o->worker->http_last, &id, 0);
+	if (worker)
+		(void)cas_relaxed(&worker->http_last, &id, 0);
 	store_release(&o->used, 0);
 	lock_enter(
 	        &t->free_lock); /* a few instructions; the holder is never interrupted by its own thread (GUARD_NET) */
@@ -224,11 +231,26 @@ static struct request_route *row(struct tables *t, const char *name, size_t byte
 	return NULL;
 }
 
+/* As of a path, without the slash that the names of work do not begin with. */
+static size_t name_of_work(const struct open_request *o, char name[HTTP_ROUTE_BYTES])
+{
+	char path[REQUEST_PATH_BYTES + 1];
+	size_t n;
+
+	path[0] = '/';
+	memcpy(path + 1, o->r.path, o->r.path_bytes);
+	n = http_route(path, o->r.path_bytes + 1u, o->cut, name);
+	memmove(name, name + 1, n); /* with its NUL */
+	return n - 1;
+}
+
 static struct request_route *route_of(struct tables *t, const struct open_request *o)
 {
 	static const char other[] = "_OTHER";
 	char name[HTTP_ROUTE_BYTES];
-	size_t n = o->r.path_bytes ? http_route(o->r.path, o->r.path_bytes, o->cut, name) : 0;
+	size_t n = o->r.method == HTTP_METHOD_WORK ? name_of_work(o, name)
+	           : o->r.path_bytes               ? http_route(o->r.path, o->r.path_bytes, o->cut, name)
+	                                           : 0;
 	struct request_route *r = row(t, name, n, o->r.method, o->r.status, REQUESTS_ROUTES - ROUTES_OTHER - 1);
 
 	if (r)
@@ -330,7 +352,7 @@ static void count_slow(struct open_request *o, uint64_t ns)
 	uint64_t worst = load_relaxed(&slow_worst_ns);
 
 	add_relaxed(&slow, 1);
-	if (load_relaxed(&o->told))
+	if (load_relaxed(&o->told) == o->r.id)
 		return;
 	while (ns > worst && !cas_relaxed(&slow_worst_ns, &worst, ns))
 		;
@@ -347,9 +369,9 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 	o->r.end_ns = now;
 	o->r.thread_end = (uint16_t)(th ? th->record : 0);
 	if (th && load_relaxed(&th->http_now) == o->r.id)
-		requests_rest(th, now);
+		requests_leave(th, now);
 	add_relaxed(&answered, 1);
-	if (limit && now - o->r.start_ns > limit)
+	if (limit && now - o->r.start_ns > limit && o->r.method != HTTP_METHOD_WORK)
 		count_slow(o, now - o->r.start_ns);
 	r = route_of(t, o);
 	if (r)
@@ -383,8 +405,9 @@ static void keep_span(const struct request_span *s)
 	store_release(&k->number, number + 1);
 }
 
-void requests_rest(struct thread *th, uint64_t now)
+void requests_leave(struct thread *th, uint64_t now)
 {
+	th->http_told = false;
 	if (!load_relaxed(&th->http_now))
 		return;
 	/* A sample that fell into the recorder is recorded when the thread leaves it. */
@@ -396,25 +419,35 @@ void requests_rest(struct thread *th, uint64_t now)
 	store_relaxed(&th->http_now, 0);
 }
 
-static void work(struct thread *th, uint64_t id, uint64_t now)
+void requests_rest(struct thread *th, uint64_t now)
+{
+	if (!th->http_told) /* else it waits for something that the request needs */
+		requests_leave(th, now);
+}
+
+static void work(struct thread *th, uint64_t id, bool shared, uint64_t now)
 {
 	th->http_samples = load_relaxed(&th->ring_head);
+	store_relaxed(&th->http_start, get()->open[id % REQUESTS_OPEN + 1].r.start_ns);
 	store_relaxed(&th->http_since, now);
-	store_relaxed(&th->http_shared, load_relaxed(&th->http_connections) > 1);
+	store_relaxed(&th->http_shared, shared);
 	store_relaxed(&th->http_now, id);
 }
 
 void requests_work(struct thread *th, uint32_t i, uint64_t now)
 {
 	struct open_request *o = &get()->open[i];
+	struct thread *before = load_relaxed(&o->worker);
+	uint64_t id = o->r.id;
 
-	if (load_relaxed(&th->http_now) == o->r.id)
+	if (load_relaxed(&th->http_now) == id)
 		return;
-	requests_rest(th, now);
-	o->worker = th;
-	store_relaxed(&th->http_start, o->r.start_ns);
+	if (before && before != th)
+		(void)cas_relaxed(&before->http_last, &id, 0); /* that thread does not go on with it */
+	requests_leave(th, now);
+	store_relaxed(&o->worker, th);
 	store_relaxed(&th->http_last, o->r.id);
-	work(th, o->r.id, now);
+	work(th, o->r.id, load_relaxed(&th->http_connections) > 1, now);
 }
 
 void requests_resume(struct thread *th, uint64_t now)
@@ -423,7 +456,92 @@ void requests_resume(struct thread *th, uint64_t now)
 
 	/* With one connection to answer, what woke the thread concerns that. With more nobody knows. */
 	if (last && !load_relaxed(&th->http_now) && load_relaxed(&th->http_connections) == 1)
-		work(th, last, now);
+		work(th, last, false, now);
+}
+
+/* ---- what the program tells ---------------------------------------------------------------------------------------- */
+
+/* NULL: it is not under way (any more). */
+static struct open_request *open_of(uint64_t id)
+{
+	struct tables *t = id ? get() : NULL;
+	struct open_request *o = t ? &t->open[id % REQUESTS_OPEN + 1] : NULL;
+
+	return o && load_acquire(&o->used) == id ? o : NULL; /* pairs with the release in requests_begin */
+}
+
+void requests_adopt(struct thread *th, uint64_t id, uint64_t now)
+{
+	struct open_request *o = open_of(id);
+	struct thread *reader = o ? load_relaxed(&o->worker) : NULL;
+	uint64_t handed = id;
+
+	if (o && th->http_told && load_relaxed(&th->http_now) == id)
+		return;
+	requests_leave(th, now);
+	store_relaxed(&th->http_last, 0);
+	/* Who read it has handed it on: that thread does not go on with it behind its next wait. */
+	if (reader)
+		(void)cas_relaxed(&reader->http_last, &handed, 0);
+	if (!o)
+		return;
+	if (reader != th)
+		store_relaxed(&o->handed, true);
+	th->http_told = true;
+	work(th, id, false, now);
+}
+
+bool requests_handed(uint32_t i)
+{
+	return load_relaxed(&get()->open[i].handed);
+}
+
+uint64_t requests_work_begin(struct thread *th, const char *name, uint64_t now)
+{
+	uint32_t i = requests_begin(th, now);
+	struct open_request *o;
+	size_t n = strnlen(name, REQUEST_PATH_BYTES + 1);
+
+	if (!i) {
+		loss_add(LOSS_HTTP_OPEN_FULL, 1);
+		requests_done_unseen();
+		return 0;
+	}
+	o = &get()->open[i];
+	o->cut = n > REQUEST_PATH_BYTES;
+	n = n < REQUEST_PATH_BYTES ? n : REQUEST_PATH_BYTES;
+	for (size_t k = 0; k < n; k++)
+		o->r.path[k] = (unsigned char)name[k] > ' ' ? name[k] : '_';
+	o->r.path_bytes = (uint8_t)n;
+	o->before = th ? load_relaxed(&th->http_now) : 0;
+	o->before_told = th && th->http_told;
+	o->r.method = HTTP_METHOD_WORK;
+	if (th) {
+		requests_leave(th, now);
+		th->http_told = true;
+		work(th, o->r.id, false, now);
+	}
+	return o->r.id;
+}
+
+void requests_work_end(struct thread *th, uint64_t id, uint64_t now)
+{
+	struct open_request *o = open_of(id);
+	bool mine = th && load_relaxed(&th->http_now) == id, told;
+	uint64_t before;
+
+	if (!o || o->r.method != HTTP_METHOD_WORK)
+		return;
+	before = o->before;
+	told = o->before_told;
+	/* Once: the program may end it twice, in two threads. */
+	if (!cas_acq_rel(&o->used, &(uint64_t){ id }, 0))
+		return;
+	requests_done((uint32_t)(id % REQUESTS_OPEN + 1), th, now);
+	if (!mine || !open_of(before))
+		return;
+	th->http_told = told;
+	work(th, before, !told && load_relaxed(&th->http_connections) > 1, now);
 }
 
 /* ---- the trigger --------------------------------------------------------------------------------------------------- */
@@ -443,14 +561,15 @@ static void each_running(uint64_t now, void (*visit)(void *context, struct open_
 
 	for (uint32_t i = 1; i <= most; i++) {
 		struct open_request *o = &t->open[i];
-		uint64_t id, start;
+		uint64_t id = load_acquire(&o->used), start; /* pairs with the release in requests_begin */
+		uint8_t method;
 
-		if (!load_acquire(&o->used)) /* pairs with the release in requests_begin */
+		if (!id)
 			continue;
-		id = load_plain(&o->r.id);
 		start = load_plain(&o->r.start_ns);
-		/* Without a request line it may yet turn out to be none. */
-		if (load_plain(&o->r.method) && start < now)
+		method = load_plain(&o->r.method);
+		/* Without a request line it may yet turn out to be none. Work of the program's own may take as long as it likes. */
+		if (method && method != HTTP_METHOD_WORK && start < now && load_relaxed(&o->used) == id)
 			visit(context, o, id, now - start);
 	}
 }
@@ -460,7 +579,7 @@ static void see_running(void *context, struct open_request *o, uint64_t id, uint
 	struct requests_running *r = context;
 	uint64_t limit = load_relaxed(&latency_ns);
 
-	if (!limit || load_relaxed(&o->told))
+	if (!limit || load_relaxed(&o->told) == id)
 		return;
 	if (ns <= limit) {
 		r->next_slow_ns = limit - ns < r->next_slow_ns ? limit - ns : r->next_slow_ns;
@@ -486,10 +605,8 @@ struct requests_running requests_running(uint64_t now)
 static void tell(void *context, struct open_request *o, uint64_t id, uint64_t ns)
 {
 	(void)context;
-	(void)id;
 	if (ns > load_relaxed(&latency_ns))
-		store_relaxed(&o->told,
-		              1); /* of another request, if this one ended just now: that is then told of too early */
+		store_relaxed(&o->told, id); /* if it has ended just now, it is no other's */
 }
 
 void requests_tell(uint64_t now)
@@ -497,26 +614,16 @@ void requests_tell(uint64_t now)
 	each_running(now, tell, NULL);
 }
 
-struct sought {
-	uint64_t id, ns;
-};
-
-static void seek(void *context, struct open_request *o, uint64_t id, uint64_t ns)
-{
-	struct sought *s = context;
-
-	(void)o;
-	if (id == s->id)
-		s->ns = ns;
-}
-
 bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns)
 {
-	struct sought s = { id, 0 };
+	struct open_request *o = open_of(id);
+	uint64_t start = o ? load_plain(&o->r.start_ns) : 0;
 
-	each_running(now, seek, &s);
-	*ret_ns = s.ns;
-	return s.ns != 0;
+	*ret_ns = 0;
+	if (!o || open_of(id) != o || start >= now)
+		return false;
+	*ret_ns = now - start;
+	return true;
 }
 
 /* ---- snapshot ------------------------------------------------------------------------------------------------------ */
@@ -545,7 +652,7 @@ bool requests_get(uint32_t i, struct request *ret_request)
 	*ret_request = o->r;
 	atomic_thread_fence(memory_order_acquire); /* pairs with the release in give_back */
 	/* Without a request line it may yet turn out to be none. */
-	return load_relaxed(&o->used) && ret_request->id == o->r.id && ret_request->method &&
+	return load_relaxed(&o->used) == ret_request->id && ret_request->method &&
 	       ret_request->path_bytes <= REQUEST_PATH_BYTES;
 }
 

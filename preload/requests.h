@@ -29,7 +29,7 @@ enum {
 };
 
 struct request {
-	uint64_t id;                         /* from 1 */
+	uint64_t id;                         /* grows; never 0 */
 	uint64_t start_ns, first_ns, end_ns; /* first byte received, first and last byte sent; 0: not yet */
 	uint64_t bytes_in, bytes_out;
 	uint16_t thread_start, thread_end; /* records */
@@ -100,9 +100,23 @@ void requests_done_unseen(void);
 
 /* The thread works on it, until it works on another, rests, or the request is done. */
 void requests_work(struct thread *th, uint32_t i, uint64_t now);
-/* The thread waits for events; it does no longer. */
+/* The thread waits for events; it does no longer. Nothing to one that was told what it works on. */
 void requests_rest(struct thread *th, uint64_t now);
 void requests_resume(struct thread *th, uint64_t now);
+/* It works on nothing any more. */
+void requests_leave(struct thread *th, uint64_t now);
+
+/* ---- what the program tells (hook_api.c) ---- */
+
+/* The calling thread works on the request with this id, whatever it waits for, until it is told otherwise, reads a request, or
+ * the request is done by this thread. 0, or a request that is done: it rests. */
+void requests_adopt(struct thread *th, uint64_t id, uint64_t now);
+/* Has a thread adopted it that has not read it? */
+bool requests_handed(uint32_t i);
+/* A request that is none of HTTP's, on which the thread works (if there is one); its id, or 0 if there are too many. */
+uint64_t requests_work_begin(struct thread *th, const char *name, uint64_t now);
+/* It is done; the thread goes on with what it worked on before. Ids of anything else are passed over. */
+void requests_work_end(struct thread *th, uint64_t id, uint64_t now);
 
 /* ---- for the trigger [helper] ---- */
 

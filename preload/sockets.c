@@ -4,9 +4,10 @@
  * Shape      leaf[fd / 1024]->word[fd % 1024]: what the descriptor is. The first leaf is there from the start.
  *            A connection has the two parsers (http.c) and the queue of its requests that wait for an answer, oldest first, which
  *            is the order of the answers (RFC 9112 section 9.3.2).
- * Invariants I1  a connection changes under its lock only, and after a look that the descriptor still leads to it: it may have
+ *            The word may also stand elsewhere: a TLS connection's does (ssl_conns.c).
+ * Invariants I1  a connection changes under its lock only, and after a look that the word still leads to it: it may have
  *                been closed, and serve another, since the word was read. Its memory is never anything else.
- *            I2  refs is the number of descriptors that lead to it; 0: it is in the list of free ones.
+ *            I2  refs is the number of words that lead to it; 0: it is in the list of free ones.
  *            I3  `reading` and `answering` are 0 or in the queue; `answering` is its oldest.
  * Whom       a socket whose first bytes are received, and could be a request's. One that the program writes to first is a client's,
  *            or no HTTP.
@@ -49,6 +50,9 @@ _Atomic bool sockets_on;
 struct sockets_leaf sockets_first;
 static struct sockets_leaf *_Atomic leaves[SOCKETS_LEAVES];
 
+/* Encrypted connections that were counted as such, and that nobody has decrypted yet. */
+static _Atomic uint32_t hellos;
+
 static struct lock pool_lock;
 static struct conn *slabs[SLABS];
 static uint32_t slab_count;
@@ -84,6 +88,19 @@ static _Atomic uintptr_t *place(int fd)
 		else
 			os_unmap(mine, sizeof(*mine));
 	}
+	return l ? &l->word[fd % SOCKETS_LEAF] : NULL;
+}
+
+/* NULL: nothing was ever known of it. */
+static _Atomic uintptr_t *find(int fd)
+{
+	struct sockets_leaf *l;
+
+	if ((unsigned)fd < SOCKETS_LEAF)
+		return &sockets_first.word[fd];
+	if (fd < 0 || fd >= SOCKETS_LEAF * SOCKETS_LEAVES)
+		return NULL;
+	l = load_acquire(&leaves[fd / SOCKETS_LEAF]); /* pairs with the CAS in place() */
 	return l ? &l->word[fd % SOCKETS_LEAF] : NULL;
 }
 
@@ -230,6 +247,14 @@ static void give_up(struct conn *c)
 
 /* ---- bytes --------------------------------------------------------------------------------------------------------- */
 
+/* Is the request whose line was read the next to be worked on? The one before may be another thread's, which has sent the answer's last
+ * byte and has not told of it yet. */
+static bool is_next(const struct conn *c)
+{
+	return c->reading == c->oldest ||
+	       (c->oldest && *requests_next(c->oldest) == c->reading && requests_handed(c->oldest));
+}
+
 static void on_in(struct conn *c, enum http_event e, struct here *here)
 {
 	size_t bytes;
@@ -244,8 +269,8 @@ static void on_in(struct conn *c, enum http_event e, struct here *here)
 		target = http_target(&c->http, &bytes, &cut);
 		if (c->reading)
 			requests_line(c->reading, (enum http_method)c->http.method, target, bytes, cut);
-		if (c->reading && c->reading == c->oldest && here->thread)
-			requests_work(here->thread, c->oldest, now(here));
+		if (c->reading && here->thread && is_next(c))
+			requests_work(here->thread, c->reading, now(here));
 		break;
 	case HTTP_END:
 		c->reading = 0;
@@ -279,9 +304,14 @@ static void bytes_in(struct conn *c, const char *at, const char *stop, struct he
 /* The response is complete. */
 static void answered(struct conn *c, struct here *here)
 {
+	bool told = here->thread && here->thread->http_told;
+
 	if (c->answering) {
 		requests_done(pop(c), here->thread, now(here));
-		if (c->oldest && here->thread)
+		/* Pipelined. A thread that was told what it works on is told the next, too; one of a pool that answers what another has
+		 * read may be given anything. */
+		if (c->oldest && here->thread && !told &&
+		    requests_open(c->oldest)->thread_start == (uint16_t)here->thread->record)
 			requests_work(here->thread, c->oldest, now(here));
 	} else if (c->skipped && !c->unasked) {
 		c->skipped--;
@@ -334,7 +364,7 @@ static void bytes_out(struct conn *c, const char *at, const char *stop, struct h
 	} while (e != HTTP_MORE && !c->over);
 }
 
-/* ---- from a descriptor to its connection --------------------------------------------------------------------------- */
+/* ---- from a word to its connection --------------------------------------------------------------------------------- */
 
 #define PATIENCE_NS UINT64_C(100000000)
 
@@ -345,29 +375,29 @@ static struct here here_now(struct tls *t)
 	return (struct here){ t->thread, 0 };
 }
 
-/* `fd` leads to it no longer. */
-static void unref(struct conn *c, int fd, uintptr_t now_is)
+/* The word leads to it no longer. */
+static void unref(struct conn *c, _Atomic uintptr_t *word, uintptr_t now_is)
 {
-	store_relaxed(place(fd), now_is);
+	store_relaxed(word, now_is);
 	if (--c->refs == 0)
 		conn_free(c);
 }
 
-static void leave(struct conn *c, int fd, struct tls *t)
+static void leave(struct conn *c, _Atomic uintptr_t *word, struct tls *t)
 {
 	if (c->over)
-		unref(c, fd, SOCKET_IGNORED);
+		unref(c, word, SOCKET_IGNORED);
 	lock_leave(&c->lock);
 	guard_leave(t, GUARD_NET);
 }
 
-/* Its connection, locked; NULL: it has none (any more), or it has to be given up. Then the guard is left. */
-static struct conn *enter(int fd, struct tls *t)
+/* The word's connection, locked; NULL: it has none (any more), or it has to be given up. Then the guard is left. */
+static struct conn *enter(_Atomic uintptr_t *word, struct tls *t)
 {
-	uintptr_t word = sockets_word(fd);
-	struct conn *c = (struct conn *)word;
+	uintptr_t was = word ? load_relaxed(word) : SOCKET_NEW;
+	struct conn *c = (struct conn *)was;
 
-	if (word <= SOCKET_IGNORED)
+	if (was <= SOCKET_IGNORED)
 		return NULL;
 	if (!guard_enter(t, GUARD_NET)) {
 		loss_add(LOSS_HTTP_NESTED, 1);
@@ -380,7 +410,7 @@ static struct conn *enter(int fd, struct tls *t)
 		guard_leave(t, GUARD_NET);
 		return NULL;
 	}
-	if (sockets_word(fd) != word) { /* relaxed: whoever changes the word of a connection in use holds its lock */
+	if (load_relaxed(word) != was) { /* relaxed: whoever changes the word of a connection in use holds its lock */
 		lock_leave(&c->lock);
 		guard_leave(t, GUARD_NET);
 		return NULL;
@@ -389,33 +419,16 @@ static struct conn *enter(int fd, struct tls *t)
 		give_up(c);
 	if (!c->over)
 		return c;
-	leave(c, fd, t);
+	leave(c, word, t);
 	return NULL;
 }
 
-static bool is_socket(int fd)
+/* A connection for a word that has none. True: it is there now. */
+static bool begin(_Atomic uintptr_t *word, struct tls *t)
 {
-	struct stat st;
-
-	return os_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-/* The first bytes from a descriptor nothing is known of. True: it is a connection now. */
-static bool look(int fd, const char *data, size_t bytes, struct tls *t)
-{
-	_Atomic uintptr_t *word = place(fd);
-	bool tls = bytes >= 2 && data[0] == 0x16 && data[1] == 3;
 	uintptr_t none = SOCKET_NEW;
 	struct conn *c;
 
-	if (!word)
-		return false;
-	if ((!tls && !http_may_begin(data, bytes)) || !is_socket(fd) || tls) {
-		if (tls && is_socket(fd))
-			loss_add(LOSS_HTTP_TLS, 1);
-		store_relaxed(word, SOCKET_IGNORED);
-		return false;
-	}
 	if (!guard_enter(t, GUARD_NET))
 		return false; /* the pool's lock may be this thread's */
 	c = conn_new();
@@ -429,10 +442,10 @@ static bool look(int fd, const char *data, size_t bytes, struct tls *t)
 
 typedef void parse_bytes(struct conn *c, const char *at, const char *stop, struct here *here);
 
-static void take(int fd, const struct iovec *parts, size_t count, size_t bytes, parse_bytes *parse)
+static void take(_Atomic uintptr_t *word, const struct iovec *parts, size_t count, size_t bytes, parse_bytes *parse)
 {
 	struct tls *t = &tls_self;
-	struct conn *c = enter(fd, t);
+	struct conn *c = enter(word, t);
 	struct here here;
 
 	if (!c)
@@ -446,7 +459,173 @@ static void take(int fd, const struct iovec *parts, size_t count, size_t bytes, 
 		if (n)
 			parse(c, at, at + n, &here);
 	}
-	leave(c, fd, t);
+	leave(c, word, t);
+}
+
+static void in_unseen(_Atomic uintptr_t *word, size_t bytes)
+{
+	struct tls *t = &tls_self;
+	struct conn *c = enter(word, t);
+	struct here here;
+
+	if (!c)
+		return;
+	here = here_now(t);
+	if (c->reading)
+		requests_open(c->reading)->bytes_in += bytes;
+	on_in(c, http_in_skip(&c->http, bytes), &here);
+	leave(c, word, t);
+}
+
+static void out_unseen(_Atomic uintptr_t *word, size_t bytes)
+{
+	struct tls *t = &tls_self;
+	struct conn *c = enter(word, t);
+	struct here here;
+
+	if (!c)
+		return;
+	here = here_now(t);
+	if (c->answering)
+		requests_open(c->answering)->bytes_out += bytes;
+	on_out(c, http_out_skip(&c->http, bytes), &here);
+	leave(c, word, t);
+}
+
+static void shut(_Atomic uintptr_t *word)
+{
+	struct tls *t = &tls_self;
+	struct conn *c = enter(word, t);
+	struct here here;
+
+	if (!c)
+		return;
+	here = here_now(t);
+	if (http_out_close(&c->http) == HTTP_END)
+		answered(c, &here);
+	leave(c, word, t);
+}
+
+static void closing(_Atomic uintptr_t *word)
+{
+	struct tls *t = &tls_self;
+	struct conn *c = enter(word, t);
+	struct here here;
+
+	if (!c) {
+		if (word && load_relaxed(word) == SOCKET_IGNORED)
+			store_relaxed(word, SOCKET_NEW);
+		return;
+	}
+	here = here_now(t);
+	if (c->refs == 1) {
+		if (http_out_close(&c->http) == HTTP_END)
+			answered(c, &here);
+		end(c, true);
+	}
+	unref(c, word, SOCKET_NEW);
+	lock_leave(&c->lock);
+	guard_leave(t, GUARD_NET);
+}
+
+/* ---- connections whose word is kept elsewhere ---------------------------------------------------------------------- */
+
+/* A server of HTTP/2 need not wait for the client's preface before it sends its own, a frame SETTINGS (RFC 9113 section 3.4):
+ * length, a multiple of 6; type 4; flags 0; stream 0 (sections 4.1, 6.5). */
+static bool http2_settings(const unsigned char *data, size_t bytes)
+{
+	return bytes >= 9 && data[0] == 0 && (data[1] << 8 | data[2]) % 6 == 0 && data[3] == 4 &&
+	       memcmp(data + 4, "\0\0\0\0", 5) == 0;
+}
+
+void sockets_word_in(_Atomic uintptr_t *word, const void *data, size_t bytes)
+{
+	struct iovec part = { (void *)(uintptr_t)data, bytes };
+
+	if (load_relaxed(word) == SOCKET_NEW) {
+		if (!http_may_begin(data, bytes)) {
+			store_relaxed(word, SOCKET_IGNORED);
+			return;
+		}
+		if (!begin(word, &tls_self))
+			return;
+	}
+	take(word, &part, 1, bytes, bytes_in);
+}
+
+void sockets_word_out(_Atomic uintptr_t *word, const void *data, size_t bytes)
+{
+	struct iovec part = { (void *)(uintptr_t)data, bytes };
+
+	if (load_relaxed(word) == SOCKET_NEW) {
+		if (http2_settings(data, bytes))
+			loss_add(LOSS_HTTP_H2, 1);
+		store_relaxed(word, SOCKET_IGNORED);
+	} else {
+		take(word, &part, 1, bytes, bytes_out);
+	}
+}
+
+void sockets_word_out_unseen(_Atomic uintptr_t *word, size_t bytes)
+{
+	if (load_relaxed(word) == SOCKET_NEW)
+		store_relaxed(word, SOCKET_IGNORED);
+	else
+		out_unseen(word, bytes);
+}
+
+void sockets_word_shut(_Atomic uintptr_t *word)
+{
+	shut(word);
+}
+
+void sockets_word_closing(_Atomic uintptr_t *word)
+{
+	closing(word);
+}
+
+/* ---- descriptors --------------------------------------------------------------------------------------------------- */
+
+static bool is_socket(int fd)
+{
+	struct stat st;
+
+	return os_fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* The first bytes from a descriptor nothing is known of. True: it is a connection now. */
+static bool look(int fd, const char *data, size_t bytes, struct tls *t)
+{
+	_Atomic uintptr_t *word = place(fd);
+	bool tls = bytes >= 2 && data[0] == 0x16 && data[1] == 3;
+
+	if (!word)
+		return false;
+	if ((!tls && !http_may_begin(data, bytes)) || !is_socket(fd) || tls) {
+		if (tls && is_socket(fd)) {
+			loss_add(LOSS_HTTP_TLS, 1);
+			add_relaxed(&hellos, 1);
+		}
+		store_relaxed(word, SOCKET_IGNORED);
+		return false;
+	}
+	return begin(word, t);
+}
+
+bool sockets_decrypted(int fd)
+{
+	uint32_t n = load_relaxed(&hellos);
+
+	if (fd >= 0) {
+		if (sockets_word(fd) == SOCKET_NEW)
+			ignore(fd); /* what comes through it is told in the clear */
+		return true;
+	}
+	while (n && !cas_relaxed(&hellos, &n, n - 1))
+		;
+	if (n)
+		loss_take_back(LOSS_HTTP_TLS, 1);
+	return n > 0;
 }
 
 void sockets_in(int fd, const struct iovec *parts, size_t count, size_t bytes)
@@ -460,7 +639,7 @@ void sockets_in(int fd, const struct iovec *parts, size_t count, size_t bytes)
 		    !look(fd, parts[i].iov_base, parts[i].iov_len < bytes ? parts[i].iov_len : bytes, &tls_self))
 			return;
 	}
-	take(fd, parts, count, bytes, bytes_in);
+	take(find(fd), parts, count, bytes, bytes_in);
 }
 
 void sockets_out(int fd, const struct iovec *parts, size_t count, size_t bytes)
@@ -468,83 +647,33 @@ void sockets_out(int fd, const struct iovec *parts, size_t count, size_t bytes)
 	if (sockets_word(fd) == SOCKET_NEW)
 		ignore(fd);
 	else
-		take(fd, parts, count, bytes, bytes_out);
+		take(find(fd), parts, count, bytes, bytes_out);
 }
-
-/* ---- what was not seen --------------------------------------------------------------------------------------------- */
 
 void sockets_in_unseen(int fd, size_t bytes)
 {
-	struct tls *t = &tls_self;
-	struct conn *c;
-	struct here here;
-
 	if (sockets_word(fd) == SOCKET_NEW)
 		ignore(fd);
-	c = enter(fd, t);
-	if (!c)
-		return;
-	here = here_now(t);
-	if (c->reading)
-		requests_open(c->reading)->bytes_in += bytes;
-	on_in(c, http_in_skip(&c->http, bytes), &here);
-	leave(c, fd, t);
+	else
+		in_unseen(find(fd), bytes);
 }
 
 void sockets_out_unseen(int fd, size_t bytes)
 {
-	struct tls *t = &tls_self;
-	struct conn *c;
-	struct here here;
-
 	if (sockets_word(fd) == SOCKET_NEW)
 		ignore(fd);
-	c = enter(fd, t);
-	if (!c)
-		return;
-	here = here_now(t);
-	if (c->answering)
-		requests_open(c->answering)->bytes_out += bytes;
-	on_out(c, http_out_skip(&c->http, bytes), &here);
-	leave(c, fd, t);
+	else
+		out_unseen(find(fd), bytes);
 }
-
-/* ---- descriptors --------------------------------------------------------------------------------------------------- */
 
 void sockets_shut(int fd)
 {
-	struct tls *t = &tls_self;
-	struct conn *c = enter(fd, t);
-	struct here here;
-
-	if (!c)
-		return;
-	here = here_now(t);
-	if (http_out_close(&c->http) == HTTP_END)
-		answered(c, &here);
-	leave(c, fd, t);
+	shut(find(fd));
 }
 
 void sockets_closing(int fd)
 {
-	struct tls *t = &tls_self;
-	struct conn *c = enter(fd, t);
-	struct here here;
-
-	if (!c) {
-		if (sockets_word(fd) == SOCKET_IGNORED && place(fd))
-			store_relaxed(place(fd), SOCKET_NEW);
-		return;
-	}
-	here = here_now(t);
-	if (c->refs == 1) {
-		if (http_out_close(&c->http) == HTTP_END)
-			answered(c, &here);
-		end(c, true);
-	}
-	unref(c, fd, SOCKET_NEW);
-	lock_leave(&c->lock);
-	guard_leave(t, GUARD_NET);
+	closing(find(fd));
 }
 
 void sockets_fresh(int fd)
@@ -576,7 +705,7 @@ void sockets_copied(int from, int to)
 	if (!word || from == to)
 		return;
 	sockets_fresh(to);
-	c = enter(from, t);
+	c = enter(find(from), t);
 	if (!c) {
 		store_relaxed(word, sockets_word(from) == SOCKET_IGNORED ? SOCKET_IGNORED : SOCKET_NEW);
 		return;
@@ -608,6 +737,7 @@ void sockets_fork_parent(void)
 void sockets_fork_child(void)
 {
 	lock_leave(&pool_lock);
+	store_relaxed(&hellos, 0);
 	for (uint32_t i = 0; i < slab_count; i++)
 		for (unsigned k = 0; k < SLAB; k++) {
 			struct conn *c = &slabs[i][k];

@@ -57,6 +57,19 @@ void sockets_shut(int fd);
 
 /* How many connections are followed. [any thread] */
 uint64_t sockets_connections(void);
+/* A connection is told in the clear (sockets_word_in() and _out()): what is read from and written to its descriptor is none of its own.
+ * Before its first bytes are received. `fd` -1: that is not known. Then one whose first bytes were received and that was counted as
+ * encrypted is no more; false: there is none (yet). */
+bool sockets_decrypted(int fd);
+
+/* The same for a connection that is no descriptor: `word`, 0 at first, is the caller's, and stays where it is. Only what its server
+ * receives and sends is told. [hook] */
+void sockets_word_in(_Atomic uintptr_t *word, const void *data, size_t bytes);
+void sockets_word_out(_Atomic uintptr_t *word, const void *data, size_t bytes);
+void sockets_word_out_unseen(_Atomic uintptr_t *word, size_t bytes);
+void sockets_word_shut(_Atomic uintptr_t *word);
+/* It is 0 afterwards. */
+void sockets_word_closing(_Atomic uintptr_t *word);
 
 void sockets_fork_prepare(void);
 void sockets_fork_parent(void);

@@ -107,6 +107,7 @@ struct thread {
 	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
 	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
 	uint64_t http_samples;                 /* ring_head at http_since */
+	bool http_told;                        /* the program said so (perfprobe_adopt): a wait does not end it */
 
 	/* offcpu.c; the helper's */
 	uint64_t offcpu_looked_ns, offcpu_cpu_ns, offcpu_due_ns; /* the last look; 0: none */

@@ -1,11 +1,12 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
 foreach(victim known lives sizes spin ends forks inherit churn reloads unwinding hostile_memory hostile_process hostile_signals hostile_limits
-        allocators mapped leaky slow_server)
+        allocators mapped leaky slow_server handoff)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
   set_target_properties(victim_${victim} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
 endforeach()
+target_compile_options(victim_handoff PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
 add_library(victim_hostile_plugin MODULE victims/hostile_plugin.c)
 target_compile_options(victim_hostile_plugin PRIVATE -O2 -g -fno-builtin-malloc)
 set_target_properties(victim_hostile_plugin PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)

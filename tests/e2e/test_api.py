@@ -1,4 +1,5 @@
 """perfprobe.h in C and C++ programs, with and without the library; PERFPROBE_MMAP."""
+import json
 import shutil
 import subprocess
 
@@ -54,6 +55,9 @@ int main(void)
 	perfprobe_pool_free(&kept, last);	/* not there any more: nothing happens */
 	pool_close(&gone);
 	perfprobe_mark("second");
+	perfprobe_adopt(perfprobe_current());
+	perfprobe_end(perfprobe_begin("api/4711"));
+	perfprobe_end(0);
 	written = perfprobe_snapshot("asked");
 	perfprobe_stop();
 	free(malloc(12345));
@@ -103,6 +107,7 @@ def test_pools_marks_and_snapshots(tmp_path, compiler, ending, options):
     asked, last = one(tmp_path, "*.request.snap"), one(tmp_path, "*.exit.snap")
     for path in (asked, last):
         data = info(path)
+        assert [(r["method"], r["route"], r["count"]) for r in json.loads(analyze("requests", "--json", path).stdout)["routes"]] == [("WORK", "api/*", 1)]
         assert [m["name"] for m in data["marks"]] == ["begin", "second", "asked"]
         assert data["start_ns"] <= data["marks"][0]["time_ns"] <= data["marks"][2]["time_ns"] <= data["end_ns"]
         assert data["misuse"] == [] and data["lost"]["heap.missed_free"] == 0

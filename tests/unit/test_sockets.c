@@ -252,6 +252,135 @@ static void test_spans(void **state)
 	assert_false(requests_working(th, &s));
 }
 
+/* What the thread works on, and whether that may be another's work; 0: nothing. */
+static uint64_t working(struct thread *th)
+{
+	struct request_span s;
+
+	return requests_working(th, &s) && !s.shared ? s.request : 0;
+}
+
+static void test_handed_to_another_thread(void **state)
+{
+	static struct thread pool; /* as another thread's */
+	struct thread *th;
+	uint64_t first, second;
+	uint32_t i;
+
+	(void)state;
+	in(pair[0], GET("/a"));
+	th = tls_self.thread;
+	first = working(th);
+	assert_true(first);
+	in(pair[1], GET("/b"));
+	second = load_relaxed(&th->http_now);
+	assert_true(second > first && working(th) == 0); /* two wait for this thread: nobody knows */
+	requests_adopt(&pool, first, 10);
+	assert_int_equal(working(&pool), first);
+	requests_rest(&pool, 11); /* it waits for something that the request needs */
+	assert_int_equal(working(&pool), first);
+	requests_adopt(&pool, second, 12);
+	assert_int_equal(working(&pool), second);
+	assert_int_equal(load_relaxed(&th->http_last), 0); /* and the reader does not go on with it */
+	store_relaxed(&pool.ring_head, 1);                 /* a sample */
+	requests_adopt(&pool, 0, 13);
+	assert_int_equal(working(&pool), 0);
+	requests_rest(th, 14);
+	requests_resume(th, 15);
+	assert_int_equal(load_relaxed(&th->http_now), 0);
+	out(pair[1], OK);
+	requests_adopt(&pool, second, 16); /* it is done */
+	assert_int_equal(working(&pool), 0);
+	requests_adopt(&pool, first + 12345 * REQUESTS_OPEN, 17); /* never given out, in a place that is in use */
+	assert_int_equal(working(&pool), 0);
+	i = requests_begin(th, 18);
+	requests_adopt(&pool, requests_open(i)->id, 19);
+	assert_int_equal(working(&pool), requests_open(i)->id);
+	requests_done(i, &pool, 20); /* it has sent the answer */
+	assert_int_equal(working(&pool), 0);
+	out(pair[0], OK);
+	totals(3, 0);
+}
+
+/* The client has the answer, and sends the next request, before the thread that wrote it is back in here. */
+static void test_next_request_before_the_answer_is_told(void **state)
+{
+	static struct thread pool;
+	struct thread *th;
+	uint64_t first, second;
+
+	(void)state;
+	in(pair[0], GET("/a"));
+	th = tls_self.thread;
+	first = working(th);
+	in(pair[0], GET("/b")); /* pipelined: it still works on the first */
+	assert_int_equal(working(th), first);
+	out(pair[0], OK);
+	second = working(th);
+	assert_true(second > first);
+	requests_adopt(&pool, second, 10);
+	requests_adopt(th, 0, 11);
+	in(pair[0], GET("/c"));
+	assert_true(working(th) > second); /* this is the one to be handed on next */
+	requests_adopt(th, 0, 12);
+	tls_self.thread = &pool;
+	out(pair[0], OK);
+	tls_self.thread = th;
+	assert_int_equal(load_relaxed(&pool.http_now), 0); /* and not one that the pool's thread goes on with */
+	out(pair[0], OK);
+	totals(3, 0);
+}
+
+static void test_work_that_is_told(void **state)
+{
+	struct thread *th;
+	struct request_span s;
+	uint64_t request, outer, inner;
+
+	(void)state;
+	in(pair[0], GET("/a"));
+	th = tls_self.thread;
+	request = working(th);
+	outer = requests_work_begin(th, "mail/17/send it", 1000);
+	inner = requests_work_begin(th, "resize", 2000);
+	assert_int_equal(working(th), inner);
+	requests_work_end(th, request, 3000); /* an HTTP request ends with its answer */
+	requests_work_end(th, inner, 3000);
+	assert_int_equal(working(th), outer);
+	requests_work_end(th, inner, 3000); /* twice */
+	assert_int_equal(working(th), outer);
+	requests_rest(th, 4000);
+	assert_int_equal(working(th), outer);
+	requests_work_end(NULL, outer, 5000); /* by another thread: this one has not said that it does no more */
+	assert_int_equal(load_relaxed(&th->http_now), outer);
+	requests_adopt(th, request, 6000);
+	totals(2, 0);
+	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->count), 1);
+	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->max_ns), 4000);
+	assert_int_equal(load_relaxed(&route("resize", 0)->count), 1);
+	assert_int_equal(route("resize", 0)->method, HTTP_METHOD_WORK);
+	outer = requests_work_begin(NULL, "", 7000);
+	requests_work_end(NULL, outer, 8000);
+	totals(3, 0);
+	out(pair[0], OK);
+	assert_false(requests_working(th, &s));
+	outer = requests_work_begin(th, "x", 9000);
+	requests_leave(th, 9000);
+	requests_work_end(th, outer, 9000);
+	assert_int_equal(working(th), 0); /* it had left it: nothing to go back to */
+	for (unsigned i = 0; i <= REQUESTS_OPEN; i++)
+		inner = requests_work_begin(NULL, "many", 9000);
+	assert_int_equal(inner, 0);
+	assert_int_equal(load_relaxed(&losses_count[LOSS_HTTP_OPEN_FULL]), 1);
+	for (uint32_t i = 0; i < REQUESTS_OPEN; i++) {
+		struct request r;
+
+		assert_true(requests_get(REQUESTS_RING + REQUESTS_SLOWEST + i, &r));
+		requests_work_end(NULL, r.id, 9001);
+	}
+	totals(3 + 2 + 1 + REQUESTS_OPEN, 0);
+}
+
 static void test_routes_are_folded(void **state)
 {
 	char text[64];
@@ -320,6 +449,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_parts, begin, done),
 		cmocka_unit_test_setup_teardown(test_inside_itself, begin, done),
 		cmocka_unit_test_setup_teardown(test_spans, begin, done),
+		cmocka_unit_test_setup_teardown(test_handed_to_another_thread, begin, done),
+		cmocka_unit_test_setup_teardown(test_next_request_before_the_answer_is_told, begin, done),
+		cmocka_unit_test_setup_teardown(test_work_that_is_told, begin, done),
 		cmocka_unit_test_setup_teardown(test_routes_are_folded, begin, done),
 		cmocka_unit_test_setup_teardown(test_slowest_are_kept, begin, done),
 		cmocka_unit_test(test_buckets),
