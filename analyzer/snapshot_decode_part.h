@@ -7,6 +7,7 @@
 #include "snapshot_codec.h"
 
 struct model;
+struct model_bucket;
 
 struct decode {
 	struct cursor c;
@@ -27,4 +28,9 @@ int decode_table(struct decode *d, const char *rows, size_t least, size_t row_by
 /* What a section's sums of 63 bits have left; false: it is too little. */
 bool decode_sum_fits(uint64_t *sum, uint64_t add);
 
+/* A row's durations, by range; `what` and `row` name it. `ret_count`: their sum. */
+int decode_ranges(struct decode *d, const char *what, size_t row, struct model_bucket **ret_buckets,
+                  size_t *ret_buckets_count, uint64_t *ret_count);
+
 int snapshot_decode_requests(struct decode *d);
+int snapshot_decode_database(struct decode *d);

@@ -24,6 +24,7 @@ add_library(analyzer_views STATIC
   flamegraph_data.c
   functions.c
   tree.c
+  view_database.c
   view_leaks.c
   view_leaks_json.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)

@@ -10,6 +10,7 @@
 #include <link.h>
 
 #include "compiler.h"
+#include "definition.h"
 #include "modules.h"
 #include "real.h"
 #include "state.h"
@@ -44,6 +45,7 @@ EXPORT int dlclose(void *handle)
 	rc = real.dlclose(handle);
 	if (unloads() != before) {
 		modules_unloaded();
+		definition_forget();
 		unwind_forget();
 	}
 	return rc;

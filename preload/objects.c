@@ -22,6 +22,7 @@ static uintptr_t address_in(const struct object *o, uintptr_t value)
 
 static bool read_dynamic(struct object *o, const ElfW(Dyn) * dynamic)
 {
+	o->dynamic = dynamic;
 	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
 		uintptr_t at = address_in(o, dynamic->d_un.d_ptr);
 
@@ -165,6 +166,14 @@ ElfW(Sym) * object_function(const struct object *o, const char *name)
 		if (other & 1)
 			return NULL;
 	}
+}
+
+const char *object_text(const struct object *o, int64_t tag, unsigned n)
+{
+	for (const ElfW(Dyn) *d = o->dynamic; d && d->d_tag != DT_NULL; d++)
+		if (d->d_tag == tag && n-- == 0)
+			return o->names + d->d_un.d_val;
+	return NULL;
 }
 
 /* By its references: a hash table of an object that exports nothing does not tell where the undefined names end. */

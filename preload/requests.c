@@ -220,17 +220,6 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 	return r ? r : row(t, other, sizeof(other) - 1, HTTP_METHOD_OTHER, 0, REQUESTS_ROUTES);
 }
 
-static void count_route(struct request_route *r, uint64_t ns)
-{
-	uint64_t max = load_relaxed(&r->max_ns);
-
-	add_relaxed(&r->bucket[request_bucket(ns)], 1);
-	add_relaxed(&r->sum_ns, ns);
-	while (ns > max && !cas_relaxed(&r->max_ns, &max, ns))
-		;
-	add_relaxed(&r->count, 1);
-}
-
 /* ---- answered ------------------------------------------------------------------------------------------------------ */
 
 static void write_kept(struct kept *k, uint64_t number, const struct request *r)
@@ -321,7 +310,7 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 		add_relaxed(&slow, 1);
 	r = route_of(t, o);
 	if (r)
-		count_route(r, now - o->r.start_ns);
+		durations_add(&r->count, &r->sum_ns, &r->max_ns, r->bucket, now - o->r.start_ns);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
 	give_back(t, i);

@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include "atomic.h"
 #include "config.h"
+#include "durations.h"
 #include "http.h"
 #include "http_route.h"
-#include "snapshot_layout.h"
 
 struct thread;
 
@@ -23,7 +23,7 @@ enum {
 	REQUESTS_SPANS = 16384,
 	REQUESTS_ROUTES = 512,
 	REQUEST_PATH_BYTES = 64,
-	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS
+	REQUEST_BUCKETS = DURATION_RANGES
 };
 
 struct request {
@@ -53,15 +53,6 @@ struct request_route {
 	_Atomic uint64_t count, sum_ns, max_ns;
 	_Atomic uint32_t bucket[REQUEST_BUCKETS];
 };
-
-/* The range of a duration: snapshot_layout.h. */
-static inline uint32_t request_bucket(uint64_t ns)
-{
-	uint32_t shift = ns < 64 ? 0 : 58u - (uint32_t)__builtin_clzll(ns);
-	uint64_t i = ns < 64 ? ns : ((uint64_t)shift << 5) + (ns >> shift);
-
-	return i < REQUEST_BUCKETS ? (uint32_t)i : REQUEST_BUCKETS - 1;
-}
 
 struct requests_totals {
 	uint64_t count, slow,

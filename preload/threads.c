@@ -165,6 +165,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->sampled = false;
 	store_relaxed(&th->http_now, 0);
 	store_relaxed(&th->http_last, 0);
+	store_relaxed(&th->database_row, 0);
 	store_relaxed(&th->http_connections, 0);
 	return th;
 }

@@ -107,6 +107,10 @@ struct thread {
 	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
 	uint64_t http_samples;                 /* ring_head at http_since */
 
+	/* database.c; written by the owner */
+	_Atomic uint64_t database_since, database_request; /* the database call it is in */
+	_Atomic uint32_t database_row;                     /* 0: none */
+
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;

@@ -256,5 +256,6 @@ struct model *live_build_expected(void)
 	m.mmap_bytes = m.munmap_bytes = m.mmap_peak_bytes = m.mmap_peak_ns = 0;
 	m.leaks = build_empty().leaks;
 	m.requests = build_empty().requests;
+	m.database = build_empty().database;
 	return &m;
 }

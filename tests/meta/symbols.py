@@ -1,6 +1,6 @@
 """What libperfprobe.so shows and needs.   usage: symbols.py LIBRARY CORE_ARCHIVE
 
-Shows exactly the names of preload/hooks.def and those that preload/perfprobe.h declares. Needs libc and its loader only, and of libc only what
+Shows exactly the names of preload/hooks*.def and those that preload/perfprobe.h declares. Needs libc and its loader only, and of libc only what
 symbols_allowed.txt names, each with a reason. Its own code (the archive) calls no hooked function by its name: that
 would come back in through our own hook."""
 import fnmatch
@@ -11,6 +11,7 @@ import sys
 import tree
 
 LIBRARY, ARCHIVE = sys.argv[1:3]
+HOOKS = ("preload/hooks.def", "preload/hooks_alloc.def", "preload/hooks_database.def")
 NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
@@ -34,7 +35,7 @@ def dynamic_symbols():
 
 
 def main():
-    hooks = set(re.findall(r"^HOOK\(\w+,[^,]+, *(\w+),", tree.read("preload/hooks.def") + tree.read("preload/hooks_alloc.def"), re.M))
+    hooks = set(re.findall(r"^HOOK\([^,]+,[^,]+, *(\w+),", "".join(map(tree.read, HOOKS)), re.M))
     allowed = table("tests/meta/symbols_allowed.txt")
     exported, undefined = dynamic_symbols()
     hooks |= set(re.findall(r"^PERFPROBE_WEAK_ extern .*?(perfprobe_1_\w+)\(", tree.read("preload/perfprobe.h"), re.M))

@@ -312,6 +312,18 @@ static const struct hostile hostile[] = {
 	  BYTES("\x01\0\0\0\0\0\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x05\0\0\0\0\0\0\0\0\0"),
 	  "out of bounds" },
 	{ "requests span", SNAP_REQUESTS, BYTES("\x01\0\0\0\0\0\0\x01\0\0\x02\0\0"), "thread 2 of 2" },
+	{ "database recorded", SNAP_DATABASE, BYTES("\x02\0\0"), "says 2 for" },
+	{ "database unsaid", SNAP_DATABASE, BYTES("\x00\x01\0\0\0\0\0\0\0\0"), "says 0 for" },
+	{ "database cut", SNAP_DATABASE, BYTES("\x01\0"), "cut short" },
+	{ "database rows", SNAP_DATABASE, BYTES("\x01\x09\0"), "9 rows claimed" },
+	{ "database ranges", SNAP_DATABASE, BYTES("\x01\x01\0\0\0\0\0\0\x02\x01\x01\x00\x01\0"),
+	  "out of order or bounds" },
+	{ "database range", SNAP_DATABASE, BYTES("\x01\x01\0\0\0\0\0\0\x01\x80\x0a\x01\0"), "out of order or bounds" },
+	{ "database thread", SNAP_DATABASE, BYTES("\x01\x01\0\0\0\0\0\0\0\x01\0\0\x02\0\x01\0"), "thread 2 of 2" },
+	{ "database row", SNAP_DATABASE, BYTES("\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\0\x02\0"), "row 2 of 1" },
+	{ "database no row", SNAP_DATABASE, BYTES("\x01\x01\0\0\0\0\0\0\0\x01\0\0\0\0\x00\0"), "row 0 of 1" },
+	{ "database times", SNAP_DATABASE,
+	  BYTES("\x01\x01\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\0\0\x01\0"), "cut short" },
 	{ "leaks state", SNAP_LEAKS, BYTES("\x02" LEAKS_HEAD "\x00"), "unknown state 2" },
 	{ "leaks checks", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x03\0\0\0\0\0\0\0\0\0\0\0\x00\x00"), "3 checks" },
 	{ "leaks cut", SNAP_LEAKS, BYTES("\x00\x00\x00\x00\x01\0\0\0"), "cut short" },
@@ -544,7 +556,8 @@ static void files(void **state)
 static void golden_files_are_read(void **state)
 {
 	static const char *const files[] = { "/v1/example.snap",     "/v1/example-1.1.snap", "/v1/example-1.2.snap",
-		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap", "/v1/example-1.5.snap" };
+		                             "/v1/example-1.3.snap", "/v1/example-1.4.snap", "/v1/example-1.5.snap",
+		                             "/v1/example-1.6.snap" };
 
 	(void)state;
 	for (uint16_t minor = 0; minor < ARRAY_LEN(files); minor++) {

@@ -301,13 +301,13 @@ static void test_buckets(void **state)
 
 	(void)state;
 	for (uint64_t ns = 1; ns < UINT64_C(1) << 43; ns += 1 + ns / 100) {
-		uint32_t i = request_bucket(ns);
+		uint32_t i = duration_range(ns);
 		uint64_t low = i < 64 ? i : (uint64_t)(32 + i % 32) << (i / 32 - 1);
 
 		assert_true(low <= ns && (ns - low) * 32 <= low && low >= last);
 		last = low;
 	}
-	assert_int_equal(request_bucket(UINT64_MAX), REQUEST_BUCKETS - 1);
+	assert_int_equal(duration_range(UINT64_MAX), REQUEST_BUCKETS - 1);
 }
 
 int main(void)
