@@ -6,6 +6,7 @@
  */
 #include "definition.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <string.h>
@@ -24,12 +25,10 @@ static struct slot {
 } slots[SLOTS];
 
 static _Atomic uint32_t generation = 1;
-static _Atomic uint32_t objects_at_start;
 
 struct candidate {
 	struct object o;
 	uintptr_t function;
-	unsigned object; /* in the order of loading */
 };
 
 struct search {
@@ -37,7 +36,7 @@ struct search {
 	uintptr_t caller;
 	struct object from; /* the caller's; base and phdr 0: not found */
 	struct candidate found[CANDIDATES];
-	unsigned count, object;
+	unsigned count;
 };
 
 /* ---- slots --------------------------------------------------------------------------------------------------------- */
@@ -109,7 +108,6 @@ void definition_forget(void)
 static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct search *s = arg;
-	unsigned number = s->object++;
 	const ElfW(Sym) * symbol;
 	struct object o;
 
@@ -120,7 +118,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 		s->from = o;
 	symbol = s->count < CANDIDATES ? object_function(&o, s->name) : NULL;
 	if (symbol)
-		s->found[s->count++] = (struct candidate){ o, o.base + symbol->st_value, number };
+		s->found[s->count++] = (struct candidate){ o, o.base + symbol->st_value };
 	return 0;
 }
 
@@ -146,14 +144,29 @@ static const struct candidate *needed(const struct search *s)
 	return NULL;
 }
 
+/* That of the global scope, after us. If there is none, dlsym()'s error is taken back. What it allocates, a sentence, is recorded
+ * like any block of libc's, and its free with it. */
+static const struct candidate *global(const struct search *s)
+{
+	uintptr_t at = (uintptr_t)dlsym(RTLD_NEXT, s->name);
+
+	if (!at)
+		(void)dlerror();
+	for (unsigned i = 0; at && i < s->count; i++)
+		if (object_holds(&s->found[i].o, at))
+			return &s->found[i];
+	return NULL;
+}
+
 static const struct candidate *choose(const struct search *s)
 {
 	const struct candidate *c;
 
 	if (s->count < 2)
 		return s->count ? &s->found[0] : NULL;
-	if (s->found[0].object < load_relaxed(&objects_at_start)) /* written before there were threads */
-		return &s->found[0];
+	c = global(s);
+	if (c)
+		return c;
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->from.dynamic && s->found[i].o.base == s->from.base)
 			return &s->found[i];
@@ -168,7 +181,7 @@ static bool look(unsigned which, const struct definition_name *name, uintptr_t c
 	const struct candidate *c;
 
 	dl_iterate_phdr(visit, &s);
-	c = choose(&s);
+	c = choose(&s); /* without the loader's lock */
 	if (!c)
 		return false;
 	ret->function = (void *)c->function;
@@ -176,22 +189,6 @@ static bool look(unsigned which, const struct definition_name *name, uintptr_t c
 	        s.from.dynamic && c->o.base == s.from.base && begins(object_text(&c->o, DT_SONAME, 0), name->library);
 	keep(which, caller, now, ret);
 	return true;
-}
-
-static int count_object(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	(void)info;
-	(void)size;
-	++*(uint32_t *)arg;
-	return 0;
-}
-
-void definition_init(void)
-{
-	uint32_t n = 0;
-
-	dl_iterate_phdr(count_object, &n);
-	store_relaxed(&objects_at_start, n);
 }
 
 bool definition_of(unsigned which, const struct definition_name *name, const void *caller, struct definition *ret)

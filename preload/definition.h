@@ -17,11 +17,9 @@ struct definition {
 	bool inner; /* the caller is that library itself, and its DT_SONAME begins with `library` */
 };
 
-/* Counts the objects that are loaded now: those are in the global scope. [start-up, once] */
-void definition_init(void);
 /* `which`: the name's number, each name its own, below 256. `caller`: a return address. False: nobody defines it. errno is kept.
- * Several definitions: the first of those loaded at the start; the caller's own; that of a library the caller needs, in its
- * order; the first loaded. A private library that was made global later (RTLD_NOLOAD | RTLD_GLOBAL) is not known as such. */
+ * Several definitions: what the loader's order gives: that of the global scope; the caller's own; that of a library the caller
+ * needs, in its order; the first loaded. To know the first, dlsym() is called then: the program's pending dlerror() is lost. */
 bool definition_of(unsigned which, const struct definition_name *name, const void *caller, struct definition *ret);
 /* The function of this name of the object that has `function`. NULL: none. errno is kept. */
 void *definition_beside(unsigned which, const char *name, const void *function);

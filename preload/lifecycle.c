@@ -14,7 +14,6 @@
 #include "allocs.h"
 #include "compiler.h"
 #include "database.h"
-#include "definition.h"
 #include "dump.h"
 #include "finish.h"
 #include "helper.h"
@@ -116,7 +115,6 @@ static CONSTRUCTOR(101) void start(void)
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	hook_map_init(config);
 	store_relaxed(&sockets_on, config->http != 0);
-	definition_init();
 	store_relaxed(&database_on, config->database != 0);
 	if (config->verbose)
 		say_start(config, unwind, why);

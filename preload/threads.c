@@ -302,6 +302,7 @@ void threads_end(struct tls *t)
 	signal_fence();
 	if (!th)
 		return;
+	store_relaxed(&th->database_row, 0); /* it may have been cancelled in a call */
 	record_end(th);
 	stack_died(th->stack_lo, th->stack_hi, th->tid == os_pid());
 	if (lock_try(&counters_lock)) {

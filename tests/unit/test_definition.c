@@ -50,7 +50,6 @@ static void none(void **state)
 	struct definition d;
 
 	(void)state;
-	definition_init();
 	for (int i = 0; i < 2; i++) { /* not there is not kept */
 		assert_false(definition_of(ANSWER, &answer, (const void *)none, &d));
 		assert_false(definition_of(NOWHERE, &nowhere, (const void *)none, &d));
@@ -95,6 +94,19 @@ static void several(void **state)
 	definition_forget();
 }
 
+/* A library opened for all comes before a caller's own, as it does for the loader. */
+static void a_global_one(void **state)
+{
+	void *one = open_library("one", RTLD_LOCAL), *two = open_library("two", RTLD_GLOBAL);
+
+	(void)state;
+	assert_int_equal(answered(((caller_fn *)of(one, "definition_place"))()), 2);
+	assert_int_equal(answered((const void *)several), 2);
+	assert_null(dlerror());
+	assert_int_equal(dlclose(two) | dlclose(one), 0);
+	definition_forget();
+}
+
 /* More places than are kept: slower, and right. */
 static void many_places(void **state)
 {
@@ -114,10 +126,8 @@ static void many_places(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(none),
-		cmocka_unit_test(one_opened_privately),
-		cmocka_unit_test(several),
-		cmocka_unit_test(many_places),
+		cmocka_unit_test(none),         cmocka_unit_test(one_opened_privately), cmocka_unit_test(several),
+		cmocka_unit_test(a_global_one), cmocka_unit_test(many_places),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
