@@ -252,11 +252,20 @@ static void done(struct tables *t, const struct database_span *s)
 
 /* ---- calls that return when they are done -------------------------------------------------------------------------- */
 
-void database_begin(struct database_call *c, struct thread *th, uint32_t row_number, uint64_t now)
+void database_begin(struct database_call *c, struct thread *th, uint32_t row_number, uint64_t now, bool below)
 {
-	*c = (struct database_call){ th, now, th ? load_relaxed(&th->http_now) : 0, row_number };
+	c->th = th;
+	c->start_ns = now;
+	c->request = th ? load_relaxed(&th->http_now) : 0;
+	c->row = row_number;
+	c->outer_row = 0;
 	if (!th)
 		return;
+	if (UNLIKELY(below)) {
+		c->outer_row = load_relaxed(&th->database_row); /* the owner's: only this thread writes them */
+		c->outer_since = load_relaxed(&th->database_since);
+		c->outer_request = load_relaxed(&th->database_request);
+	}
 	store_relaxed(&th->database_since, now);
 	store_relaxed(&th->database_request, c->request);
 	store_release(&th->database_row, row_number); /* pairs with the acquire in database_calling */
@@ -264,8 +273,14 @@ void database_begin(struct database_call *c, struct thread *th, uint32_t row_num
 
 void database_end(const struct database_call *c)
 {
-	if (c->th)
-		store_relaxed(&c->th->database_row, 0); /* database_calling sees one call or none */
+	if (!c->th)
+		return;
+	store_relaxed(&c->th->database_row, 0); /* database_calling sees one call or none */
+	if (LIKELY(!c->outer_row))
+		return;
+	store_relaxed(&c->th->database_since, c->outer_since);
+	store_relaxed(&c->th->database_request, c->outer_request);
+	store_release(&c->th->database_row, c->outer_row); /* pairs with the acquire in database_calling */
 }
 
 void database_count(const struct database_call *c, uint64_t ns, bool failed)

@@ -44,6 +44,8 @@ struct database_call {
 	struct thread *th;
 	uint64_t start_ns, request;
 	uint32_t row;
+	uint32_t outer_row; /* the call that it is made below, or 0 */
+	uint64_t outer_since, outer_request;
 };
 
 extern _Atomic bool database_on HIDDEN; /* relaxed: a hook may see it late */
@@ -56,8 +58,8 @@ uint32_t database_row_of(enum sql_system system, const char *text, size_t bytes)
 /* The same with an operation of its own, on the statement's table: PREPARE. */
 uint32_t database_row_as(enum sql_system system, enum sql_operation operation, uint32_t of);
 
-/* A call that returns when it is done. `th`: may be NULL. */
-void database_begin(struct database_call *c, struct thread *th, uint32_t row, uint64_t now);
+/* A call that returns when it is done. `th`: may be NULL. `below`: inside another one, which goes on when this one ends. */
+void database_begin(struct database_call *c, struct thread *th, uint32_t row, uint64_t now, bool below);
 /* It took so long, a part of a longer one or the whole; who calls begins, and then ends. */
 void database_end(const struct database_call *c);
 /* It is done: counted, and kept if it was made for a request. */

@@ -16,7 +16,7 @@
 #include "objects.h"
 
 enum { SLOTS = 1024, TRIES = 4, CANDIDATES = 8 };
-enum { INNER = 256 }; /* in `what`, beside the name's number */
+enum { INNER = 256, SAME = 512 }; /* in `what`, beside the name's number */
 
 static struct slot {
 	_Atomic uint32_t version, generation;
@@ -60,7 +60,7 @@ static bool read_slot(struct slot *s, unsigned which, uintptr_t caller, uint32_t
 	atomic_thread_fence(memory_order_acquire); /* pairs with the fence in write_slot */
 	if (load_relaxed(&s->version) != version || (what & (INNER - 1)) != which)
 		return false;
-	*ret = (struct definition){ (void *)function, (what & INNER) != 0 };
+	*ret = (struct definition){ (void *)function, (what & SAME) != 0, (what & INNER) != 0 };
 	return true;
 }
 
@@ -72,7 +72,7 @@ static void write_slot(struct slot *s, unsigned which, uintptr_t caller, uint32_
 		return;                            /* another thread writes it */
 	atomic_thread_fence(memory_order_release); /* pairs with the fence in read_slot */
 	store_relaxed(&s->generation, now);
-	store_relaxed(&s->what, which | (d->inner ? (unsigned)INNER : 0u));
+	store_relaxed(&s->what, which | (d->inner ? (unsigned)INNER : 0u) | (d->same ? (unsigned)SAME : 0u));
 	store_relaxed(&s->caller, caller);
 	store_relaxed(&s->function, (uintptr_t)d->function);
 	store_release(&s->version, version + 2); /* pairs with the acquire in read_slot */
@@ -185,8 +185,8 @@ static bool look(unsigned which, const struct definition_name *name, uintptr_t c
 	if (!c)
 		return false;
 	ret->function = (void *)c->function;
-	ret->inner =
-	        s.from.dynamic && c->o.base == s.from.base && begins(object_text(&c->o, DT_SONAME, 0), name->library);
+	ret->same = s.from.dynamic && c->o.base == s.from.base;
+	ret->inner = ret->same && begins(object_text(&c->o, DT_SONAME, 0), name->library);
 	keep(which, caller, now, ret);
 	return true;
 }
@@ -216,7 +216,7 @@ void *definition_beside(unsigned which, const char *name, const void *function)
 		return d.function;
 	dl_iterate_phdr(visit, &s);
 	errno = saved;
-	d = (struct definition){ NULL, false }; /* that there is none is kept, too */
+	d = (struct definition){ NULL, false, false }; /* that there is none is kept, too */
 	for (unsigned i = 0; i < s.count; i++)
 		if (s.from.dynamic && s.found[i].o.base == s.from.base)
 			d.function = (void *)s.found[i].function;

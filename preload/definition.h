@@ -14,7 +14,8 @@ struct definition_name {
 
 struct definition {
 	void *function;
-	bool inner; /* the caller is that library itself, and its DT_SONAME begins with `library` */
+	bool same;  /* the caller is in the object that defines it */
+	bool inner; /* and its DT_SONAME begins with `library` */
 };
 
 /* `which`: the name's number, each name its own, below 256. `caller`: a return address. False: nobody defines it. errno is kept.

@@ -1,8 +1,9 @@
 /*
  * hook_database.c - calls of database libraries: libpq, libsqlite3, libmariadb and libmysqlclient.
  *
- * Once       a library that calls itself by name comes back in here. A call that is made below another one, on the same stack and near
- *            it, is a part of that. Near: who left a call by longjmp must not be believed to be in it for ever.
+ * Once       a library that calls itself by name comes back in here. What it calls below a call of the program's, on the same stack and
+ *            near it, is a part of that. Near: who left a call by longjmp must not be believed to be in it for ever. What the program
+ *            calls there, in a callback, is a call of its own.
  * sqlite     makes statements of its own, in prepare as in step: what libsqlite3 calls itself counts only where sqlite3_exec calls
  *            for the program. Steps come one a row: a call begins with the first and ends with the last, a reset or the end of the
  *            statement, and has taken what its steps took.
@@ -48,50 +49,71 @@ enum { LITE_ERROR = 1, LITE_ROW = 100, LITE_DONE = 101 };
 
 /* Frames of hooks on this thread's stack; 0: none. */
 static _Thread_local struct {
-	uintptr_t call;   /* a call that is counted */
-	uintptr_t exec;   /* the outermost sqlite3_exec of the program's */
-	unsigned level;   /* 1: in that one, and not in one of the library's below it */
-	unsigned counted; /* steps below it */
+	uintptr_t call;     /* a call that is counted */
+	uintptr_t exec;     /* the outermost sqlite3_exec of the program's */
+	unsigned level;     /* 1: in that one, and not in one of the library's below it */
+	unsigned counted;   /* steps below it */
+	const void *inside; /* the function that was called last */
 } here TLS_INITIAL_EXEC;
 
 /* In a hook: who called it, and which function was meant. */
-#define FIND(hook, f)   definition_of(WHICH_##hook, &names[WHICH_##hook], __builtin_return_address(0), (f))
+#define FIND(hook, f)   find(WHICH_##hook, __builtin_return_address(0), (f))
 #define REAL(hook, f)   ((real_##hook *)(f).function)
 #define BESIDE(name, f) definition_beside(WHICH_##name, #name, (f)->function)
 #define FRAME           ((uintptr_t)__builtin_frame_address(0))
 #define NUL_TERMINATED  ((size_t)SQL_TERMINATED)
+
+/* This very library: made by the linker. */
+extern const char __ehdr_start[] HIDDEN, _end[] HIDDEN;
+
+/* A function that a hook called and that ended with a jump to another name returns to that hook: the caller is that function. */
+static bool find(enum which which, const void *caller, struct definition *ret)
+{
+	if ((uintptr_t)caller - (uintptr_t)__ehdr_start < (uintptr_t)_end - (uintptr_t)__ehdr_start)
+		caller = here.inside;
+	if (!definition_of((unsigned)which, &names[which], caller, ret))
+		return false;
+	here.inside = ret->function;
+	return true;
+}
 
 static bool is_below(uintptr_t frame, uintptr_t outer)
 {
 	return frame < outer && outer - frame < NEAR_BYTES;
 }
 
-static bool counts(uintptr_t frame)
+static bool counts(const struct definition *f, uintptr_t frame)
 {
-	return load_relaxed(&database_on) && !is_below(frame, here.call);
+	return load_relaxed(&database_on) && !(f->same && is_below(frame, here.call));
 }
 
 /* ---- one call ------------------------------------------------------------------------------------------------------ */
 
-static void start(struct database_call *c, uintptr_t frame, uint32_t row)
+struct call {
+	struct database_call c;
+	uintptr_t outer; /* frame of the one that it is made below; 0: none */
+};
+
+static void start(struct call *c, uintptr_t frame, uint32_t row)
 {
+	c->outer = is_below(frame, here.call) ? here.call : 0;
 	here.call = frame;
-	database_begin(c, tls_self.thread, row, os_now_ns());
+	database_begin(&c->c, tls_self.thread, row, os_now_ns(), c->outer != 0);
 }
 
 /* Ns since its start. */
-static uint64_t stop(const struct database_call *c)
+static uint64_t stop(const struct call *c)
 {
 	uint64_t now = os_now_ns();
 
-	database_end(c);
-	here.call = 0;
-	return now > c->start_ns ? now - c->start_ns : 0;
+	database_end(&c->c);
+	here.call = c->outer;
+	return now > c->c.start_ns ? now - c->c.start_ns : 0;
 }
 
-static void stop_and_count(const struct database_call *c, bool failed)
+static void stop_and_count(const struct call *c, bool failed)
 {
-	database_count(c, stop(c), failed);
+	database_count(&c->c, stop(c), failed);
 }
 
 /* ---- libpq --------------------------------------------------------------------------------------------------------- */
@@ -117,21 +139,21 @@ static uint32_t pg_prepared(const void *conn, const char *name)
 }
 
 /* A call that waits throws away what was sent before and not read. */
-static void pg_start(struct database_call *c, uintptr_t frame, const void *conn, uint32_t row)
+static void pg_start(struct call *c, uintptr_t frame, const void *conn, uint32_t row)
 {
 	start(c, frame, row);
-	database_drop(conn, c->start_ns);
+	database_drop(conn, c->c.start_ns);
 }
 
 EXPORT void *PQexec(void *conn, const char *text)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	void *result;
 
 	if (!FIND(PQexec, &f))
 		return NULL;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQexec, f)(conn, text);
 	pg_start(&c, FRAME, conn, pg_row(text));
 	result = REAL(PQexec, f)(conn, text);
@@ -142,13 +164,13 @@ EXPORT void *PQexec(void *conn, const char *text)
 EXPORT void *PQexecParams(void *conn, const char *text, int n, const unsigned *types, const char *const *values,
                           const int *lengths, const int *formats, int format)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	void *result;
 
 	if (!FIND(PQexecParams, &f))
 		return NULL;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQexecParams, f)(conn, text, n, types, values, lengths, formats, format);
 	pg_start(&c, FRAME, conn, pg_row(text));
 	result = REAL(PQexecParams, f)(conn, text, n, types, values, lengths, formats, format);
@@ -158,7 +180,7 @@ EXPORT void *PQexecParams(void *conn, const char *text, int n, const unsigned *t
 
 EXPORT void *PQprepare(void *conn, const char *name, const char *text, int n, const unsigned *types)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	void *result;
 	uint32_t row;
@@ -166,7 +188,7 @@ EXPORT void *PQprepare(void *conn, const char *name, const char *text, int n, co
 
 	if (!FIND(PQprepare, &f))
 		return NULL;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQprepare, f)(conn, name, text, n, types);
 	row = pg_row(text);
 	pg_start(&c, FRAME, conn, database_row_as(SQL_POSTGRESQL, SQL_PREPARE, row));
@@ -181,13 +203,13 @@ EXPORT void *PQprepare(void *conn, const char *name, const char *text, int n, co
 EXPORT void *PQexecPrepared(void *conn, const char *name, int n, const char *const *values, const int *lengths,
                             const int *formats, int format)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	void *result;
 
 	if (!FIND(PQexecPrepared, &f))
 		return NULL;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQexecPrepared, f)(conn, name, n, values, lengths, formats, format);
 	pg_start(&c, FRAME, conn, pg_prepared(conn, name));
 	result = REAL(PQexecPrepared, f)(conn, name, n, values, lengths, formats, format);
@@ -196,29 +218,29 @@ EXPORT void *PQexecPrepared(void *conn, const char *name, int n, const char *con
 }
 
 /* After the real call. Without a pipeline nothing else can be under way: what is still kept was never read to its end. */
-static int pg_sent(struct database_call *c, const struct definition *f, const void *conn, int sent)
+static int pg_sent(const struct call *c, const struct definition *f, const void *conn, int sent)
 {
 	int (*pipeline)(const void *) = (int (*)(const void *))BESIDE(PQpipelineStatus, f);
 	uint64_t ns = stop(c);
 
 	if (!sent) {
-		database_count(c, ns, true);
+		database_count(&c->c, ns, true);
 		return sent;
 	}
 	if (!pipeline || !pipeline(conn))
-		database_drop(conn, c->start_ns);
-	database_open(conn, c, 0);
+		database_drop(conn, c->c.start_ns);
+	database_open(conn, &c->c, 0);
 	return sent;
 }
 
 EXPORT int PQsendQuery(void *conn, const char *text)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 
 	if (!FIND(PQsendQuery, &f))
 		return 0;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQsendQuery, f)(conn, text);
 	start(&c, FRAME, pg_row(text));
 	return pg_sent(&c, &f, conn, REAL(PQsendQuery, f)(conn, text));
@@ -227,12 +249,12 @@ EXPORT int PQsendQuery(void *conn, const char *text)
 EXPORT int PQsendQueryParams(void *conn, const char *text, int n, const unsigned *types, const char *const *values,
                              const int *lengths, const int *formats, int format)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 
 	if (!FIND(PQsendQueryParams, &f))
 		return 0;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQsendQueryParams, f)(conn, text, n, types, values, lengths, formats, format);
 	start(&c, FRAME, pg_row(text));
 	return pg_sent(&c, &f, conn,
@@ -241,14 +263,14 @@ EXPORT int PQsendQueryParams(void *conn, const char *text, int n, const unsigned
 
 EXPORT int PQsendPrepare(void *conn, const char *name, const char *text, int n, const unsigned *types)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	uint32_t row;
 	int sent;
 
 	if (!FIND(PQsendPrepare, &f))
 		return 0;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQsendPrepare, f)(conn, name, text, n, types);
 	row = pg_row(text);
 	start(&c, FRAME, database_row_as(SQL_POSTGRESQL, SQL_PREPARE, row));
@@ -261,12 +283,12 @@ EXPORT int PQsendPrepare(void *conn, const char *name, const char *text, int n, 
 EXPORT int PQsendQueryPrepared(void *conn, const char *name, int n, const char *const *values, const int *lengths,
                                const int *formats, int format)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 
 	if (!FIND(PQsendQueryPrepared, &f))
 		return 0;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(PQsendQueryPrepared, f)(conn, name, n, values, lengths, formats, format);
 	start(&c, FRAME, pg_prepared(conn, name));
 	return pg_sent(&c, &f, conn, REAL(PQsendQueryPrepared, f)(conn, name, n, values, lengths, formats, format));
@@ -281,7 +303,7 @@ EXPORT void *PQgetResult(void *conn)
 	if (!FIND(PQgetResult, &f))
 		return NULL;
 	result = REAL(PQgetResult, f)(conn);
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return result;
 	if (!result) {
 		database_answered(conn, os_now_ns());
@@ -300,7 +322,7 @@ EXPORT void PQfinish(void *conn)
 
 	if (!FIND(PQfinish, &f))
 		return;
-	if (conn && counts(FRAME)) {
+	if (conn && counts(&f, FRAME)) {
 		database_drop(conn, os_now_ns());
 		database_unprepared(conn);
 	}
@@ -314,7 +336,7 @@ static bool step_counts(const struct definition *f, uintptr_t frame)
 {
 	bool in_exec = is_below(frame, here.exec);
 
-	if (!counts(frame) || (f->inner && !(in_exec && here.level == 1)))
+	if (!counts(f, frame) || (f->inner && !(in_exec && here.level == 1)))
 		return false;
 	here.counted += in_exec;
 	return true;
@@ -323,7 +345,7 @@ static bool step_counts(const struct definition *f, uintptr_t frame)
 /* Apart, so that steps which do not count have small frames. */
 static NOINLINE int first_step(const struct definition *f, void *stmt, uintptr_t frame, const char *text)
 {
-	struct database_call c;
+	struct call c;
 	uint64_t ns;
 	int rc;
 
@@ -331,14 +353,15 @@ static NOINLINE int first_step(const struct definition *f, void *stmt, uintptr_t
 	rc = REAL(sqlite3_step, *f)(stmt);
 	ns = stop(&c);
 	if (rc == LITE_ROW)
-		database_open(stmt, &c, ns ? ns : 1);
+		database_open(stmt, &c.c, ns ? ns : 1);
 	else
-		database_count(&c, ns, rc != LITE_DONE);
+		database_count(&c.c, ns, rc != LITE_DONE);
 	return rc;
 }
 
 static NOINLINE int later_step(const struct definition *f, void *stmt, uintptr_t frame, uint32_t place)
 {
+	uintptr_t outer = is_below(frame, here.call) ? here.call : 0;
 	uint64_t from = os_now_ns(), to;
 	int rc;
 
@@ -346,7 +369,7 @@ static NOINLINE int later_step(const struct definition *f, void *stmt, uintptr_t
 	database_step_begin(place, from);
 	rc = REAL(sqlite3_step, *f)(stmt);
 	to = os_now_ns();
-	here.call = 0;
+	here.call = outer;
 	database_step_end(stmt, place, to > from ? to - from : 0, rc != LITE_ROW, rc != LITE_ROW && rc != LITE_DONE);
 	return rc;
 }
@@ -408,7 +431,7 @@ EXPORT int sqlite3_finalize(void *stmt)
 }
 
 struct exec {
-	uintptr_t outer;
+	uintptr_t outer, call;
 	unsigned level, counted;
 	uint64_t start_ns;
 	bool follows;
@@ -418,10 +441,11 @@ struct exec {
  * itself is none. */
 static void exec_enter(struct exec *e, const struct definition *f, uintptr_t frame, unsigned level)
 {
-	e->follows = counts(frame) && (!f->inner || is_below(frame, here.exec));
+	e->follows = counts(f, frame) && (!f->inner || is_below(frame, here.exec));
 	if (!e->follows)
 		return;
 	e->outer = here.exec;
+	e->call = here.call;
 	e->level = here.level;
 	e->counted = here.counted;
 	e->start_ns = os_now_ns();
@@ -430,6 +454,7 @@ static void exec_enter(struct exec *e, const struct definition *f, uintptr_t fra
 		return;
 	}
 	here.exec = frame;
+	here.call = 0; /* its statements are the program's, also in a callback of a step */
 	here.level = level;
 	here.counted = 0;
 }
@@ -439,14 +464,14 @@ static void exec_unseen(const struct exec *e, uintptr_t frame, const char *text,
 {
 	uint32_t number = database_row_of(SQL_SQLITE, text, NUL_TERMINATED);
 	const struct database_row *row = number ? database_row(number - 1) : NULL;
-	struct database_call c;
+	struct call c;
 
 	if (!row || (rc == 0 && row->operation == SQL_OTHER))
 		return; /* a comment, or nothing */
 	start(&c, frame, number);
-	stop(&c);
-	c.start_ns = e->start_ns;
-	database_count(&c, os_now_ns() - e->start_ns, rc != 0);
+	(void)stop(&c); /* it was long ago */
+	c.c.start_ns = e->start_ns;
+	database_count(&c.c, os_now_ns() - e->start_ns, rc != 0);
 }
 
 static void exec_leave(const struct exec *e, const struct definition *f, uintptr_t frame, const char *text, int rc)
@@ -459,6 +484,7 @@ static void exec_leave(const struct exec *e, const struct definition *f, uintptr
 	here.level = e->level;
 	if (f->inner)
 		return;
+	here.call = e->call;
 	here.counted = e->counted + counted;
 	if (!counted)
 		exec_unseen(e, frame, text, rc);
@@ -507,13 +533,13 @@ EXPORT int sqlite3_get_table(void *db, const char *text, char ***ret_table, int 
 
 EXPORT int mysql_real_query(void *mysql, const char *text, unsigned long bytes)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	int rc;
 
 	if (!FIND(mysql_real_query, &f))
 		return 1;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(mysql_real_query, f)(mysql, text, bytes);
 	start(&c, FRAME, database_row_of(SQL_MYSQL, text, bytes));
 	rc = REAL(mysql_real_query, f)(mysql, text, bytes);
@@ -523,13 +549,13 @@ EXPORT int mysql_real_query(void *mysql, const char *text, unsigned long bytes)
 
 EXPORT int mysql_query(void *mysql, const char *text)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	int rc;
 
 	if (!FIND(mysql_query, &f))
 		return 1;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(mysql_query, f)(mysql, text);
 	start(&c, FRAME, database_row_of(SQL_MYSQL, text, NUL_TERMINATED));
 	rc = REAL(mysql_query, f)(mysql, text);
@@ -539,23 +565,23 @@ EXPORT int mysql_query(void *mysql, const char *text)
 
 EXPORT int mysql_send_query(void *mysql, const char *text, unsigned long bytes)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	uint64_t ns;
 	int rc;
 
 	if (!FIND(mysql_send_query, &f))
 		return 1;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(mysql_send_query, f)(mysql, text, bytes);
 	start(&c, FRAME, database_row_of(SQL_MYSQL, text, bytes));
 	rc = REAL(mysql_send_query, f)(mysql, text, bytes);
 	ns = stop(&c);
-	database_drop(mysql, c.start_ns); /* there is one at a time */
+	database_drop(mysql, c.c.start_ns); /* there is one at a time */
 	if (rc != 0)
-		database_count(&c, ns, true);
+		database_count(&c.c, ns, true);
 	else
-		database_open(mysql, &c, 0);
+		database_open(mysql, &c.c, 0);
 	return rc;
 }
 
@@ -567,7 +593,7 @@ EXPORT char mysql_read_query_result(void *mysql)
 	if (!FIND(mysql_read_query_result, &f))
 		return 1;
 	rc = REAL(mysql_read_query_result, f)(mysql);
-	if (counts(FRAME)) {
+	if (counts(&f, FRAME)) {
 		database_answer(mysql, rc != 0);
 		database_answered(mysql, os_now_ns());
 	}
@@ -580,21 +606,21 @@ EXPORT void mysql_close(void *mysql)
 
 	if (!FIND(mysql_close, &f))
 		return;
-	if (mysql && counts(FRAME))
+	if (mysql && counts(&f, FRAME))
 		database_drop(mysql, os_now_ns());
 	REAL(mysql_close, f)(mysql);
 }
 
 EXPORT int mysql_stmt_prepare(void *stmt, const char *text, unsigned long bytes)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	uint32_t row;
 	int rc;
 
 	if (!FIND(mysql_stmt_prepare, &f))
 		return 1;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(mysql_stmt_prepare, f)(stmt, text, bytes);
 	row = database_row_of(SQL_MYSQL, text, bytes);
 	start(&c, FRAME, database_row_as(SQL_MYSQL, SQL_PREPARE, row));
@@ -607,14 +633,14 @@ EXPORT int mysql_stmt_prepare(void *stmt, const char *text, unsigned long bytes)
 
 EXPORT int mysql_stmt_execute(void *stmt)
 {
-	struct database_call c;
+	struct call c;
 	struct definition f;
 	uint32_t row;
 	int rc;
 
 	if (!FIND(mysql_stmt_execute, &f))
 		return 1;
-	if (!counts(FRAME))
+	if (!counts(&f, FRAME))
 		return REAL(mysql_stmt_execute, f)(stmt);
 	row = database_prepared_row(stmt, NULL);
 	start(&c, FRAME, row ? row : database_row_as(SQL_MYSQL, SQL_EXECUTE, 0));
@@ -629,7 +655,7 @@ EXPORT char mysql_stmt_close(void *stmt)
 
 	if (!FIND(mysql_stmt_close, &f))
 		return 1;
-	if (stmt && counts(FRAME))
+	if (stmt && counts(&f, FRAME))
 		database_unprepared(stmt);
 	return REAL(mysql_stmt_close, f)(stmt);
 }

