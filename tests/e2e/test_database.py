@@ -68,6 +68,8 @@ def test_sqlite_in_c(tmp_path, heap):
     path = one(tmp_path)
     assert calls_of(path, "sqlite") == SQLITE_CALLS
     assert not lost(path)
+    assert info(path)["database"] == {"recorded": True, "count": sum(n for n, _ in SQLITE_CALLS.values()), "errors": 2}
+    assert re.search(r"database +[\d,.]+ calls, 2 of them failed\n", analyze("info", path).stdout)
     took, row = timed(done.stdout)["steps"], row_of(path, "SELECT", "slow")
     assert took <= row["total_ms"] * 1.01 and row["total_ms"] < took + 100, "the 300 ms between two steps are not the database's"
     assert row["max_ms"] == row["total_ms"] and row["mean_ms"] == row["total_ms"]

@@ -291,6 +291,11 @@ static void old_spans_make_room(void **state)
 }
 
 enum { THREADS = 4, EACH = 20000 };
+#ifdef __SANITIZE_THREAD__
+enum { READS = 0 }; /* it does not know fences, by which a reader finds out that a span was written meanwhile */
+#else
+enum { READS = 20 };
+#endif
 
 static void *many_calls(void *arg)
 {
@@ -327,7 +332,7 @@ static void threads_at_once(void **state)
 	setup();
 	for (uintptr_t i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&thread[i], NULL, many_calls, (void *)i), 0);
-	for (unsigned k = 0; k < 20; k++)
+	for (int k = 0; k < READS; k++)
 		for (uint32_t i = 0; i < DATABASE_COPIES; i++)
 			if (database_span(i, &s)) /* whole, or not at all */
 				assert_true(s.request == 1 && s.thread < THREADS && s.row &&
