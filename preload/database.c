@@ -8,7 +8,8 @@
  * Groups     calls and statements are found by hash in a group of neighbours, which is searched whole: so a place can be given
  *            back at any time.
  * Invariants I1  a row gets its key once; it is complete when `ready` is set, and never goes.
- *            I2  a place of the ring is taken by a counter; its number is 0 while it is written, and is stored last.
+ *            I2  a place of the ring is taken by a counter, and written by who has set its number to WRITING; the number is stored
+ *                last. Who meets WRITING there was so slow that the ring went round meanwhile: his span is lost.
  *            I3  a call's place belongs to who stored its handle, until he stores 0. Its number is set last and cleared first: whoever
  *                else reads it looks at the number before and after.
  */
@@ -23,12 +24,13 @@
 #include "threads.h"
 
 enum { ROWS_OTHER = DATABASE_ROWS / 4 /* rows kept for _OTHER */ };
+#define WRITING UINT64_MAX
 enum { CALL_GROUP = 32, CALL_GROUPS = DATABASE_CALLS / CALL_GROUP, STATEMENT_GROUP = 16 };
 enum { TEXTS = 4096, TEXT_BYTES = 512 /* longer ones are lexed, which ends soon */ };
 static_assert(DATABASE_ROWS <= 256 && TEXTS >= 256, "a row and a place share a hash's word");
 
 struct kept_span {
-	_Atomic uint64_t number; /* 0: none, or being written */
+	_Atomic uint64_t number; /* 0: none; WRITING */
 	struct database_span s;
 };
 
@@ -234,13 +236,18 @@ static void keep_span(struct tables *t, const struct database_span *s)
 {
 	uint64_t number = add_relaxed(&span_head, 1), end = s->start_ns + s->ns;
 	struct kept_span *k = &t->spans[number % DATABASE_SPANS];
+	uint64_t before = load_relaxed(&k->number);
 
-	if (load_relaxed(&k->number) && k->s.start_ns + k->s.ns + load_relaxed(&window_ns) > end)
+	/* acquire, pairs with the release below: the span that was there is whole. */
+	if (before == WRITING || !cas_acq_rel(&k->number, &before, WRITING)) {
 		loss_add(LOSS_DATABASE_SPANS, 1);
-	store_relaxed(&k->number, 0);
+		return;
+	}
+	if (before && k->s.start_ns + k->s.ns + load_relaxed(&window_ns) > end)
+		loss_add(LOSS_DATABASE_SPANS, 1);
 	atomic_thread_fence(memory_order_release); /* before what follows; pairs with the fence in database_span */
 	k->s = *s;
-	store_release(&k->number, number + 1); /* pairs with the acquire in database_span */
+	store_release(&k->number, number + 1); /* pairs with the acquire in database_span, and above */
 }
 
 static void done(struct tables *t, const struct database_span *s)
@@ -507,7 +514,7 @@ bool database_span(uint32_t i, struct database_span *ret_span)
 	if (i >= DATABASE_SPANS)
 		return open_span(t, i - DATABASE_SPANS, ret_span);
 	number = load_acquire(&t->spans[i].number); /* pairs with the release in keep_span */
-	if (!number)
+	if (!number || number == WRITING)
 		return false;
 	*ret_span = t->spans[i].s;
 	atomic_thread_fence(memory_order_acquire); /* pairs with the fence in keep_span */
