@@ -182,6 +182,29 @@ static void json_totals(struct json *j, const struct model *m)
 	json_object_end(j);
 }
 
+static struct model_database_row database_sum(const struct model *m)
+{
+	struct model_database_row sum = { 0 };
+
+	for (size_t i = 0; i < m->database.row_count; i++) {
+		sum.count += m->database.rows[i].count;
+		sum.errors += m->database.rows[i].errors;
+	}
+	return sum;
+}
+
+static void json_database(struct json *j, const struct model *m)
+{
+	struct model_database_row sum = database_sum(m);
+
+	json_key(j, "database");
+	json_object_begin(j);
+	json_key_bool(j, "recorded", m->database.recorded);
+	json_key_u64(j, "count", sum.count);
+	json_key_u64(j, "errors", sum.errors);
+	json_object_end(j);
+}
+
 static void json_marks(struct json *j, const struct model *m)
 {
 	uint64_t live = 0;
@@ -302,6 +325,7 @@ static int info_json(const struct model *m, struct symbolizer *symbols, struct b
 	json_key_u64(&j, "end_wall_ns", m->end_wall_ns);
 	json_engines(&j, m);
 	json_totals(&j, m);
+	json_database(&j, m);
 	json_marks(&j, m);
 	json_modules(&j, m, symbols);
 	json_threads(&j, m);
@@ -532,6 +556,20 @@ static void text_mmap(const struct view *v, const struct model *m)
 	           units_print_bytes(b, sizeof(b), m->mmap_peak_bytes));
 }
 
+static void text_database(const struct view *v, const struct model *m)
+{
+	struct model_database_row sum = database_sum(m);
+
+	if (!sum.count)
+		return;
+	row(v, "database");
+	view_count(v, sum.count);
+	buf_add_str(v->out, " calls");
+	if (sum.errors)
+		buf_printf(v->out, ", %" PRIu64 " of them failed", sum.errors);
+	buf_add_char(v->out, '\n');
+}
+
 static void text_requests(const struct view *v, const struct model *m)
 {
 	char text[32];
@@ -598,6 +636,7 @@ static int info_text(const struct model *m, struct symbolizer *symbols, const st
 	text_heap(v, m);
 	text_mmap(v, m);
 	text_requests(v, m);
+	text_database(v, m);
 	text_marks(v, m);
 	text_options(v, m);
 	text_threads(v, m);

@@ -1,14 +1,17 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "cmd.h"
+#include "database.h"
 #include "fold.h"
 #include "json_write.h"
 #include "model.h"
 #include "requests.h"
 #include "units.h"
 #include "view.h"
+#include "view_database.h"
 
 struct options {
 	const char *output;
@@ -33,6 +36,8 @@ struct work {
 	struct cmd_input in;
 	struct profile *off_cpu; /* NULL: no such samples */
 	struct requests found;
+	struct database_rows database;
+	struct database_request *calls; /* of each of the slowest */
 };
 
 static const struct profile *profile_of(const struct work *w, const struct requests_stack *s)
@@ -47,8 +52,9 @@ static double ms(uint64_t ns)
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */
 
-static void json_slow(struct json *j, const struct work *w, const struct requests_slow *s)
+static void json_slow(struct json *j, const struct work *w, size_t i_slow)
 {
+	const struct requests_slow *s = &w->found.slowest[i_slow];
 	const struct model_request *r = s->request;
 
 	json_object_begin(j);
@@ -71,6 +77,8 @@ static void json_slow(struct json *j, const struct work *w, const struct request
 	json_key_u64(j, "cpu_samples", s->samples);
 	json_key_u64(j, "off_cpu_samples", s->off_cpu);
 	json_key_u64(j, "ambiguous_samples", s->shared);
+	json_key(j, "database");
+	view_database_request_json(j, w->in.model, &w->calls[i_slow]);
 	json_key(j, "stacks");
 	json_array_begin(j);
 	for (size_t i = 0; i < s->stack_count; i++) {
@@ -125,10 +133,12 @@ static void requests_json(const struct work *w, struct buf *out)
 		json_object_end(&j);
 	}
 	json_array_end(&j);
+	json_key(&j, "database");
+	view_database_rows_json(&j, &w->database);
 	json_key(&j, "slowest");
 	json_array_begin(&j);
 	for (size_t i = 0; i < w->found.slow_count; i++)
-		json_slow(&j, w, &w->found.slowest[i]);
+		json_slow(&j, w, i);
 	json_array_end(&j);
 	json_object_end(&j);
 	buf_add_char(out, '\n');
@@ -136,8 +146,9 @@ static void requests_json(const struct work *w, struct buf *out)
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
-static void text_slow(const struct view *v, const struct work *w, const struct requests_slow *s)
+static void text_slow(const struct view *v, const struct work *w, size_t i_slow)
 {
+	const struct requests_slow *s = &w->found.slowest[i_slow];
 	const struct model_request *r = s->request;
 	char a[32], b[32];
 
@@ -158,6 +169,7 @@ static void text_slow(const struct view *v, const struct work *w, const struct r
 	if (s->shared)
 		buf_printf(v->out, " (%" PRIu64 " perhaps of other requests)", s->shared);
 	buf_add_char(v->out, '\n');
+	view_database_request(v, w->in.model, &w->calls[i_slow], s->duration_ns, w->o.full_frames);
 	for (size_t i = 0; i < s->stack_count && (i < TEXT_STACKS || w->o.full_frames); i++) {
 		const struct profile *p = profile_of(w, &s->stacks[i]);
 		const struct profile_stack *stack = &p->stacks[s->stacks[i].stack];
@@ -186,12 +198,11 @@ static void text_attribution(const struct view *v, const struct requests *r)
 	buf_add_char(v->out, '\n');
 }
 
-static void requests_text(const struct work *w, const struct view *v)
+static void text_routes(const struct work *w, const struct view *v)
 {
 	const struct model_requests *q = &w->in.model->requests;
 	char a[32], b[32], c[32];
 
-	view_losses(v, w->in.model);
 	view_count(v, q->count);
 	buf_printf(v->out, " requests answered, %" PRIu64 " of them slower than %s; %" PRIu64 " left unanswered\n",
 	           q->slow, units_print_duration(a, sizeof(a), q->latency_ns), q->unanswered);
@@ -211,8 +222,30 @@ static void requests_text(const struct work *w, const struct view *v)
 			buf_printf(v->out, " %" PRIu32, r->route->status);
 		buf_add_char(v->out, '\n');
 	}
+}
+
+static void requests_text(const struct work *w, const struct view *v)
+{
+	view_losses(v, w->in.model);
+	if (w->in.model->requests.recorded)
+		text_routes(w, v);
+	view_database_rows(v, &w->database);
 	for (size_t i = 0; i < w->found.slow_count; i++)
-		text_slow(v, w, &w->found.slowest[i]);
+		text_slow(v, w, i);
+}
+
+static int find_calls(struct work *w, struct err *err)
+{
+	int rc = database_rows(w->in.model, &w->database, err);
+
+	if (rc < 0)
+		return rc;
+	w->calls = calloc(w->found.slow_count + 1, sizeof(*w->calls));
+	if (!w->calls)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < w->found.slow_count && rc == 0; i++)
+		rc = database_request(w->in.model, w->found.slowest[i].request->id, &w->calls[i], err);
+	return rc;
 }
 
 /* Samples of that metric; NULL: there are none. Stacks that differ in lines only are one, unless lines are shown. */
@@ -239,7 +272,7 @@ static int load(struct work *w, const char *path, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	if (!w->in.model->requests.recorded)
+	if (!w->in.model->requests.recorded && !w->in.model->database.row_count)
 		return err_set(err, -ENODATA,
 		               "%s: no requests were recorded (PERFPROBE_HTTP=off, or a recorder before 0.1.0)", path);
 	rc = build(w, METRIC_CPU, &w->in.profile, err);
@@ -248,7 +281,18 @@ static int load(struct work *w, const char *path, struct err *err)
 	if (rc == 0)
 		rc = requests_find(w->in.model, w->in.profile, w->off_cpu,
 		                   w->o.top ? (size_t)w->o.top : DEFAULT_SLOWEST, &w->found, err);
-	return rc;
+	return rc == 0 ? find_calls(w, err) : rc;
+}
+
+static void done(struct work *w)
+{
+	for (size_t i = 0; w->calls && i < w->found.slow_count; i++)
+		database_request_done(&w->calls[i]);
+	free(w->calls);
+	database_rows_done(&w->database);
+	requests_done(&w->found);
+	profile_free(w->off_cpu);
+	cmd_input_done(&w->in);
 }
 
 static int run(int argc, char **argv, struct err *err)
@@ -268,9 +312,7 @@ static int run(int argc, char **argv, struct err *err)
 	if (rc == 0)
 		rc = cmd_output(w.o.output, &out, err);
 	buf_done(&out);
-	requests_done(&w.found);
-	profile_free(w.off_cpu);
-	cmd_input_done(&w.in);
+	done(&w);
 	return rc;
 }
 
@@ -279,7 +321,7 @@ const struct cli_command cmd_requests = {
 	run,
 	option_table,
 	"A",
-	"latency by route; the slowest requests, each with the stacks seen while it ran",
+	"latency by route, time in databases; the slowest requests, each with the stacks seen while it ran",
 	"  probe-analyze requests server.4711.0001.exit.snap\n"
 	"  probe-analyze requests --json --top 5 server.4711.live\n",
 };

@@ -135,22 +135,30 @@ static void check_leaks(const struct model *m)
 	(void)leak_follows;
 }
 
+static void check_buckets(const struct model_bucket *buckets, size_t n, uint64_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		assert(buckets[i].bucket < SNAP_REQUEST_BUCKETS);
+		assert(i == 0 || buckets[i - 1].bucket < buckets[i].bucket);
+		sum += buckets[i].count;
+	}
+	assert(sum == count);
+	(void)sum; /* with NDEBUG */
+	(void)count;
+}
+
 static void check_requests(const struct model *m)
 {
 	const struct model_requests *q = &m->requests;
 
 	assert(q->recorded || (!q->route_count && !q->request_count && !q->span_count));
 	for (size_t i = 0; i < q->route_count; i++) {
-		uint64_t sum = 0;
+		const struct model_route *r = &q->routes[i];
 
-		assert(q->routes[i].method && q->routes[i].route);
-		for (size_t k = 0; k < q->routes[i].bucket_count; k++) {
-			assert(q->routes[i].buckets[k].bucket < SNAP_REQUEST_BUCKETS);
-			assert(k == 0 || q->routes[i].buckets[k - 1].bucket < q->routes[i].buckets[k].bucket);
-			sum += q->routes[i].buckets[k].count;
-		}
-		assert(sum == q->routes[i].count);
-		(void)sum; /* with NDEBUG */
+		assert(r->method && r->route);
+		check_buckets(r->buckets, r->bucket_count, r->count);
 	}
 	for (size_t i = 0; i < q->request_count; i++) {
 		const struct model_request *r = &q->requests[i];
@@ -180,6 +188,23 @@ static void check_offcpu(const struct model *m)
 	}
 }
 
+static void check_database(const struct model *m)
+{
+	const struct model_database *d = &m->database;
+
+	assert(d->recorded || (!d->row_count && !d->span_count));
+	for (size_t i = 0; i < d->row_count; i++) {
+		const struct model_database_row *r = &d->rows[i];
+
+		assert(r->system && r->operation && r->table && r->errors <= r->count);
+		check_buckets(r->buckets, r->bucket_count, r->count);
+	}
+	for (size_t i = 0; i < d->span_count; i++) {
+		assert(d->spans[i].row < d->row_count && d->spans[i].thread < m->thread_count);
+		assert(i == 0 || d->spans[i - 1].start_ns <= d->spans[i].start_ns);
+	}
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->because && m->boot && m->cmdline && m->engine_cpu &&
@@ -205,4 +230,5 @@ void model_check(const struct model *m)
 	check_leaks(m);
 	check_requests(m);
 	check_offcpu(m);
+	check_database(m);
 }

@@ -170,6 +170,29 @@ struct model_times {
 	uint64_t range[SNAP_SAMPLER_RANGES];
 };
 
+/* Database calls of one operation on one table. */
+struct model_database_row {
+	const char *system, *operation, *table; /* table "": none */
+	uint64_t errors;                        /* of count */
+	uint64_t count, sum_ns, max_ns;
+	struct model_bucket *buckets; /* sorted; their counts add up to count */
+	size_t bucket_count;
+};
+
+/* One call, made for a request. */
+struct model_database_span {
+	uint64_t start_ns, ns, request;
+	uint32_t thread, row; /* row: its index */
+	bool failed, unfinished;
+};
+
+struct model_database {
+	bool recorded;
+	struct model_database_row *rows;
+	struct model_database_span *spans; /* sorted by start_ns */
+	size_t row_count, span_count;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -212,6 +235,7 @@ struct model {
 	struct model_leaks leaks;
 	struct model_requests requests;
 	struct model_offcpu offcpu;
+	struct model_database database;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

@@ -16,18 +16,23 @@ static uint64_t bucket_middle(uint32_t i)
 	return ((uint64_t)(32 + i % 32) << shift) + (UINT64_C(1) << shift) / 2;
 }
 
-uint64_t requests_quantile(const struct model_route *r, double q)
+uint64_t requests_quantile_of(const struct model_bucket *buckets, size_t n, uint64_t count, uint64_t max_ns, double q)
 {
-	double want = q * (double)r->count;
+	double want = q * (double)count;
 	uint64_t seen = 0, ns = 0;
 
-	for (size_t i = 0; i < r->bucket_count; i++) {
-		seen += r->buckets[i].count;
-		ns = bucket_middle(r->buckets[i].bucket);
+	for (size_t i = 0; i < n; i++) {
+		seen += buckets[i].count;
+		ns = bucket_middle(buckets[i].bucket);
 		if (seen && (double)seen >= want)
 			break;
 	}
-	return ns < r->max_ns ? ns : r->max_ns;
+	return ns < max_ns ? ns : max_ns;
+}
+
+uint64_t requests_quantile(const struct model_route *r, double q)
+{
+	return requests_quantile_of(r->buckets, r->bucket_count, r->count, r->max_ns, q);
 }
 
 static int by_count(const void *a, const void *b)

@@ -8,6 +8,7 @@
 #include "err.h"
 
 struct model;
+struct model_bucket;
 struct model_route;
 struct model_request;
 struct profile;
@@ -42,6 +43,8 @@ struct requests {
 
 /* The duration below which a share `q` of the route's requests stayed. */
 uint64_t requests_quantile(const struct model_route *r, double q);
+/* The same of any durations by range. */
+uint64_t requests_quantile_of(const struct model_bucket *buckets, size_t n, uint64_t count, uint64_t max_ns, double q);
 /* `cpu`, `off_cpu`: profiles of CPU and off-CPU samples, or NULL. `top` 0: all. 0 or -ENOMEM. Freed with requests_done(). */
 int requests_find(const struct model *m, const struct profile *cpu, const struct profile *off_cpu, size_t top,
                   struct requests *ret, struct err *err) MUST_USE;

@@ -821,6 +821,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return snapshot_decode_requests(&d);
 	case SNAP_OFFCPU:
 		return snapshot_decode_offcpu(&d);
+	case SNAP_DATABASE:
+		return snapshot_decode_database(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

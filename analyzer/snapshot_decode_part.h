@@ -8,6 +8,7 @@
 
 struct model;
 struct model_cpu_row;
+struct model_bucket;
 
 struct decode {
 	struct cursor c;
@@ -31,5 +32,10 @@ bool decode_sum_fits(uint64_t *sum, uint64_t add);
 /* Rows of stack, thread, samples. */
 int decode_cpu_rows(struct decode *d, struct model_cpu_row **ret_rows, size_t *ret_count);
 
+/* A row's durations, by range; `what` and `row` name it. `ret_count`: their sum. */
+int decode_ranges(struct decode *d, const char *what, size_t row, struct model_bucket **ret_buckets,
+                  size_t *ret_buckets_count, uint64_t *ret_count);
+
 int snapshot_decode_requests(struct decode *d);
+int snapshot_decode_database(struct decode *d);
 int snapshot_decode_offcpu(struct decode *d);

@@ -4,27 +4,31 @@
 #include "model.h"
 #include "snapshot_decode_part.h"
 
-static int decode_buckets(struct decode *d, struct model_route *r, size_t row)
+int decode_ranges(struct decode *d, const char *what, size_t row, struct model_bucket **ret_buckets,
+                  size_t *ret_buckets_count, uint64_t *ret_count)
 {
 	uint64_t bucket = 0, sum = 0;
 	void *rows;
-	int rc = decode_table(d, "ranges", 2, sizeof(struct model_bucket), SNAP_REQUEST_BUCKETS, &r->bucket_count,
-	                      &rows);
+	struct model_bucket *buckets;
+	size_t n;
+	int rc = decode_table(d, "ranges", 2, sizeof(*buckets), SNAP_REQUEST_BUCKETS, &n, &rows);
 
 	if (rc < 0)
 		return rc;
-	r->buckets = rows;
-	for (size_t i = 0; i < r->bucket_count; i++) {
+	buckets = rows;
+	for (size_t i = 0; i < n; i++) {
 		uint64_t step = cursor_varint(&d->c), count = cursor_varint(&d->c);
 
 		if (d->c.bad)
 			return decode_cut_short(d);
 		if ((i > 0 && step == 0) || step >= SNAP_REQUEST_BUCKETS - bucket || !decode_sum_fits(&sum, count))
-			return err_set(d->err, -EPROTO, "route %zu has ranges out of order or bounds", row + 1);
+			return err_set(d->err, -EPROTO, "%s %zu has ranges out of order or bounds", what, row + 1);
 		bucket += step;
-		r->buckets[i] = (struct model_bucket){ (uint32_t)bucket, count };
+		buckets[i] = (struct model_bucket){ (uint32_t)bucket, count };
 	}
-	r->count = sum;
+	*ret_buckets = buckets;
+	*ret_buckets_count = n;
+	*ret_count = sum;
 	return 0;
 }
 
@@ -46,7 +50,7 @@ static int decode_routes(struct decode *d)
 		r->status = cursor_u32(&d->c);
 		r->sum_ns = cursor_varint(&d->c);
 		r->max_ns = cursor_varint(&d->c);
-		rc = decode_buckets(d, r, i);
+		rc = decode_ranges(d, "route", i, &r->buckets, &r->bucket_count, &r->count);
 		if (rc < 0)
 			return rc;
 		if (!decode_sum_fits(&sum, r->count))

@@ -37,6 +37,7 @@ add_library(analyzer_views STATIC
   functions.c
   join.c
   tree.c
+  view_database.c
   view_leaks.c
   view_leaks_json.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)

@@ -61,7 +61,8 @@ enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 	X(14, MMAP, "mmap")                   /* memory that the program mapped by itself, by stack; since 1.3 */      \
 	X(15, LEAKS, "leaks")                 /* what nobody could reach when it was checked; since 1.4 */             \
 	X(16, REQUESTS, "requests")           /* HTTP requests: by route, the newest and slowest; since 1.5 */         \
-	X(17, OFFCPU, "off-CPU samples")      /* of threads that waited, by stack and the newest; since 1.6 */
+	X(17, OFFCPU, "off-CPU samples")      /* of threads that waited, by stack and the newest; since 1.6 */         \
+	X(18, DATABASE, "database")           /* database calls: by operation and table, of requests; since 1.6 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),
@@ -129,7 +130,7 @@ enum { SNAP_LIFETIMES = 20, SNAP_LIFETIME_NS = 1 << 10 };
 enum snap_leak_kind { SNAP_LEAK_DIRECT = 0, SNAP_LEAK_INDIRECT = 1, SNAP_LEAK_KIND_COUNT };
 enum { SNAP_LEAK_MAX_CHECKS = 2 };
 
-/* Durations of requests are counted in ranges: i below 64 is i ns; others begin at (32 + i % 32) << (i / 32 - 1) ns, and are a
+/* Durations of requests and of database calls are counted in ranges: i below 64 is i ns; others begin at (32 + i % 32) << (i / 32 - 1) ns, and are a
  * 32th of that wide. The last has no end. */
 enum { SNAP_REQUEST_BUCKETS = 1280 };
 
@@ -139,6 +140,8 @@ enum snap_offcpu_scope { SNAP_OFFCPU_NONE = 0, SNAP_OFFCPU_REQUESTS = 1, SNAP_OF
 /* How long sampling took, and by how much it missed its time, is counted in ranges: 0 below 128 ns; others begin at
  * (4 + (i - 1) % 4) << ((i - 1) / 4 + 5) ns, a quarter of a power of two wide. The last has no end. */
 enum { SNAP_SAMPLER_RANGES = 64 };
+/* Of a database call: it failed; it was under way when the snapshot was written. */
+enum snap_database_flags { SNAP_DATABASE_FAILED = 1, SNAP_DATABASE_UNFINISHED = 2 };
 
 /* Limits a reader enforces before it believes a size. */
 enum {

@@ -10,6 +10,7 @@
 #include <link.h>
 
 #include "compiler.h"
+#include "definition.h"
 #include "modules.h"
 #include "offcpu.h"
 #include "real.h"
@@ -48,6 +49,7 @@ EXPORT int dlclose(void *handle)
 	offcpu_release();
 	if (unloads() != before) {
 		modules_unloaded();
+		definition_forget();
 		unwind_forget();
 		ssl_libs_unloaded();
 	}

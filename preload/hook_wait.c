@@ -16,7 +16,8 @@ static void rest(void)
 {
 	struct thread *th = load_relaxed(&sockets_on) ? tls_self.thread : NULL;
 
-	if (UNLIKELY(th != NULL) && load_relaxed(&th->http_now))
+	/* A database library that waits for its answer is no event loop: the thread stays with its request. */
+	if (UNLIKELY(th != NULL) && load_relaxed(&th->http_now) && !load_relaxed(&th->database_row))
 		requests_rest(th, os_now_ns());
 }
 

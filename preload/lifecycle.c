@@ -13,6 +13,7 @@
 
 #include "allocs.h"
 #include "compiler.h"
+#include "database.h"
 #include "dump.h"
 #include "finish.h"
 #include "helper.h"
@@ -121,6 +122,7 @@ static CONSTRUCTOR(101) void start(void)
 		say("no helper thread could be started: no snapshots while the program runs", NULL);
 	hook_map_init(config);
 	store_relaxed(&sockets_on, config->http != 0);
+	store_relaxed(&database_on, config->database != 0);
 	if (config->verbose)
 		say_start(config, unwind, why);
 	guard_leave(t, GUARD_ALLOC);
@@ -193,13 +195,14 @@ static void fork_child(void)
 	sockets_fork_child();
 	ssl_libs_fork_child();
 	ssl_bio_fork_child();
+	database_fork_child();
 	leaks_fork_child();
 	dump_fork_child();
 	helper_fork_child();
 	finish_fork_child(follow);
 	if (!follow)
-		store_release(&state_now, STATE_OFF),
-		        store_relaxed(&sockets_on, false); /* relaxed readers: only this thread lives */
+		store_release(&state_now, STATE_OFF), store_relaxed(&sockets_on, false),
+		        store_relaxed(&database_on, false); /* relaxed readers: only this thread lives */
 	if (t->fork_guard)
 		guard_leave(t, GUARD_TABLE);
 	sampler_fork_child_resume(t, follow);

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "database.h"
 #include "dump.h"
 #include "http.h"
 #include "leaks.h"
@@ -28,6 +29,7 @@
 #include "requests.h"
 #include "snapshot_name.h"
 #include "sockets.h"
+#include "sql.h"
 #include "start.h"
 #include "state.h"
 #include "totals.h"
@@ -75,30 +77,30 @@ static void route_labels(struct metrics_text *t, const void *of)
 		metrics_label(t, "url_scheme", "http"); /* others are not seen */
 }
 
-static uint64_t read_route(const struct request_route *r, uint64_t ret_count[REQUEST_BOUNDS + 1])
+static uint64_t read_durations(const struct durations *d, uint64_t ret_count[DURATION_BOUNDS + 1])
 {
 	uint64_t sum = 0;
 
-	for (unsigned i = 0; i <= REQUEST_BOUNDS; i++)
-		sum += ret_count[i] = load_relaxed(&r->bounded[i]); /* figures: order nothing */
+	for (unsigned i = 0; i <= DURATION_BOUNDS; i++)
+		sum += ret_count[i] = load_relaxed(&d->bounded[i]); /* figures: order nothing */
 	return sum;
 }
 
 static void add_durations(struct page *p)
 {
-	uint64_t count[REQUEST_BOUNDS + 1];
+	uint64_t count[DURATION_BOUNDS + 1];
 
 	if (!metrics_family(&p->t, METRIC_HTTP_DURATION))
 		return;
 	for (uint32_t i = 0; i < REQUESTS_ROUTES; i++) {
 		struct route r = { requests_route(i), p->t.otel };
-		struct metrics_histogram h = { requests_bound_ns, count, REQUEST_BOUNDS,
-			                       p->t.otel ? REQUEST_BOUNDS_FINE : 0, 0 };
+		struct metrics_histogram h = { duration_bound_ns, count, DURATION_BOUNDS,
+			                       p->t.otel ? DURATION_BOUNDS_FINE : 0, 0 };
 
-		p->answered[i] = r.row ? read_route(r.row, count) : 0;
+		p->answered[i] = r.row ? read_durations(&r.row->took, count) : 0;
 		if (!p->answered[i])
 			continue;
-		h.sum_ns = load_relaxed(&r.row->sum_ns);
+		h.sum_ns = load_relaxed(&r.row->took.sum_ns);
 		metrics_histogram(&p->t, &h, route_labels, &r);
 	}
 }
@@ -137,6 +139,54 @@ static void add_requests(struct page *p)
 	if (p->config->latency)
 		metrics_one(&p->t, METRIC_HTTP_SLOW, totals.slow);
 	metrics_one(&p->t, METRIC_CONNECTIONS, sockets_connections());
+}
+
+/* ---- databases ---------------------------------------------------------------------------------------------------- */
+
+static void database_labels(struct metrics_text *t, const void *of)
+{
+	const struct database_row *r = of;
+
+	metrics_label(t, t->otel ? "db_system_name" : "system", sql_system_name((enum sql_system)r->system));
+	metrics_label(t, t->otel ? "db_operation_name" : "operation",
+	              sql_operation_name((enum sql_operation)r->operation));
+	metrics_label(t, t->otel ? "db_collection_name" : "table", r->table);
+}
+
+static bool any_database(void)
+{
+	for (uint32_t i = 0; i < DATABASE_ROWS; i++)
+		if (database_row(i) && load_relaxed(&database_row(i)->took.count))
+			return true;
+	return false;
+}
+
+static void add_database(struct page *p)
+{
+	uint64_t count[DURATION_BOUNDS + 1];
+	const struct database_row *r;
+
+	if (!p->config->database || !any_database())
+		return;
+	if (metrics_family(&p->t, METRIC_DATABASE_DURATION))
+		for (uint32_t i = 0; i < DATABASE_ROWS; i++) {
+			struct metrics_histogram h = { duration_bound_ns, count, DURATION_BOUNDS, 0, 0 };
+
+			r = database_row(i);
+			if (!r || !read_durations(&r->took, count))
+				continue;
+			h.sum_ns = load_relaxed(&r->took.sum_ns);
+			metrics_histogram(&p->t, &h, database_labels, r);
+		}
+	if (metrics_family(&p->t, METRIC_DATABASE_ERRORS))
+		for (uint32_t i = 0; i < DATABASE_ROWS; i++) {
+			r = database_row(i);
+			if (!r || !load_relaxed(&r->took.count))
+				continue;
+			metrics_sample(&p->t, "");
+			database_labels(&p->t, r);
+			metrics_number(&p->t, load_relaxed(&r->errors));
+		}
 }
 
 /* ---- the process -------------------------------------------------------------------------------------------------- */
@@ -382,8 +432,8 @@ static void add_losses(struct page *p)
 /* ---- the page ----------------------------------------------------------------------------------------------------- */
 
 typedef void metrics_add(struct page *p);
-static metrics_add *const parts[] = { add_requests, add_memory, add_process, add_info,
-	                              add_heap,     add_leaks,  add_cost,    add_losses };
+static metrics_add *const parts[] = { add_requests, add_database, add_memory, add_process, add_info,
+	                              add_heap,     add_leaks,    add_cost,   add_losses };
 
 void metrics_page_init(const struct config *config)
 {

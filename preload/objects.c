@@ -23,6 +23,7 @@ static uintptr_t address_in(const struct object *o, uintptr_t value)
 
 static bool read_dynamic(struct object *o, const ElfW(Dyn) * dynamic)
 {
+	o->dynamic = dynamic;
 	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
 		uintptr_t at = address_in(o, dynamic->d_un.d_ptr);
 
@@ -198,6 +199,14 @@ uintptr_t object_bound_to(const struct object *o, const char *name)
 	if (!r)
 		r = reference_in(o, o->data, o->data_count, name);
 	return r ? *(const uintptr_t *)(o->base + r->r_offset) : 0;
+}
+
+const char *object_text(const struct object *o, int64_t tag, unsigned n)
+{
+	for (const ElfW(Dyn) *d = o->dynamic; d && d->d_tag != DT_NULL; d++)
+		if (d->d_tag == tag && n-- == 0)
+			return o->names + d->d_un.d_val;
+	return NULL;
 }
 
 /* By its references: a hash table of an object that exports nothing does not tell where the undefined names end. */

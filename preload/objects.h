@@ -13,6 +13,7 @@ struct object {
 	const ElfW(Phdr) * phdr;
 	unsigned phdr_count;
 	const char *path;
+	const ElfW(Dyn) * dynamic;
 	ElfW(Sym) * symbols;
 	const char *names;
 	const uint32_t *hash; /* DT_GNU_HASH */
@@ -33,6 +34,8 @@ bool objects_own_data(uintptr_t *ret_start, uintptr_t *ret_end);
 bool objects_data_of(const void *function, uintptr_t *ret_start, uintptr_t *ret_end);
 /* The object's own function of this name; NULL: it has none. Versions are not looked at. */
 ElfW(Sym) * object_function(const struct object *o, const char *name);
+/* The text of its entry number `n` with this tag (DT_SONAME, DT_NEEDED) in the dynamic section; NULL: there is none. */
+const char *object_text(const struct object *o, int64_t tag, unsigned n);
 /* Does it refer to a name that another object must define? */
 bool object_needs(const struct object *o, const char *name);
 /* What the loader has bound its references of that name to, or the way to the loader if that is still to come. 0: it has none. */

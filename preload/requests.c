@@ -57,12 +57,6 @@ struct tables {
 	struct request_route routes[REQUESTS_ROUTES];
 };
 
-#define MS NS_PER_MS
-const uint64_t requests_bound_ns[REQUEST_BOUNDS] = { MS,        5 * MS / 2, 5 * MS,    10 * MS,   25 * MS,  50 * MS,
-	                                             75 * MS,   100 * MS,   250 * MS,  500 * MS,  750 * MS, 1000 * MS,
-	                                             2500 * MS, 5000 * MS,  7500 * MS, 10000 * MS };
-#undef MS
-
 static struct tables *_Atomic tables;
 static _Atomic uint64_t ids, ring_head, span_head, answered, slow, unanswered, untimed;
 static _Atomic uint32_t route_count;
@@ -260,21 +254,6 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 	return r ? r : row(t, other, sizeof(other) - 1, HTTP_METHOD_OTHER, 0, REQUESTS_ROUTES);
 }
 
-static void count_route(struct request_route *r, uint64_t ns)
-{
-	uint64_t max = load_relaxed(&r->max_ns);
-	unsigned bound = 0;
-
-	while (bound < REQUEST_BOUNDS && ns > requests_bound_ns[bound])
-		bound++;
-	add_relaxed(&r->bounded[bound], 1);
-	add_relaxed(&r->bucket[request_bucket(ns)], 1);
-	add_relaxed(&r->sum_ns, ns);
-	while (ns > max && !cas_relaxed(&r->max_ns, &max, ns))
-		;
-	add_relaxed(&r->count, 1);
-}
-
 /* ---- answered ------------------------------------------------------------------------------------------------------ */
 
 static void write_kept(struct kept *k, uint64_t number, const struct request *r)
@@ -375,7 +354,7 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 		count_slow(o, now - o->r.start_ns);
 	r = route_of(t, o);
 	if (r)
-		count_route(r, now - o->r.start_ns);
+		durations_add(&r->took, now - o->r.start_ns);
 	else
 		add_relaxed(&untimed, 1);
 	to_slowest(t, &o->r);

@@ -11,9 +11,9 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "config.h"
+#include "durations.h"
 #include "http.h"
 #include "http_route.h"
-#include "snapshot_layout.h"
 
 struct thread;
 
@@ -24,8 +24,7 @@ enum {
 	REQUESTS_SPANS = 16384,
 	REQUESTS_ROUTES = 512,
 	REQUEST_PATH_BYTES = 64,
-	REQUEST_BUCKETS = SNAP_REQUEST_BUCKETS,
-	REQUEST_BOUNDS = 16
+	REQUEST_BUCKETS = DURATION_RANGES
 };
 
 struct request {
@@ -52,25 +51,8 @@ struct request_route {
 	uint16_t status;
 	uint8_t method;
 	char route[HTTP_ROUTE_BYTES];
-	_Atomic uint64_t count, sum_ns, max_ns;
-	_Atomic uint32_t bucket[REQUEST_BUCKETS];
-	/* Of durations above bound i - 1 and not above bound i; the last: above all. */
-	_Atomic uint64_t bounded[REQUEST_BOUNDS + 1];
+	struct durations took;
 };
-
-/* Bounds that people expect of a histogram, which are in the middle of ranges: so they are counted apart, and are exact.
- * OpenTelemetry's begin with the third. */
-enum { REQUEST_BOUNDS_FINE = 2 };
-extern const uint64_t requests_bound_ns[REQUEST_BOUNDS] HIDDEN;
-
-/* The range of a duration: snapshot_layout.h. */
-static inline uint32_t request_bucket(uint64_t ns)
-{
-	uint32_t shift = ns < 64 ? 0 : 58u - (uint32_t)__builtin_clzll(ns);
-	uint64_t i = ns < 64 ? ns : ((uint64_t)shift << 5) + (ns >> shift);
-
-	return i < REQUEST_BUCKETS ? (uint32_t)i : REQUEST_BUCKETS - 1;
-}
 
 struct requests_totals {
 	uint64_t count, slow,

@@ -161,3 +161,22 @@ void snapshot_out_head(struct snapshot_out *o)
 	if (o->rc == 0)
 		o->rc = os_pwrite_all(o->fd, &head, bytes, o->base);
 }
+
+void snapshot_ranges(struct snapshot_out *o, const _Atomic uint32_t *range)
+{
+	static uint32_t counts[DURATION_RANGES]; /* snapshots are written one at a time */
+	uint32_t used = 0, last = 0;
+
+	for (uint32_t i = 0; i < DURATION_RANGES; i++) {
+		counts[i] = load_relaxed(&range[i]);
+		used += counts[i] != 0;
+	}
+	snapshot_number(o, used);
+	for (uint32_t i = 0; i < DURATION_RANGES; i++) {
+		if (!counts[i])
+			continue;
+		snapshot_number(o, i - last);
+		snapshot_number(o, counts[i]);
+		last = i;
+	}
+}

@@ -6,10 +6,11 @@
 #include <stdint.h>
 #define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
+#include "durations.h"
 #include "snapshot_codec.h"
 #include "snapshot_layout.h"
 
-enum { SNAPSHOT_SECTIONS = 17 };
+enum { SNAPSHOT_SECTIONS = 18 };
 
 struct snapshot_out {
 	int fd, rc;
@@ -40,3 +41,5 @@ struct put *snapshot_room(struct snapshot_out *o, size_t bytes);
 void snapshot_number(struct snapshot_out *o, uint64_t value);
 void snapshot_bytes(struct snapshot_out *o, const void *text, size_t len);
 void snapshot_string(struct snapshot_out *o, const char *text);
+/* What durations.h counts: DURATION_RANGES of them, those of 0 left out. */
+void snapshot_ranges(struct snapshot_out *o, const _Atomic uint32_t *range);

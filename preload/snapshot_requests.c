@@ -29,26 +29,12 @@ static uint32_t known(const struct copies *c, uint32_t thread)
 
 static void write_route(struct copies *c, const struct request_route *r)
 {
-	static uint32_t counts[REQUEST_BUCKETS]; /* snapshots are written one at a time */
-	uint32_t used = 0, last = 0;
-
-	for (uint32_t i = 0; i < REQUEST_BUCKETS; i++) {
-		counts[i] = load_relaxed(&r->bucket[i]);
-		used += counts[i] != 0;
-	}
 	snapshot_string(c->out, http_method_name((enum http_method)r->method));
 	snapshot_string(c->out, r->route);
 	snapshot_number(c->out, r->status);
-	snapshot_number(c->out, load_relaxed(&r->sum_ns));
-	snapshot_number(c->out, load_relaxed(&r->max_ns));
-	snapshot_number(c->out, used);
-	for (uint32_t i = 0; i < REQUEST_BUCKETS; i++) {
-		if (!counts[i])
-			continue;
-		snapshot_number(c->out, i - last);
-		snapshot_number(c->out, counts[i]);
-		last = i;
-	}
+	snapshot_number(c->out, load_relaxed(&r->took.sum_ns));
+	snapshot_number(c->out, load_relaxed(&r->took.max_ns));
+	snapshot_ranges(c->out, r->took.range);
 }
 
 static void write_routes(struct copies *c)

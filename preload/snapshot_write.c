@@ -30,6 +30,7 @@
 #include "snapshot_codec.h"
 #include "snapshot_name.h"
 #include "snapshot_out.h"
+#include "snapshot_database.h"
 #include "snapshot_offcpu.h"
 #include "snapshot_requests.h"
 #include "sort.h"
@@ -790,12 +791,17 @@ static void write_offcpu(struct writer *w)
 	snapshot_offcpu(&w->out, w->about->config, w->stacks, w->thread_count);
 }
 
+static void write_database(struct writer *w)
+{
+	snapshot_database(&w->out, w->about->config, w->thread_count);
+}
+
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SNAPSHOT_SECTIONS])(struct writer *) = {
 		write_info,  write_options, write_losses,  write_modules,  write_threads,     write_stacks,
 		write_heap,  write_cpu,     write_samples, write_misuse,   write_heap_detail, write_heap_threads,
-		write_marks, write_mmap,    write_leaks,   write_requests, write_offcpu,
+		write_marks, write_mmap,    write_leaks,   write_requests, write_offcpu,      write_database,
 	};
 
 	for (unsigned i = 0; i < count && w->out.rc == 0; i++)

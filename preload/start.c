@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "database.h"
 #include "dump.h"
 #include "live_keep.h"
 #include "objects.h"
@@ -90,6 +91,7 @@ void start_set_window(void)
 	if (config.cpu_hz)
 		samples_init(ring_entries(), config.window);
 	requests_init(&config);
+	database_init(&config);
 }
 
 const char *start_passive_reason(void)

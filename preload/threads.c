@@ -165,6 +165,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	th->sampled = false;
 	store_relaxed(&th->http_now, 0);
 	store_relaxed(&th->http_last, 0);
+	store_relaxed(&th->database_row, 0);
 	store_relaxed(&th->http_connections, 0);
 	th->http_told = false;
 	return th;
@@ -302,6 +303,7 @@ void threads_end(struct tls *t)
 	signal_fence();
 	if (!th)
 		return;
+	store_relaxed(&th->database_row, 0); /* it may have been cancelled in a call */
 	record_end(th);
 	stack_died(th->stack_lo, th->stack_hi, th->tid == os_pid());
 	if (lock_try(&counters_lock)) {

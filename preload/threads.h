@@ -114,6 +114,10 @@ struct thread {
 	uint32_t offcpu_stack;                                   /* where it waited then; 0: it ran */
 	uint32_t offcpu_record;                                  /* whose it was then */
 
+	/* database.c; written by the owner */
+	_Atomic uint64_t database_since, database_request; /* the database call it is in */
+	_Atomic uint32_t database_row;                     /* 0: none */
+
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */
 	uint64_t perf_id;

@@ -1,7 +1,7 @@
 # Unit tests of the library's modules, without its interposers: they run under the sanitizers too.
 if(TARGET preload_core)
   find_package(Threads REQUIRED)
-  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark leak_pages leak_unforked own_memory control kernel_frames trigger trigger_slow http http_route sockets metrics_address metrics_http metrics_text metrics_page metrics_socket ssl_conns)
+  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark leak_pages leak_unforked own_memory control kernel_frames trigger trigger_slow http http_route sockets metrics_address metrics_http metrics_text metrics_page metrics_socket ssl_conns sql database definition)
     perfprobe_unit_test(${module} preload_core Threads::Threads m)
     target_compile_options(test_${module} PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
   endforeach()
@@ -19,6 +19,18 @@ if(TARGET preload_core)
   endforeach()
   target_compile_definitions(test_redirect PRIVATE LIBRARIES="${CMAKE_CURRENT_BINARY_DIR}")
   target_link_options(test_redirect PRIVATE -rdynamic)
+
+  # The libraries of test_definition.c.
+  foreach(part one two user)
+    add_library(definition_${part} SHARED unit/definition_sample.c)
+    set_target_properties(definition_${part} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+    add_dependencies(test_definition definition_${part})
+  endforeach()
+  target_compile_definitions(definition_one PRIVATE NUMBER=1)
+  target_compile_definitions(definition_two PRIVATE NUMBER=2)
+  target_compile_definitions(definition_user PRIVATE USER)
+  target_link_libraries(definition_user PRIVATE definition_two)
+  target_compile_definitions(test_definition PRIVATE LIBRARIES="${CMAKE_CURRENT_BINARY_DIR}")
 
   perfprobe_unit_test(arch preload_core)
   if(CMAKE_SYSTEM_PROCESSOR STREQUAL "aarch64") # the same with signed return addresses

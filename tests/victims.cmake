@@ -1,6 +1,6 @@
 # Small programs with known behaviour, for the end-to-end tests (tests/e2e).
 foreach(victim known lives sizes spin ends forks inherit churn reloads unwinding hostile_memory hostile_process hostile_signals hostile_limits
-        allocators mapped leaky slow_server handoff)
+        allocators mapped leaky slow_server handoff no_database)
   add_executable(victim_${victim} victims/${victim}.c)
   target_compile_definitions(victim_${victim} PRIVATE _GNU_SOURCE)
   target_compile_options(victim_${victim} PRIVATE -O2 -g -fomit-frame-pointer -fno-builtin-malloc -fno-builtin-calloc)
@@ -25,6 +25,27 @@ foreach(allocator jemalloc:libjemalloc.so.2 tcmalloc:libtcmalloc_minimal.so.4 mi
       target_link_libraries(victim_${victim}_${name} PRIVATE ${ALLOCATOR_${name}})
       set_target_properties(victim_${victim}_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
     endforeach()
+  endif()
+endforeach()
+# A stand-in for a database library.
+find_package(Threads REQUIRED)
+add_library(database_standin SHARED victims/database_standin.c)
+add_executable(victim_database_jumps victims/database_jumps.c)
+target_compile_options(victim_database_jumps PRIVATE -O2 -g)
+target_link_libraries(victim_database_jumps PRIVATE database_standin Threads::Threads)
+set_target_properties(database_standin victim_database_jumps PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims
+                      LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
+# Where their libraries are installed, programs that call databases.
+foreach(database pq:libpq.so.5 sqlite:libsqlite3.so.0 mysql:libmariadb.so.3)
+  string(REPLACE ":" ";" pair ${database})
+  list(GET pair 0 name)
+  list(GET pair 1 file)
+  find_library(DATABASE_${name} NAMES ${file})
+  if(DATABASE_${name})
+    add_executable(victim_${name}_calls victims/${name}_calls.c)
+    target_compile_options(victim_${name}_calls PRIVATE -O2 -g)
+    target_link_libraries(victim_${name}_calls PRIVATE ${DATABASE_${name}})
+    set_target_properties(victim_${name}_calls PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/victims)
   endif()
 endforeach()
 foreach(plugin first second)

@@ -238,7 +238,7 @@ def test_postgres_forks_a_backend_for_each_connection(tmp_path):
     busiest = max(backends, key=lambda f: info(f)["cpu"]["samples"])
     healthy(busiest)
     assert info(busiest)["cpu"]["samples"] > 100
-    assert share(busiest, "PortalRun") > 0.05 and share(busiest, "secure_read") + share(busiest, "secure_write") > 0.2
+    assert share(busiest, "PortalRun") > 0.05 and share(busiest, "secure_read") + share(busiest, "secure_write") > 0.1
     assert share(busiest, "PostmasterMain") > 0.95
     postmaster = [f for f in files if info(f)["pid"] == running.process.pid]
     assert len(postmaster) == 1

@@ -261,5 +261,6 @@ struct model *live_build_expected(void)
 	m.offcpu = build_empty().offcpu;
 	m.because = m.boot = "";
 	m.handler = m.late = build_empty().handler;
+	m.database = build_empty().database;
 	return &m;
 }

@@ -1,4 +1,5 @@
 #undef NDEBUG
+#include "compiler.h"
 #include "snapshot_build.h"
 
 #include <assert.h>
@@ -367,6 +368,15 @@ static void put_request(struct put *p, const struct model_request *r, uint64_t l
 	text(p, r->path);
 }
 
+static void put_ranges(struct put *p, const struct model_bucket *buckets, size_t n)
+{
+	put_varint(p, n);
+	for (size_t i = 0; i < n; i++) {
+		put_varint(p, buckets[i].bucket - (i ? buckets[i - 1].bucket : 0));
+		put_varint(p, buckets[i].count);
+	}
+}
+
 static void put_requests(struct put *p, const struct model_requests *q)
 {
 	uint64_t last = 0;
@@ -385,11 +395,7 @@ static void put_requests(struct put *p, const struct model_requests *q)
 		put_varint(p, r->status);
 		put_varint(p, r->sum_ns);
 		put_varint(p, r->max_ns);
-		put_varint(p, r->bucket_count);
-		for (size_t k = 0; k < r->bucket_count; k++) {
-			put_varint(p, r->buckets[k].bucket - (k ? r->buckets[k - 1].bucket : 0));
-			put_varint(p, r->buckets[k].count);
-		}
+		put_ranges(p, r->buckets, r->bucket_count);
 	}
 	put_varint(p, q->request_count);
 	for (size_t i = 0; i < q->request_count; i++)
@@ -430,6 +436,37 @@ static void put_offcpu(struct put *p, const struct model_offcpu *o)
 		put_varint(p, s->thread);
 		put_varint(p, s->weight);
 		put_varint(p, s->request);
+	}
+}
+
+static void put_database(struct put *p, const struct model_database *d)
+{
+	uint64_t last = 0;
+
+	put_varint(p, d->recorded);
+	put_varint(p, d->row_count);
+	for (size_t i = 0; i < d->row_count; i++) {
+		const struct model_database_row *r = &d->rows[i];
+
+		text(p, r->system);
+		text(p, r->operation);
+		text(p, r->table);
+		put_varint(p, r->errors);
+		put_varint(p, r->sum_ns);
+		put_varint(p, r->max_ns);
+		put_ranges(p, r->buckets, r->bucket_count);
+	}
+	put_varint(p, d->span_count);
+	for (size_t i = 0; i < d->span_count; i++) {
+		const struct model_database_span *s = &d->spans[i];
+
+		put_varint(p, s->start_ns - last);
+		last = s->start_ns;
+		put_varint(p, s->ns);
+		put_varint(p, s->thread);
+		put_varint(p, s->request);
+		put_varint(p, s->row + 1);
+		put_varint(p, (s->failed ? SNAP_DATABASE_FAILED : 0) | (s->unfinished ? SNAP_DATABASE_UNFINISHED : 0));
 	}
 }
 
@@ -484,26 +521,36 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 	case SNAP_OFFCPU:
 		put_offcpu(&p, &m->offcpu);
 		break;
+	case SNAP_DATABASE:
+		put_database(&p, &m->database);
+		break;
 	}
 	assert(!p.full);
 	*ret_bytes = (size_t)(p.at - raw);
 	return raw;
 }
 
+static const enum snap_section_id ids[] = {
+#define BUILD_SECTION_ID(id, name, text) SNAP_##name,
+	SNAP_SECTIONS(BUILD_SECTION_ID)
+#undef BUILD_SECTION_ID
+};
+
 uint8_t *build_snapshot(const struct model *m, bool compressed, size_t *ret_bytes)
 {
-	struct raw_section sections[BUILD_SECTIONS];
-	uint8_t *raw[BUILD_SECTIONS], *file;
+	struct raw_section sections[ARRAY_LEN(ids)];
+	uint8_t *raw[ARRAY_LEN(ids)], *file;
 	unsigned count = 0;
 
-	for (unsigned id = 1; id <= BUILD_SECTIONS; id++) {
+	for (unsigned n = 0; n < ARRAY_LEN(ids); n++) {
+		enum snap_section_id id = ids[n];
 		unsigned i = count;
 
 		if (id == SNAP_LEAKS && !m->leaks.recorded)
 			continue; /* there and empty would be cut short */
 		count++;
 		sections[i] = (struct raw_section){ .id = id, .codec = compressed ? SNAP_CODEC_ZSTD : SNAP_CODEC_RAW };
-		raw[i] = build_section(m, (enum snap_section_id)id, &sections[i].count);
+		raw[i] = build_section(m, id, &sections[i].count);
 		sections[i].bytes = raw[i];
 	}
 	file = build_frame(sections, count, SNAP_MAJOR, SNAP_MINOR, ret_bytes);
@@ -525,9 +572,9 @@ static bool same_section(const struct model *a, const struct model *b, enum snap
 
 unsigned build_differs(const struct model *a, const struct model *b)
 {
-	for (unsigned id = 1; id <= BUILD_SECTIONS; id++)
-		if (!same_section(a, b, (enum snap_section_id)id))
-			return id;
+	for (unsigned n = 0; n < ARRAY_LEN(ids); n++)
+		if (!same_section(a, b, ids[n]))
+			return ids[n];
 	return 0;
 }
 
@@ -665,6 +712,23 @@ static void add_offcpu(struct model *m)
 	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
 }
 
+static void add_database(struct model *m)
+{
+	static struct model_bucket quick[] = { { 280, 3 }, { 300, 1 } }, once[] = { { 640, 1 } };
+	static struct model_database_row rows[] = {
+		{ "postgresql", "SELECT", "public.users", 1, 4, 40000, 15000, quick, 2 },
+		{ "sqlite", "INSERT", "log", 0, 1, 1200000000, 1200000000, once, 1 },
+		{ "mysql", "BEGIN", "", 0, 0, 0, 0, NULL, 0 },
+	};
+	static struct model_database_span spans[] = {
+		{ 1100, 300, 3, 0, 0, true, false },
+		{ 3000, 1200000000, 4, 0, 1, false, false },
+		{ 5200, 3000, 6, 1, 2, false, true },
+	};
+
+	m->database = (struct model_database){ true, rows, spans, 3, 3 };
+}
+
 static void add_heap(struct model *m)
 {
 	static const struct model_heap_detail details[] = {
@@ -731,6 +795,7 @@ struct model *build_example(void)
 	add_leaks(&m);
 	add_requests(&m);
 	add_offcpu(&m);
+	add_database(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.cpu = cpu;
@@ -768,6 +833,7 @@ struct model *build_example_of(uint16_t minor)
 		m->boot = "";
 		m->handler = m->late = build_empty().handler;
 		m->offcpu = build_empty().offcpu;
+		m->database = build_empty().database;
 	}
 	return m;
 }

@@ -6,8 +6,6 @@
 #include <stdint.h>
 #include "model.h"
 
-enum { BUILD_SECTIONS = SNAP_OFFCPU }; /* the last one */
-
 struct raw_section {
 	uint32_t id, codec; /* enum snap_codec; the bytes below are compressed for SNAP_CODEC_ZSTD */
 	const void *bytes;

@@ -39,7 +39,7 @@ static void mend(uint8_t *file, size_t size)
 	h.file_bytes = size;
 	h.header_bytes = sizeof(h);
 	h.entry_bytes = sizeof(struct snap_section);
-	h.section_count %= 16; /* the known sections, or fewer */
+	h.section_count %= 20; /* the known sections, or fewer */
 	at = sizeof(h) + h.section_count * sizeof(struct snap_section);
 	if (at > size)
 		return;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "database.h"
 #include "diff.h"
 #include "export.h"
 #include "export_sarif.h"
@@ -13,6 +14,8 @@
 #include "profile.h"
 #include "suppressions.h"
 #include "symbolize.h"
+#include "json_write.h"
+#include "view_database.h"
 #include "view_leaks.h"
 
 static void print_leaks(const struct model *m, const struct leaks *l, const struct suppressions *s)
@@ -97,6 +100,35 @@ static void export_of(const struct model *m, const struct profile *p)
 	}
 }
 
+/* Of the first few requests that have calls. */
+static void view_database_of(const struct model *m)
+{
+	enum { MOST = 4 };
+	struct buf out = { 0 };
+	const struct view v = { &out, true };
+	struct database_rows rows = { 0 };
+	struct err err = { 0 };
+	struct json j;
+
+	assert(database_rows(m, &rows, &err) == 0);
+	view_database_rows(&v, &rows);
+	json_init(&j, &out);
+	json_array_begin(&j);
+	view_database_rows_json(&j, &rows);
+	for (size_t i = 0; i < m->database.span_count && i < MOST; i++) {
+		struct database_request r = { 0 };
+
+		assert(database_request(m, m->database.spans[i].request, &r, &err) == 0);
+		assert(r.span_count > 0 && r.use_count > 0);
+		view_database_request_json(&j, m, &r);
+		view_database_request(&v, m, &r, 1, true);
+		database_request_done(&r);
+	}
+	json_array_end(&j);
+	database_rows_done(&rows);
+	buf_done(&out);
+}
+
 void views_check(struct model *m)
 {
 	struct symbolizer *symbols = NULL;
@@ -125,5 +157,6 @@ void views_check(struct model *m)
 		profile_free(p);
 	}
 	view_leaks_of(m, symbols);
+	view_database_of(m);
 	symbolizer_free(symbols);
 }

@@ -11,7 +11,7 @@ import sys
 import tree
 
 LIBRARY, ARCHIVE = sys.argv[1:3]
-TABLES = ["preload/hooks.def", "preload/hooks_alloc.def", "preload/hooks_ssl.def"]
+HOOKS = ("preload/hooks.def", "preload/hooks_alloc.def", "preload/hooks_ssl.def", "preload/hooks_database.def")
 NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 
 
@@ -35,7 +35,7 @@ def dynamic_symbols():
 
 
 def main():
-    hooks = set(re.findall(r"^HOOK\(\w+,[^,]+, *(\w+),", "".join(map(tree.read, TABLES)), re.M))
+    hooks = set(re.findall(r"^HOOK\([^,]+,[^,]+, *(\w+),", "".join(map(tree.read, HOOKS)), re.M))
     allowed = table("tests/meta/symbols_allowed.txt")
     exported, undefined = dynamic_symbols()
     hooks |= set(re.findall(r"^PERFPROBE_WEAK_ extern .*?(perfprobe_1_\w+)\(", tree.read("preload/perfprobe.h"), re.M))

@@ -83,15 +83,15 @@ static void durations_are_exact_at_every_bound(void **state)
 	char sample[200], want[24];
 
 	(void)state;
-	for (unsigned i = 0; i < REQUEST_BOUNDS; i++) {
-		assert_true(!i || requests_bound_ns[i] > requests_bound_ns[i - 1]);
-		request("/a", HTTP_GET, 200, requests_bound_ns[i]);     /* in it: le is "not above" */
-		request("/a", HTTP_GET, 200, requests_bound_ns[i] + 1); /* in the next */
-		sum += 2 * requests_bound_ns[i] + 1;
+	for (unsigned i = 0; i < DURATION_BOUNDS; i++) {
+		assert_true(!i || duration_bound_ns[i] > duration_bound_ns[i - 1]);
+		request("/a", HTTP_GET, 200, duration_bound_ns[i]);     /* in it: le is "not above" */
+		request("/a", HTTP_GET, 200, duration_bound_ns[i] + 1); /* in the next */
+		sum += 2 * duration_bound_ns[i] + 1;
 	}
 	text = get(false, false);
-	for (unsigned i = 0; i < REQUEST_BOUNDS; i++) {
-		uint64_t ms10 = requests_bound_ns[i] / (NS_PER_MS / 10);
+	for (unsigned i = 0; i < DURATION_BOUNDS; i++) {
+		uint64_t ms10 = duration_bound_ns[i] / (NS_PER_MS / 10);
 		char le[24];
 
 		(void)snprintf(le, sizeof(le), "%u.%04u", (unsigned)(ms10 / 10000), (unsigned)(ms10 % 10000));
@@ -195,7 +195,7 @@ static void what_is_not_recorded_is_not_there(void **state)
 	assert_null(strstr(text, "perfprobe_heap_"));
 	assert_null(strstr(text, "type=\"heap\""));
 	assert_null(strstr(text, "perfprobe_leak"));
-	assert_null(strstr(text, "database"));
+	assert_null(strstr(text, "database_query"));
 	c->http = 1;
 	recorder_mode = HEAP_FULL;
 	text = get(false, false);

@@ -103,10 +103,10 @@ static void test_keep_alive_and_pipelining(void **state)
 	in(pair[0], "ET /d HTTP/1.1\r\n\r\n");
 	out(pair[0], "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
 	totals(6, 0);
-	assert_int_equal(load_relaxed(&route("/a/*", 200)->count), 2);
-	assert_int_equal(load_relaxed(&route("/b", 200)->count), 2);
-	assert_int_equal(load_relaxed(&route("/c", 200)->count), 1);
-	assert_int_equal(load_relaxed(&route("/d", 404)->count), 1);
+	assert_int_equal(load_relaxed(&route("/a/*", 200)->took.count), 2);
+	assert_int_equal(load_relaxed(&route("/b", 200)->took.count), 2);
+	assert_int_equal(load_relaxed(&route("/c", 200)->took.count), 1);
+	assert_int_equal(load_relaxed(&route("/d", 404)->took.count), 1);
 	assert_int_equal(requests_totals().slow, 6); /* the limit is one nanosecond */
 	assert_true(requests_get(0, &r) && r.status == 200 && r.bytes_out == strlen(OK) && r.path_bytes == 5);
 	assert_true(r.start_ns <= r.first_ns && r.first_ns <= r.end_ns);
@@ -122,10 +122,10 @@ static void test_more_than_there_is_room_for(void **state)
 	for (int i = 0; i < REQUESTS_OPEN + 50; i++)
 		out(pair[0], OK);
 	totals(REQUESTS_OPEN + 50, 0); /* counted, not timed */
-	assert_int_equal(load_relaxed(&route("/", 200)->count), REQUESTS_OPEN);
+	assert_int_equal(load_relaxed(&route("/", 200)->took.count), REQUESTS_OPEN);
 	in(pair[0], GET("/"));
 	out(pair[0], OK);
-	assert_int_equal(load_relaxed(&route("/", 200)->count), REQUESTS_OPEN + 1);
+	assert_int_equal(load_relaxed(&route("/", 200)->took.count), REQUESTS_OPEN + 1);
 }
 
 static void test_what_is_no_server_connection(void **state)
@@ -355,9 +355,9 @@ static void test_work_that_is_told(void **state)
 	assert_int_equal(load_relaxed(&th->http_now), outer);
 	requests_adopt(th, request, 6000);
 	totals(2, 0);
-	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->count), 1);
-	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->max_ns), 4000);
-	assert_int_equal(load_relaxed(&route("resize", 0)->count), 1);
+	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->took.count), 1);
+	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->took.max_ns), 4000);
+	assert_int_equal(load_relaxed(&route("resize", 0)->took.count), 1);
 	assert_int_equal(route("resize", 0)->method, HTTP_METHOD_WORK);
 	outer = requests_work_begin(NULL, "", 7000);
 	requests_work_end(NULL, outer, 8000);
@@ -395,8 +395,8 @@ static void test_routes_are_folded(void **state)
 	}
 	other = route("_OTHER", 200);
 	assert_non_null(other);
-	assert_int_equal(load_relaxed(&other->count), load_relaxed(&losses_count[LOSS_HTTP_ROUTES]));
-	assert_true(load_relaxed(&other->count) > 100 && load_relaxed(&other->count) < 400);
+	assert_int_equal(load_relaxed(&other->took.count), load_relaxed(&losses_count[LOSS_HTTP_ROUTES]));
+	assert_true(load_relaxed(&other->took.count) > 100 && load_relaxed(&other->took.count) < 400);
 	totals(600, 0);
 }
 
@@ -430,13 +430,13 @@ static void test_buckets(void **state)
 
 	(void)state;
 	for (uint64_t ns = 1; ns < UINT64_C(1) << 43; ns += 1 + ns / 100) {
-		uint32_t i = request_bucket(ns);
+		uint32_t i = duration_range(ns);
 		uint64_t low = i < 64 ? i : (uint64_t)(32 + i % 32) << (i / 32 - 1);
 
 		assert_true(low <= ns && (ns - low) * 32 <= low && low >= last);
 		last = low;
 	}
-	assert_int_equal(request_bucket(UINT64_MAX), REQUEST_BUCKETS - 1);
+	assert_int_equal(duration_range(UINT64_MAX), REQUEST_BUCKETS - 1);
 }
 
 int main(void)
