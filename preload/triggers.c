@@ -85,14 +85,14 @@ static const char *number_of(char *text, size_t size, uint64_t n, const char *un
 
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
 
-/* /proc/self/statm, proc_pid_statm(5): size and resident size in pages. */
+/* statm, proc_pid_statm(5): size and resident size in pages. Of this thread: the first one may have ended. */
 static uint64_t resident_bytes(void)
 {
 	char text[128];
 	const char *c = text;
 	uint64_t pages = 0;
 
-	if (os_read_file("/proc/self/statm", text, sizeof(text)) <= 0)
+	if (os_read_file("/proc/thread-self/statm", text, sizeof(text)) <= 0)
 		return 0;
 	c += strcspn(c, " ");
 	for (c += *c == ' '; *c >= '0' && *c <= '9'; c++)
