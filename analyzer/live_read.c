@@ -15,28 +15,22 @@
 #include <string.h>
 
 #include "live_layout.h"
+#include "live_read_part.h"
 #include "model_memory.h"
 #include "snapshot_layout.h"
 #include "snapshot_read.h"
 
+#define LATE_MOST_NS UINT64_C(3600000000000) /* a header that is older than that describes another time */
+
 /* Counters of version 1 had this size when it was new; what they lack is 0. */
 enum { LEAST_COUNTER = offsetof(struct live_counter, largest) };
-
-struct live {
-	const uint8_t *data; /* of any alignment */
-	size_t bytes;
-	struct live_header *header; /* a copy */
-	uint32_t chunks;            /* of the list: the first ones, which count */
-	struct model *m;
-	uint32_t epoch; /* the newest */
-};
 
 bool live_is(const uint8_t *data, size_t bytes)
 {
 	return bytes >= LIVE_MAGIC_BYTES && memcmp(data, LIVE_MAGIC, LIVE_MAGIC_BYTES) == 0;
 }
 
-static int no_memory(struct err *err)
+int live_no_memory(struct err *err)
 {
 	return err_set(err, -ENOMEM, "out of memory");
 }
@@ -60,7 +54,7 @@ static int check_header(const struct live *l, struct err *err)
 }
 
 /* The chunk's bytes, or NULL: it is not one of that kind, or lies outside the file. */
-static const uint8_t *chunk_data(const struct live *l, uint32_t i, enum live_kind kind, size_t *ret_bytes)
+const uint8_t *live_chunk(const struct live *l, uint32_t i, enum live_kind kind, size_t *ret_bytes)
 {
 	const struct live_chunk *c = &l->header->chunk[i];
 
@@ -79,7 +73,7 @@ static void count_chunks(struct live *l)
 	for (l->chunks = 0; l->chunks < LIVE_CHUNKS; l->chunks++) {
 		size_t bytes = 0;
 
-		if (!chunk_data(l, l->chunks, (enum live_kind)l->header->chunk[l->chunks].kind, &bytes))
+		if (!live_chunk(l, l->chunks, (enum live_kind)l->header->chunk[l->chunks].kind, &bytes))
 			continue;
 		if (bytes > left)
 			break;
@@ -88,7 +82,7 @@ static void count_chunks(struct live *l)
 }
 
 /* The newest complete chunk of that kind and owner; LIVE_CHUNKS: there is none. */
-static uint32_t newest(const struct live *l, enum live_kind kind, uint32_t owner)
+uint32_t live_newest(const struct live *l, enum live_kind kind, uint32_t owner)
 {
 	uint32_t best = LIVE_CHUNKS;
 	size_t bytes;
@@ -96,7 +90,7 @@ static uint32_t newest(const struct live *l, enum live_kind kind, uint32_t owner
 	for (uint32_t i = 0; i < l->chunks; i++) {
 		const struct live_chunk *c = &l->header->chunk[i];
 
-		if (c->owner == owner && chunk_data(l, i, kind, &bytes) &&
+		if (c->owner == owner && live_chunk(l, i, kind, &bytes) &&
 		    (best == LIVE_CHUNKS || c->serial > l->header->chunk[best].serial))
 			best = i;
 	}
@@ -107,18 +101,89 @@ static uint32_t newest(const struct live *l, enum live_kind kind, uint32_t owner
 
 static int read_frame(struct live *l, struct err *err)
 {
-	uint32_t i = newest(l, LIVE_FRAME, 0);
+	uint32_t i = live_newest(l, LIVE_FRAME, 0);
 	struct snap_header h;
 	const uint8_t *at;
 	size_t bytes = 0;
 
-	at = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_FRAME, &bytes) : NULL;
+	at = i < LIVE_CHUNKS ? live_chunk(l, i, LIVE_FRAME, &bytes) : NULL;
 	if (!at || bytes < sizeof(h))
 		return err_set(err, -EPROTO, "the process ended before it had described itself here");
 	memcpy(&h, at, sizeof(h));
 	if (h.file_bytes > bytes)
 		return err_set(err, -EPROTO, "damaged: its description is cut short");
 	return snapshot_read(at, h.file_bytes, &l->m, err) < 0 ? err_wrap(err, "description") : 0;
+}
+
+/* ---- tables that describe themselves: since 1.2 ---------------------------------------------------------------------- */
+
+const uint8_t *live_only(const struct live *l, enum live_kind kind, size_t head_bytes, size_t *ret_bytes)
+{
+	uint32_t i = live_newest(l, kind, 0);
+	const uint8_t *at = i < LIVE_CHUNKS ? live_chunk(l, i, kind, ret_bytes) : NULL;
+
+	return at && *ret_bytes >= head_bytes && l->m->thread_count ? at : NULL;
+}
+
+struct live_rows live_rows(const uint8_t *chunk, size_t bytes, const struct live_table *t, size_t least)
+{
+	size_t room;
+
+	if (t->row_bytes < least || t->offset > bytes)
+		return (struct live_rows){ chunk, least, 0 };
+	room = (bytes - t->offset) / t->row_bytes;
+	return (struct live_rows){ chunk + t->offset, t->row_bytes, t->rows < room ? t->rows : room };
+}
+
+void live_note_time(struct live *l, uint64_t ns)
+{
+	if (ns > l->newest_ns && ns < l->m->end_ns + LATE_MOST_NS)
+		l->newest_ns = ns;
+}
+
+bool live_is_whole(struct live *l, uint64_t number, uint64_t again)
+{
+	if (number == 0)
+		return false;
+	if (number == again && number != LIVE_WRITING)
+		return true;
+	l->torn++;
+	return false;
+}
+
+uint32_t live_thread(const struct live *l, uint64_t thread)
+{
+	return thread < l->m->thread_count ? (uint32_t)thread : 0;
+}
+
+const char *live_text(struct live *l, const char *text, size_t most)
+{
+	return arena_text(model_arena(l->m), text, strnlen(text, most));
+}
+
+bool live_ranges(struct live *l, const struct live_durations *d, uint64_t *sum, struct model_bucket **ret,
+                 size_t *ret_n, uint64_t *ret_count)
+{
+	struct model_bucket *buckets;
+	size_t n = 0;
+
+	*ret_count = 0;
+	for (unsigned i = 0; i < SNAP_REQUEST_BUCKETS; i++) {
+		n += d->range[i] != 0;
+		*ret_count += d->range[i];
+	}
+	if (!live_sum_fits(*sum, *ret_count)) {
+		*ret_n = *ret_count = 0;
+		return true;
+	}
+	*sum += *ret_count;
+	buckets = arena_array(model_arena(l->m), n, sizeof(*buckets));
+	*ret = buckets;
+	*ret_n = n;
+	for (uint32_t i = 0; buckets && i < SNAP_REQUEST_BUCKETS; i++)
+		if (d->range[i])
+			*buckets++ = (struct model_bucket){ i, d->range[i] };
+	return *ret != NULL;
 }
 
 /* ---- stacks ------------------------------------------------------------------------------------------------------- */
@@ -131,13 +196,13 @@ static int read_nodes(struct live *l, struct err *err)
 	size_t bytes = 0, room = 0;
 
 	for (uint32_t i = 0; i < l->chunks; i++)
-		if (chunk_data(l, i, LIVE_NODES, &bytes))
+		if (live_chunk(l, i, LIVE_NODES, &bytes))
 			room += bytes / h->node_bytes;
 	if (room > SNAP_MAX_STACKS)
 		room = SNAP_MAX_STACKS;
 	l->m->nodes = arena_array(model_arena(l->m), room + 1, sizeof(*l->m->nodes));
 	if (!l->m->nodes)
-		return no_memory(err);
+		return live_no_memory(err);
 	for (uint32_t id = 1; id <= room; id++) {
 		struct live_node n;
 		size_t in_segment = (size_t)(id % h->segment_nodes) * h->node_bytes;
@@ -146,8 +211,8 @@ static int read_nodes(struct live *l, struct err *err)
 			uint32_t i;
 
 			segment_at = id / h->segment_nodes;
-			i = newest(l, LIVE_NODES, segment_at);
-			segment = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_NODES, &bytes) : NULL;
+			i = live_newest(l, LIVE_NODES, segment_at);
+			segment = i < LIVE_CHUNKS ? live_chunk(l, i, LIVE_NODES, &bytes) : NULL;
 		}
 		if (!segment || in_segment + sizeof(n) > bytes)
 			break;
@@ -190,7 +255,7 @@ struct sums {
 	size_t cpu_count, cpu_room;
 };
 
-static bool sum_fits(uint64_t sum, uint64_t add)
+bool live_sum_fits(uint64_t sum, uint64_t add)
 {
 	return add <= INT64_MAX - sum;
 }
@@ -226,11 +291,11 @@ static bool detail_fits(struct sums *s, const struct live_detail *d)
 	uint64_t lifetimes = s->lifetimes;
 
 	for (unsigned i = 0; i < SNAP_LIFETIMES; i++) {
-		if (!sum_fits(lifetimes, d->lifetime[i]))
+		if (!live_sum_fits(lifetimes, d->lifetime[i]))
 			return false;
 		lifetimes += d->lifetime[i];
 	}
-	if (!sum_fits(s->slop, size_of(d->slop_bytes)))
+	if (!live_sum_fits(s->slop, size_of(d->slop_bytes)))
 		return false;
 	s->slop += size_of(d->slop_bytes);
 	s->lifetimes = lifetimes;
@@ -272,7 +337,7 @@ static bool counter_fits(struct sums *s, const struct live_counter *c)
 	};
 
 	for (unsigned i = 0; i < TOTALS; i++)
-		if (!sum_fits(s->total[i], add[i]))
+		if (!live_sum_fits(s->total[i], add[i]))
 			return false;
 	for (unsigned i = 0; i < TOTALS; i++)
 		s->total[i] += add[i];
@@ -311,7 +376,7 @@ static bool add_counter(struct live *l, struct sums *s, struct live_counter *c, 
 static bool walk_table(struct live *l, uint32_t i, struct sums *s)
 {
 	size_t bytes = 0, slots;
-	const uint8_t *at = chunk_data(l, i, LIVE_COUNTERS, &bytes);
+	const uint8_t *at = live_chunk(l, i, LIVE_COUNTERS, &bytes);
 	size_t counter = l->header->counter_bytes;
 	struct details details = { NULL, 0 };
 	struct live_counters head;
@@ -366,7 +431,7 @@ static int make_heap(struct live *l, const struct sums *s, struct err *err)
 		rows += s->heap[id].alloc_count != 0;
 	m->heap = arena_array(model_arena(m), rows, sizeof(*m->heap));
 	if (!m->heap)
-		return no_memory(err);
+		return live_no_memory(err);
 	for (size_t id = 0; id <= m->node_count; id++) {
 		const struct sum *h = &s->heap[id];
 
@@ -384,7 +449,7 @@ static int make_heap(struct live *l, const struct sums *s, struct err *err)
 			.detail = make_detail(l, h),
 		};
 		if (!m->heap[m->heap_count - 1].detail)
-			return no_memory(err);
+			return live_no_memory(err);
 	}
 	return 0;
 }
@@ -392,21 +457,21 @@ static int make_heap(struct live *l, const struct sums *s, struct err *err)
 /* What threads allocated that have ended, and what is left of all. */
 static void add_ended_threads(struct live *l, struct sums *s)
 {
-	uint32_t i = newest(l, LIVE_THREADS, 0);
+	uint32_t i = live_newest(l, LIVE_THREADS, 0);
 	size_t bytes = 0;
-	const uint8_t *at = i < LIVE_CHUNKS ? chunk_data(l, i, LIVE_THREADS, &bytes) : NULL;
+	const uint8_t *at = i < LIVE_CHUNKS ? live_chunk(l, i, LIVE_THREADS, &bytes) : NULL;
 
 	for (size_t k = 0; at && k < l->m->thread_count && k < bytes / sizeof(struct live_thread); k++) {
 		struct model_heap_thread *to = &s->threads[k];
 		struct live_thread t;
 
 		memcpy(&t, at + k * sizeof(t), sizeof(t));
-		if (sum_fits(s->total[TOTAL_ALLOC_BYTES], t.ended_bytes)) {
+		if (live_sum_fits(s->total[TOTAL_ALLOC_BYTES], t.ended_bytes)) {
 			s->total[TOTAL_ALLOC_BYTES] += t.ended_bytes;
 			to->alloc_bytes += t.ended_bytes;
 			to->alloc_count += (double)t.ended_count;
 		}
-		if (t.live_bytes > 0 && sum_fits(s->live_bytes, (uint64_t)t.live_bytes)) {
+		if (t.live_bytes > 0 && live_sum_fits(s->live_bytes, (uint64_t)t.live_bytes)) {
 			s->live_bytes += (uint64_t)t.live_bytes;
 			to->live_bytes = (uint64_t)t.live_bytes;
 		}
@@ -422,7 +487,7 @@ static int make_heap_threads(struct live *l, struct sums *s, struct err *err)
 	add_ended_threads(l, s);
 	m->heap_threads = arena_array(model_arena(m), m->thread_count, sizeof(*m->heap_threads));
 	if (!m->heap_threads)
-		return no_memory(err);
+		return live_no_memory(err);
 	for (size_t i = 0; i < m->thread_count; i++) {
 		struct model_heap_thread t = s->threads[i];
 
@@ -436,7 +501,7 @@ static int make_heap_threads(struct live *l, struct sums *s, struct err *err)
 	return 0;
 }
 
-static int by_stack_and_thread(const void *a, const void *b)
+int live_by_stack_and_thread(const void *a, const void *b)
 {
 	const struct model_cpu_row *x = a, *y = b;
 
@@ -451,13 +516,13 @@ static int make_cpu(struct live *l, struct sums *s, struct err *err)
 
 	m->cpu = arena_array(model_arena(m), s->cpu_count, sizeof(*m->cpu));
 	if (!m->cpu)
-		return no_memory(err);
+		return live_no_memory(err);
 	if (s->cpu_count)
-		qsort(s->cpu, s->cpu_count, sizeof(*s->cpu), by_stack_and_thread);
+		qsort(s->cpu, s->cpu_count, sizeof(*s->cpu), live_by_stack_and_thread);
 	for (size_t i = 0; i < s->cpu_count; i++) {
 		struct model_cpu_row *last = m->cpu_count ? &m->cpu[m->cpu_count - 1] : NULL;
 
-		if (last && by_stack_and_thread(last, &s->cpu[i]) == 0)
+		if (last && live_by_stack_and_thread(last, &s->cpu[i]) == 0)
 			last->samples += s->cpu[i].samples;
 		else
 			m->cpu[m->cpu_count++] = s->cpu[i];
@@ -469,15 +534,15 @@ static int read_counters(struct live *l, struct err *err)
 {
 	struct sums s = { .heap = calloc(l->m->node_count + 1, sizeof(*s.heap)),
 		          .threads = calloc(l->m->thread_count + 1, sizeof(*s.threads)) };
-	int rc = s.heap && s.threads ? 0 : no_memory(err);
+	int rc = s.heap && s.threads ? 0 : live_no_memory(err);
 
 	l->epoch = l->header->epoch;
 	for (uint32_t i = 0; i < l->chunks; i++)
 		(void)walk_table(l, i, NULL);
 	for (uint32_t i = 0; i < l->chunks && rc == 0; i++)
 		if (l->header->chunk[i].kind == LIVE_COUNTERS &&
-		    newest(l, LIVE_COUNTERS, l->header->chunk[i].owner) == i && !walk_table(l, i, &s))
-			rc = no_memory(err);
+		    live_newest(l, LIVE_COUNTERS, l->header->chunk[i].owner) == i && !walk_table(l, i, &s))
+			rc = live_no_memory(err);
 	if (rc == 0)
 		rc = make_heap(l, &s, err);
 	if (rc == 0)
@@ -506,13 +571,13 @@ static int read_samples(struct live *l, struct err *err)
 	size_t bytes, room = 0;
 
 	for (uint32_t i = 0; i < l->chunks; i++)
-		if (chunk_data(l, i, LIVE_RING, &bytes))
+		if (live_chunk(l, i, LIVE_RING, &bytes))
 			room += bytes / h->sample_bytes;
 	m->samples = arena_array(model_arena(m), room, sizeof(*m->samples));
 	if (!m->samples)
-		return no_memory(err);
+		return live_no_memory(err);
 	for (uint32_t i = 0; i < l->chunks; i++) {
-		const uint8_t *at = chunk_data(l, i, LIVE_RING, &bytes);
+		const uint8_t *at = live_chunk(l, i, LIVE_RING, &bytes);
 
 		for (size_t k = 0; at && k < bytes / h->sample_bytes; k++) {
 			struct live_sample s;
@@ -521,6 +586,7 @@ static int read_samples(struct live *l, struct err *err)
 			if (s.time_ns < m->start_ns || s.stack > m->node_count || s.thread >= m->thread_count ||
 			    s.weight == 0)
 				continue;
+			live_note_time(l, s.time_ns);
 			m->samples[m->sample_count++] = (struct model_sample){ s.time_ns, s.thread, s.stack, s.weight };
 		}
 	}
@@ -545,18 +611,18 @@ static bool is_row(const struct live_misuse *r, uint64_t room)
 
 static int read_misuse(struct live *l, struct err *err)
 {
-	uint32_t i = newest(l, LIVE_MISUSE, 0), step = l->header->misuse_bytes;
+	uint32_t i = live_newest(l, LIVE_MISUSE, 0), step = l->header->misuse_bytes;
 	const uint8_t *at = NULL;
 	uint64_t room = INT64_MAX;
 	size_t bytes = 0;
 
 	if (i < LIVE_CHUNKS && step >= sizeof(struct live_misuse) && step <= 4096 && l->m->thread_count)
-		at = chunk_data(l, i, LIVE_MISUSE, &bytes);
+		at = live_chunk(l, i, LIVE_MISUSE, &bytes);
 	if (!at)
 		return 0;
 	l->m->misuse = arena_array(model_arena(l->m), bytes / step, sizeof(*l->m->misuse));
 	if (!l->m->misuse)
-		return no_memory(err);
+		return live_no_memory(err);
 	for (size_t k = 0; k < bytes / step; k++) {
 		struct live_misuse r;
 
@@ -586,18 +652,18 @@ static int read_misuse(struct live *l, struct err *err)
 
 /* ---- all ---------------------------------------------------------------------------------------------------------- */
 
-static int add_missing(struct live *l, struct err *err)
+static int add_losses(struct live *l, struct err *err)
 {
 	struct model *m = l->m;
-	struct model_loss *losses = arena_array(model_arena(m), m->loss_count + 1, sizeof(*losses));
+	struct model_loss *losses = arena_array(model_arena(m), m->loss_count + 2, sizeof(*losses));
 
 	if (!losses)
-		return no_memory(err);
+		return live_no_memory(err);
 	if (m->loss_count)
 		memcpy(losses, m->losses, m->loss_count * sizeof(*losses));
-	losses[m->loss_count] = (struct model_loss){ "live.tables_outside", l->header->missing };
+	losses[m->loss_count++] = (struct model_loss){ "live.tables_outside", l->header->missing };
+	losses[m->loss_count++] = (struct model_loss){ "live.torn", l->torn };
 	m->losses = losses;
-	m->loss_count++;
 	return 0;
 }
 
@@ -611,7 +677,8 @@ static void forget_tables(struct model *m)
 	m->mmap_bytes = m->munmap_bytes = m->mmap_peak_bytes = m->mmap_peak_ns = m->mmap_count = 0;
 	m->leaks = none;
 	m->offcpu.row_count = m->offcpu.sample_count = 0;
-	m->requests.span_count = 0;
+	m->requests.route_count = m->requests.request_count = m->requests.span_count = 0;
+	m->database.row_count = m->database.span_count = 0;
 }
 
 static void take_header(struct live *l)
@@ -619,7 +686,8 @@ static void take_header(struct live *l)
 	const struct live_header *h = l->header;
 	struct model *m = l->m;
 
-	if (h->end_ns > m->end_ns) {
+	l->newest_ns = 0;
+	if (h->end_ns > m->end_ns && h->end_ns < UINT64_MAX / 2) {
 		m->end_ns = h->end_ns;
 		m->end_wall_ns = h->end_wall_ns;
 		m->process_cpu_ns = h->cpu_ns;
@@ -642,7 +710,15 @@ static int read_tables(struct live *l, struct err *err)
 		rc = read_samples(l, err);
 	if (rc == 0)
 		rc = read_misuse(l, err);
-	return rc == 0 ? add_missing(l, err) : rc;
+	if (rc == 0)
+		rc = live_read_offcpu(l, err);
+	if (rc == 0)
+		rc = live_read_requests(l, err);
+	if (rc == 0)
+		rc = live_read_database(l, err);
+	if (rc == 0)
+		rc = live_read_running(l, err);
+	return rc == 0 ? add_losses(l, err) : rc;
 }
 
 int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
@@ -654,7 +730,7 @@ int live_read(const uint8_t *data, size_t bytes, struct model **ret_model, struc
 		return err_set(err, -EPROTO, "truncated: %zu bytes, less than a live file's header", bytes);
 	l.header = malloc(sizeof(*l.header));
 	if (!l.header)
-		return no_memory(err);
+		return live_no_memory(err);
 	memcpy(l.header, data, sizeof(*l.header));
 	rc = check_header(&l, err);
 	if (rc == 0) {

@@ -10,17 +10,24 @@
 #include "snapshot_layout.h"
 
 #define LIVE_MAGIC "\x89PPLIVE\n"
-enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_MINOR = 1, LIVE_CHUNKS = 8192 };
+enum { LIVE_MAGIC_BYTES = 8, LIVE_VERSION = 1, LIVE_MINOR = 2, LIVE_CHUNKS = 8192 };
 
 /* What a chunk holds. Never renumber. */
 enum live_kind {
 	LIVE_FREE = 0,     /* the slot is not in use */
-	LIVE_FRAME = 1,    /* a whole snapshot (docs/snapshot-format.md) without STACKS, HEAP, CPU and SAMPLES */
+	LIVE_FRAME = 1,    /* a snapshot (docs/snapshot-format.md) of what is in no table; since 1.2 with the heads of
+	                      REQUESTS, OFFCPU and DATABASE */
 	LIVE_NODES = 2,    /* struct live_node[]; `owner` is the number of the segment */
 	LIVE_COUNTERS = 3, /* struct live_counters; `owner` is the thread's index in THREADS, or LIVE_ENDED */
 	LIVE_RING = 4,     /* struct live_sample[], in no order; time 0 = never written */
 	LIVE_MISUSE = 5,   /* struct live_misuse[], in the order of their first times; since 1.1 */
 	LIVE_THREADS = 6,  /* struct live_thread[], by the thread's index in THREADS */
+	/* since 1.2 */
+	LIVE_REQUESTS = 7,        /* struct live_requests, and its tables */
+	LIVE_WORK = 8,            /* struct live_head, then struct live_work[], a row for each thread; several chunks */
+	LIVE_OFFCPU = 9,          /* struct live_head, then struct live_offcpu[] */
+	LIVE_OFFCPU_SAMPLES = 10, /* struct live_head, then struct live_offcpu_sample[], in no order */
+	LIVE_DATABASE = 11,       /* struct live_database, and its tables */
 };
 #define LIVE_ENDED UINT32_MAX /* counters of threads that have ended */
 
@@ -113,3 +120,152 @@ struct live_misuse {
 	uint64_t address, bytes, time_ns;
 };
 static_assert(sizeof(struct live_misuse) == 64, "on-disk layout");
+
+/* ---- since 1.2: requests, threads that wait, database calls --------------------------------------------------------
+ *
+ * Sealed rows begin and end with the same number (`number`, `again`): 0 is none, LIVE_WRITING one that is being written. The writer
+ * stores WRITING to `number`, then `again`, the rest, and `number` last: a reader who goes through a row in the order of its
+ * addresses sees two numbers where it was written meanwhile. What is told by a number of a stack, thread or row is 0 where none is
+ * known. */
+#define LIVE_WRITING UINT64_MAX
+
+/* A table in a chunk: a reader steps by row_bytes. */
+struct live_table {
+	uint32_t offset; /* in the chunk */
+	uint32_t row_bytes, rows;
+	uint32_t unused;
+};
+
+/* Before the only table of a chunk. */
+struct live_head {
+	struct live_table table;
+	uint32_t scope; /* of kinds 9 and 10: enum snap_offcpu_scope */
+	uint32_t unused_word;
+	uint64_t period_ns; /* ... what a sample stands for */
+	uint64_t unused[4];
+};
+static_assert(sizeof(struct live_head) == 64, "on-disk layout");
+
+enum {
+	LIVE_NAMES = 64,
+	LIVE_NAME_BYTES = 24,
+	LIVE_PATH_BYTES = 64,
+	LIVE_ROUTE_BYTES = 80,
+	LIVE_DATABASE_TABLE_BYTES = 64
+};
+
+/* The first three as in REQUESTS. Never renumber. */
+enum live_request_total {
+	LIVE_ANSWERED,
+	LIVE_SLOW,
+	LIVE_UNANSWERED,
+	LIVE_UNTIMED, /* answered, and in no route */
+	LIVE_REQUEST_TOTALS
+};
+
+struct live_requests {
+	uint64_t total[LIVE_REQUEST_TOTALS];
+	struct live_table open, answered, slowest; /* struct live_request[] */
+	struct live_table spans, routes;
+	char methods[LIVE_NAMES][LIVE_NAME_BYTES]; /* the names of live_request.method; zeros behind */
+};
+
+/* Sealed by its id among those under way, which change in place: `method` is set when the path is there. 0: not known yet. */
+struct live_request {
+	uint64_t number;
+	uint64_t id, start_ns, first_ns, end_ns; /* first and last byte sent; 0: not yet */
+	uint64_t bytes_in, bytes_out;
+	uint16_t thread_start, thread_end, status;
+	uint8_t method, path_bytes;
+	char path[LIVE_PATH_BYTES];
+	uint64_t again;
+};
+static_assert(sizeof(struct live_request) == 136, "on-disk layout");
+
+/* Sealed. */
+struct live_request_span {
+	uint64_t number;
+	uint64_t from_ns, to_ns, request;
+	uint32_t thread, shared;
+	uint64_t again;
+};
+static_assert(sizeof(struct live_request_span) == 48, "on-disk layout");
+
+enum { LIVE_BOUNDS = 17 };
+struct live_durations {
+	uint64_t count, sum_ns, max_ns;
+	uint64_t bounded[LIVE_BOUNDS]; /* for the recorder's metrics */
+	uint32_t range[SNAP_REQUEST_BUCKETS];
+};
+
+struct live_route {
+	uint64_t key;
+	uint32_t ready; /* 0: not there yet; 1: it is, for good */
+	uint16_t status;
+	uint8_t method, unused;
+	char route[LIVE_ROUTE_BYTES];
+	struct live_durations took;
+};
+
+/* What a thread works on now. Both parts are sealed: the request by its id, and the database call by the time when it began. */
+struct live_work {
+	uint64_t request, since_ns;
+	uint32_t shared, thread;
+	uint64_t request_again;
+	uint64_t call_since_ns, call_request;
+	uint32_t call_row, call_thread; /* row: its number in the database's table of rows, from 1 */
+	uint64_t call_again;
+};
+static_assert(sizeof(struct live_work) == 64, "on-disk layout");
+
+/* Key: stack << 32 | thread; 0: free. */
+struct live_offcpu {
+	uint64_t key, samples;
+};
+
+/* Sealed by its time. */
+struct live_offcpu_sample {
+	uint64_t time_ns;
+	uint32_t stack;
+	uint16_t thread, weight;
+	uint64_t request, again;
+};
+static_assert(sizeof(struct live_offcpu_sample) == 32, "on-disk layout");
+
+struct live_database {
+	struct live_table rows, spans, calls; /* live_database_row, _span, _call */
+	uint64_t unused[2];
+	char systems[LIVE_NAMES][LIVE_NAME_BYTES], operations[LIVE_NAMES][LIVE_NAME_BYTES];
+};
+
+struct live_database_row {
+	uint64_t key;
+	uint32_t ready; /* as in live_route */
+	uint8_t system, operation;
+	char table[LIVE_DATABASE_TABLE_BYTES];
+	uint8_t unused[2];
+	uint64_t errors;
+	struct live_durations took;
+};
+
+/* Sealed. Row: from 1. */
+struct live_database_span {
+	uint64_t number;
+	uint64_t start_ns, ns, request;
+	uint32_t thread;
+	uint16_t row;
+	uint8_t failed, unfinished;
+	uint64_t again;
+};
+static_assert(sizeof(struct live_database_span) == 48, "on-disk layout");
+
+/* Under way; sealed. */
+struct live_database_call {
+	uint64_t number;
+	uint64_t start_ns, request;
+	uint64_t spent_ns;    /* 0: not made in steps */
+	uint64_t step_ns;     /* when the step that is made now began; 0: none is */
+	uint32_t thread, row; /* row 0: a call that is not counted */
+	uint64_t again;
+};
+static_assert(sizeof(struct live_database_call) == 56, "on-disk layout");

@@ -1,15 +1,14 @@
 /*
  * database.c - what is known of database calls.
  *
- * Shape      one mapping, made with the first call and touched as it is used: a row for each system, operation and table, a ring of
- *            spans, calls under way by handle, statements by name.
+ * Shape      two mappings, made with the first call and touched as they are used. Shown, in the live file: a row for each system,
+ *            operation and table, a ring of spans, calls under way. The process's own: whose those calls are, statements by name.
  * Texts      a program says the same few things again and again: the row of a short text is kept by the text's hash, of which all 64 bits
  *            are compared: 56 in the word, the rest by its place.
  * Groups     calls and statements are found by hash in a group of neighbours, which is searched whole: so a place can be given
  *            back at any time.
  * Invariants I1  a row gets its key once; it is complete when `ready` is set, and never goes.
- *            I2  a place of the ring is taken by a counter, and written by who has set its number to WRITING; the number is stored
- *                last. Who meets WRITING there was so slow that the ring went round meanwhile: his span is lost.
+ *            I2  a place of the ring is taken by a counter, and is a sealed row.
  *            I3  a call's place belongs to who stored its handle, until he stores 0. Its number is set last and cleared first: whoever
  *                else reads it looks at the number before and after.
  */
@@ -19,19 +18,22 @@
 #include <string.h>
 
 #include "config.h"
+#include "live.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "sealed.h"
 #include "threads.h"
+#include "work.h"
 
 enum { ROWS_OTHER = DATABASE_ROWS / 4 /* rows kept for _OTHER */ };
-#define WRITING UINT64_MAX
 enum { CALL_GROUP = 32, CALL_GROUPS = DATABASE_CALLS / CALL_GROUP, STATEMENT_GROUP = 16 };
 enum { TEXTS = 4096, TEXT_BYTES = 512 /* longer ones are lexed, which ends soon */ };
 static_assert(DATABASE_ROWS <= 256 && TEXTS >= 256, "a row and a place share a hash's word");
 
 struct kept_span {
-	_Atomic uint64_t number; /* 0: none; WRITING */
+	_Atomic uint64_t number;
 	struct database_span s;
+	_Atomic uint64_t again;
 };
 
 struct call {
@@ -41,9 +43,34 @@ struct call {
 	_Atomic uint64_t step_ns;  /* when the step that is made now began; 0: none is */
 	uint32_t thread;
 	_Atomic uint32_t row; /* 0: stands for calls that found no place */
-	uint32_t skipped;     /* calls behind it that found no place */
+	_Atomic uint64_t again;
+	uint32_t skipped; /* calls behind it that found no place */
 	bool answered, failed;
 };
+
+struct shown {
+	struct live_database head;
+	struct database_row rows[DATABASE_ROWS];
+	struct kept_span spans[DATABASE_SPANS];
+	struct call calls[DATABASE_CALLS];
+};
+static_assert(sizeof(struct shown) > LIVE_PIECE_MAX, "live_renew");
+
+/* The live file's readers know these structures by live_layout.h. */
+static_assert(sizeof(struct database_row) == sizeof(struct live_database_row), "layout");
+static_assert(offsetof(struct database_row, table) == offsetof(struct live_database_row, table), "layout");
+static_assert(offsetof(struct database_row, errors) == offsetof(struct live_database_row, errors), "layout");
+static_assert(offsetof(struct database_row, took) == offsetof(struct live_database_row, took), "layout");
+static_assert((int)SQL_TABLE_BYTES == LIVE_DATABASE_TABLE_BYTES, "layout");
+static_assert(sizeof(struct kept_span) == sizeof(struct live_database_span), "layout");
+static_assert(offsetof(struct database_span, thread) + 8 == offsetof(struct live_database_span, thread), "layout");
+static_assert(offsetof(struct database_span, unfinished) + 8 == offsetof(struct live_database_span, unfinished),
+              "layout");
+static_assert(offsetof(struct kept_span, again) == offsetof(struct live_database_span, again), "layout");
+static_assert(offsetof(struct call, step_ns) == offsetof(struct live_database_call, step_ns), "layout");
+static_assert(offsetof(struct call, row) == offsetof(struct live_database_call, row), "layout");
+static_assert(offsetof(struct call, again) == offsetof(struct live_database_call, again), "layout");
+static_assert((int)SQL_OPERATION_COUNT <= LIVE_NAMES && (int)SQL_SYSTEMS <= LIVE_NAMES, "layout");
 
 struct statement {
 	_Atomic uint64_t key; /* of handle and name; 0: free */
@@ -52,12 +79,10 @@ struct statement {
 };
 
 struct tables {
-	struct database_row rows[DATABASE_ROWS];
-	_Atomic uint64_t texts[TEXTS]; /* 56 bits of the hash, and the row less 1; 0: none */
-	struct kept_span spans[DATABASE_SPANS];
+	struct shown *shown;
+	_Atomic uint64_t texts[TEXTS];                          /* 56 bits of the hash, and the row less 1; 0: none */
 	_Atomic uint32_t calls_in[CALL_GROUPS];                 /* of a group's places that are taken, or about to be */
 	_Alignas(64) _Atomic uintptr_t handles[DATABASE_CALLS]; /* of calls; 0: free */
-	struct call calls[DATABASE_CALLS];
 	struct statement statements[DATABASE_STATEMENTS];
 };
 
@@ -77,6 +102,27 @@ static struct tables *get(void)
 	return load_acquire(&tables); /* pairs with the CAS in make() */
 }
 
+static void table(struct live_table *ret, size_t offset, size_t row_bytes, size_t rows)
+{
+	*ret = (struct live_table){ (uint32_t)offset, (uint32_t)row_bytes, (uint32_t)rows, 0 };
+}
+
+static void name(char to[LIVE_NAME_BYTES], const char *from)
+{
+	memcpy(to, from, strnlen(from, LIVE_NAME_BYTES - 1));
+}
+
+static void describe(struct live_database *head)
+{
+	table(&head->rows, offsetof(struct shown, rows), sizeof(struct database_row), DATABASE_ROWS);
+	table(&head->spans, offsetof(struct shown, spans), sizeof(struct kept_span), DATABASE_SPANS);
+	table(&head->calls, offsetof(struct shown, calls), sizeof(struct call), DATABASE_CALLS);
+	for (unsigned i = 0; i < SQL_SYSTEMS; i++)
+		name(head->systems[i], sql_system_name((enum sql_system)i));
+	for (unsigned i = 0; i < SQL_OPERATION_COUNT; i++)
+		name(head->operations[i], sql_operation_name((enum sql_operation)i));
+}
+
 static struct tables *make(void)
 {
 	struct tables *t = get(), *mine;
@@ -84,8 +130,16 @@ static struct tables *make(void)
 	if (LIKELY(t != NULL))
 		return t;
 	mine = os_map(sizeof(*mine));
-	if (!mine || cas_acq_rel(&tables, &t, mine))
-		return mine;
+	if (mine)
+		mine->shown = live_map(LIVE_DATABASE, 0, sizeof(*mine->shown));
+	if (mine && mine->shown) {
+		describe(&mine->shown->head);
+		if (cas_acq_rel(&tables, &t, mine)) {
+			live_activate(mine->shown);
+			return mine;
+		}
+		live_unmap(mine->shown, sizeof(*mine->shown));
+	}
 	os_unmap(mine, sizeof(*mine));
 	return t;
 }
@@ -119,7 +173,7 @@ static uint32_t row(struct tables *t, enum sql_system system, const struct sql *
 
 	for (uint32_t i = 0; i < DATABASE_ROWS; i++) {
 		uint32_t at = (uint32_t)((key + i) % DATABASE_ROWS);
-		struct database_row *r = &t->rows[at];
+		struct database_row *r = &t->shown->rows[at];
 		uint64_t seen = load_relaxed(&r->key);
 
 		if (!seen) {
@@ -218,12 +272,13 @@ const struct database_row *database_row(uint32_t i)
 {
 	struct tables *t = get();
 
-	return t && load_acquire(&t->rows[i].ready) ? &t->rows[i] : NULL; /* pairs with the release in row() */
+	return t && load_acquire(&t->shown->rows[i].ready) ? &t->shown->rows[i]
+	                                                   : NULL; /* pairs with the release in row() */
 }
 
 static void count(struct tables *t, uint32_t number, uint64_t ns, bool failed)
 {
-	struct database_row *r = &t->rows[number - 1];
+	struct database_row *r = &t->shown->rows[number - 1];
 
 	durations_add(&r->took, ns);
 	if (failed)
@@ -235,19 +290,17 @@ static void count(struct tables *t, uint32_t number, uint64_t ns, bool failed)
 static void keep_span(struct tables *t, const struct database_span *s)
 {
 	uint64_t number = add_relaxed(&span_head, 1), end = s->start_ns + s->ns;
-	struct kept_span *k = &t->spans[number % DATABASE_SPANS];
-	uint64_t before = load_relaxed(&k->number);
+	struct kept_span *k = &t->shown->spans[number % DATABASE_SPANS];
+	uint64_t before;
 
-	/* acquire, pairs with the release below: the span that was there is whole. */
-	if (before == WRITING || !cas_acq_rel(&k->number, &before, WRITING)) {
+	if (!sealed_begin(&k->number, &k->again, &before)) {
 		loss_add(LOSS_DATABASE_SPANS, 1);
 		return;
 	}
 	if (before && k->s.start_ns + k->s.ns + load_relaxed(&window_ns) > end)
 		loss_add(LOSS_DATABASE_SPANS, 1);
-	atomic_thread_fence(memory_order_release); /* before what follows; pairs with the fence in database_span */
 	k->s = *s;
-	store_release(&k->number, number + 1); /* pairs with the acquire in database_span, and above */
+	sealed_end(&k->number, &k->again, number + 1);
 }
 
 static void done(struct tables *t, const struct database_span *s)
@@ -276,6 +329,7 @@ void database_begin(struct database_call *c, struct thread *th, uint32_t row_num
 	store_relaxed(&th->database_since, now);
 	store_relaxed(&th->database_request, c->request);
 	store_release(&th->database_row, row_number); /* pairs with the acquire in database_calling */
+	work_show_call(th, row_number, now, c->request);
 }
 
 void database_end(const struct database_call *c)
@@ -283,11 +337,14 @@ void database_end(const struct database_call *c)
 	if (!c->th)
 		return;
 	store_relaxed(&c->th->database_row, 0); /* database_calling sees one call or none */
-	if (LIKELY(!c->outer_row))
+	if (LIKELY(!c->outer_row)) {
+		work_show_call(c->th, 0, 0, 0);
 		return;
+	}
 	store_relaxed(&c->th->database_since, c->outer_since);
 	store_relaxed(&c->th->database_request, c->outer_request);
 	store_release(&c->th->database_row, c->outer_row); /* pairs with the acquire in database_calling */
+	work_show_call(c->th, c->outer_row, c->outer_since, c->outer_request);
 }
 
 void database_count(const struct database_call *c, uint64_t ns, bool failed)
@@ -332,7 +389,7 @@ static struct call *call_of(struct tables *t, const void *handle, bool last)
 	if (!load_relaxed(&t->calls_in[group / CALL_GROUP])) /* who asks has taken his own himself */
 		return NULL;
 	for (uint32_t i = group; i < group + CALL_GROUP; i++) {
-		struct call *c = &t->calls[i];
+		struct call *c = &t->shown->calls[i];
 
 		if (load_relaxed(&t->handles[i]) != (uintptr_t)handle || !load_relaxed(&c->number))
 			continue;
@@ -351,7 +408,7 @@ static struct call *take_place(struct tables *t, const void *handle)
 		uintptr_t none = 0;
 
 		if (load_relaxed(&t->handles[i]) == 0 && cas_acq_rel(&t->handles[i], &none, (uintptr_t)handle))
-			return &t->calls[i];
+			return &t->shown->calls[i];
 	}
 	sub_relaxed(&t->calls_in[group / CALL_GROUP], 1);
 	return NULL;
@@ -362,8 +419,8 @@ static void give_back(struct tables *t, struct call *c)
 	store_relaxed(&c->number, 0);
 	atomic_thread_fence(
 	        memory_order_release); /* before the next owner's stores; pairs with the fence in open_span */
-	store_release(&t->handles[c - t->calls], 0); /* pairs with the CAS in take_place */
-	sub_relaxed(&t->calls_in[(c - t->calls) / CALL_GROUP], 1);
+	store_release(&t->handles[c - t->shown->calls], 0); /* pairs with the CAS in take_place */
+	sub_relaxed(&t->calls_in[(c - t->shown->calls) / CALL_GROUP], 1);
 }
 
 void database_open(const void *handle, const struct database_call *from, uint64_t spent)
@@ -381,6 +438,8 @@ void database_open(const void *handle, const struct database_call *from, uint64_
 		loss_add(LOSS_DATABASE_OPEN, 1);
 		return;
 	}
+	store_relaxed(&c->again, LIVE_WRITING);
+	atomic_thread_fence(memory_order_release); /* for readers outside: before what follows */
 	c->start_ns = from->start_ns;
 	c->request = from->request;
 	c->thread = from->th ? from->th->record : 0;
@@ -389,7 +448,7 @@ void database_open(const void *handle, const struct database_call *from, uint64_
 	store_relaxed(&c->spent_ns, spent);
 	store_relaxed(&c->step_ns, 0);
 	store_relaxed(&c->row, from->row);
-	store_release(&c->number, add_relaxed(&call_numbers, 1) + 1); /* pairs with the acquire in open_span */
+	sealed_end(&c->number, &c->again, add_relaxed(&call_numbers, 1) + 1); /* pairs with the acquire in open_span */
 }
 
 static void count_call(struct tables *t, const struct call *c, uint64_t ns, bool failed)
@@ -454,18 +513,18 @@ uint32_t database_stepped(const void *handle)
 	struct tables *t = get();
 	const struct call *c = t ? call_of(t, handle, false) : NULL;
 
-	return c ? (uint32_t)(c - t->calls) + 1 : 0;
+	return c ? (uint32_t)(c - t->shown->calls) + 1 : 0;
 }
 
 void database_step_begin(uint32_t place, uint64_t now)
 {
-	store_relaxed(&get()->calls[place - 1].step_ns, now); /* for the snapshot: any order will do */
+	store_relaxed(&get()->shown->calls[place - 1].step_ns, now); /* for the snapshot: any order will do */
 }
 
 void database_step_end(const void *handle, uint32_t place, uint64_t ns, bool last, bool failed)
 {
 	struct tables *t = get();
-	struct call *c = &t->calls[place - 1];
+	struct call *c = &t->shown->calls[place - 1];
 
 	if (load_relaxed(&t->handles[place - 1]) != (uintptr_t)handle)
 		return;
@@ -489,7 +548,7 @@ static uint64_t so_far(const struct call *c, uint64_t now)
 
 static bool open_span(struct tables *t, uint32_t i, struct database_span *ret_span)
 {
-	const struct call *c = &t->calls[i];
+	const struct call *c = &t->shown->calls[i];
 	uint64_t number = load_acquire(&c->number); /* pairs with the release in database_open */
 
 	if (!number)
@@ -507,18 +566,14 @@ static bool open_span(struct tables *t, uint32_t i, struct database_span *ret_sp
 bool database_span(uint32_t i, struct database_span *ret_span)
 {
 	struct tables *t = get();
-	uint64_t number;
+	struct kept_span *k;
 
 	if (!t)
 		return false;
 	if (i >= DATABASE_SPANS)
 		return open_span(t, i - DATABASE_SPANS, ret_span);
-	number = load_acquire(&t->spans[i].number); /* pairs with the release in keep_span */
-	if (!number || number == WRITING)
-		return false;
-	*ret_span = t->spans[i].s;
-	atomic_thread_fence(memory_order_acquire); /* pairs with the fence in keep_span */
-	return load_relaxed(&t->spans[i].number) == number;
+	k = &t->shown->spans[i];
+	return sealed_copy(&k->number, ret_span, &k->s, sizeof(*ret_span));
 }
 
 /* ---- prepared statements ------------------------------------------------------------------------------------------- */
@@ -599,18 +654,31 @@ void database_unprepared(const void *handle)
 
 /* ---- fork ---------------------------------------------------------------------------------------------------------- */
 
+/* Rows, without their figures. One that another thread was making does not become ready in the child. */
+static void keep_rows(void *fresh, const void *old)
+{
+	const struct shown *from = old;
+	struct shown *to = fresh;
+
+	for (uint32_t i = 0; i < DATABASE_ROWS; i++)
+		if (load_acquire(&from->rows[i].ready)) /* as in database_row */
+			memcpy(&to->rows[i], &from->rows[i], offsetof(struct database_row, errors));
+}
+
 void database_fork_child(void)
 {
 	struct tables *t = get();
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; t && i < DATABASE_ROWS; i++)
-		if (load_relaxed(&t->rows[i].ready))
-			memset(&t->rows[i].errors, 0, sizeof(t->rows[i]) - offsetof(struct database_row, errors));
-	for (uint32_t i = 0; t && i < DATABASE_SPANS && i < load_relaxed(&span_head); i++)
-		store_relaxed(&t->spans[i].number, 0);
+	if (!t)
+		return;
+	live_renew(LIVE_DATABASE, t->shown, sizeof(*t->shown), keep_rows);
+	describe(&t->shown->head);
+	for (uint32_t i = 0; i < DATABASE_ROWS; i++)
+		n += load_relaxed(&t->shown->rows[i].ready) != 0;
+	store_relaxed(&row_count, n);
 	/* Answers are the parent's to read; who reads them in the child all the same has a call that nobody sent. */
-	for (uint32_t i = 0; t && i < DATABASE_CALLS; i++) {
-		store_relaxed(&t->calls[i].number, 0);
+	for (uint32_t i = 0; i < DATABASE_CALLS; i++) {
 		store_relaxed(&t->handles[i], 0);
 		store_relaxed(&t->calls_in[i / CALL_GROUP], 0);
 	}

@@ -47,6 +47,7 @@
 #include "state.h"
 #include "threads.h"
 #include "unwind.h"
+#include "work.h"
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
@@ -192,6 +193,7 @@ static void fork_child(void)
 	modules_fork_child();
 	marks_fork_child();
 	requests_fork_child();
+	work_fork_child(t->thread);
 	sockets_fork_child();
 	ssl_libs_fork_child();
 	ssl_bio_fork_child();

@@ -14,7 +14,8 @@
  *            one takes no signals.
  * Fallback   a chunk that the file has no room for is anonymous, and header.missing says how many those are.
  * fork       a child keeps of its parent's file only the stack tree, and that to read: complete nodes never change. The
- *            segment that would get the next node becomes the child's own when it gets it (live_own).
+ *            segment that would get the next node becomes the child's own when it gets it (live_own). Large tables to which there
+ *            are pointers everywhere are replaced where they are (live_renew).
  */
 #include "live.h"
 
@@ -33,14 +34,7 @@
 #include "compiler.h"
 #include "os_linux.h"
 
-enum {
-	PAGE = ARCH_PAGE_MAX,
-	LAST_ERROR = 4095,
-	EXTENTS = 1024,
-	EXTENT_BYTES = 1 << 20,
-	FIRST_BYTES = 512 << 10,
-	PIECE_MAX = 128 << 10
-};
+enum { PAGE = ARCH_PAGE_MAX, LAST_ERROR = 4095, EXTENTS = 1024, EXTENT_BYTES = 1 << 20, FIRST_BYTES = 512 << 10 };
 
 /* A range of the file that is mapped once; chunks are cut from it. */
 struct extent {
@@ -399,7 +393,7 @@ static void *map_in_file(enum live_kind kind, uint32_t owner, size_t bytes)
 {
 	void *at = NULL;
 
-	if (bytes <= PIECE_MAX && kind != LIVE_NODES) { /* nodes can be put elsewhere in a child */
+	if (bytes <= LIVE_PIECE_MAX && kind != LIVE_NODES) { /* nodes can be put elsewhere in a child */
 		at = spare(kind, owner, bytes);
 		if (!at)
 			at = piece(kind, owner, bytes);
@@ -515,10 +509,10 @@ static void reserve_frames(void)
 /* A slot for a frame; -1: no room. */
 static int frame_slot_new(int fd, size_t bytes)
 {
-	void *at = bytes <= PIECE_MAX ? spare(LIVE_FREE, 0, bytes) : NULL;
+	void *at = bytes <= LIVE_PIECE_MAX ? spare(LIVE_FREE, 0, bytes) : NULL;
 	uint64_t offset;
 
-	if (!at && bytes <= PIECE_MAX)
+	if (!at && bytes <= LIVE_PIECE_MAX)
 		at = piece(LIVE_FREE, 0, bytes);
 	if (at)
 		return slot_of(at);
@@ -668,6 +662,35 @@ bool live_own(void *at, size_t used)
 	put_in_place((uint32_t)slot, fresh);
 	store_relaxed(&slot_state[slot], SLOT_OWN);
 	return true;
+}
+
+void live_renew(enum live_kind kind, void *at, size_t bytes, void (*keep)(void *fresh, const void *old))
+{
+	int slot = slot_of(at);
+	void *fresh;
+
+	bytes = whole_pages(bytes);
+	fresh = os_map(bytes);
+	if (fresh) {
+		if (keep)
+			keep(fresh, at);
+		/* Cannot fail: both ranges are ours and of one size. */
+		(void)os_call(SYS_mremap, (long)fresh, (long)bytes, (long)bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+		              (long)at, 0);
+		os_disown(fresh);
+	} else { /* needs no memory yet */
+		(void)os_call(SYS_mmap, (long)at, (long)bytes, PROT_READ | PROT_WRITE,
+		              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	}
+	if (!is_state(FILE_LATE))
+		return;
+	if (slot < 0)
+		slot = take_slot(SLOT_OWN, 0, 0, bytes);
+	if (slot < 0)
+		return;
+	store_release(&place[slot], at); /* as in map_own */
+	header->chunk[slot].active = 1;
+	set_kind(slot, kind);
 }
 
 bool live_is_pending(void)

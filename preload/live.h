@@ -51,6 +51,10 @@ bool live_fork_child(void);
 /* Before a table of the stack tree, of which `used` bytes are complete, is written to: in a forked child it becomes the
  * child's own. False without memory. */
 bool live_own(void *at, size_t used);
+/* In a forked child, after live_fork_child(): a table of more than LIVE_PIECE_MAX bytes, complete and without an owner, becomes
+ * the child's own at the same address: zeros, but for what `keep` (may be NULL; not called without memory) takes over. */
+enum { LIVE_PIECE_MAX = 128 << 10 };
+void live_renew(enum live_kind kind, void *at, size_t bytes, void (*keep)(void *fresh, const void *old));
 /* For a forked child that lives long enough: a file of its own, as live_open() makes it, to which its tables move. Only one
  * thread runs. */
 int live_open_late(int dir_fd, const char *dir, const char *name);

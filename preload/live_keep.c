@@ -16,6 +16,7 @@
 #include "live.h"
 #include "losses.h"
 #include "modules.h"
+#include "offcpu.h"
 #include "os_linux.h"
 #include "recorder.h"
 #include "say.h"
@@ -101,6 +102,7 @@ static uint64_t state_now_of_frame(void)
 
 	for (unsigned i = 0; i < LOSS_COUNT; i++)
 		sum += load_relaxed(&losses_count[i]) * (2 * (uint64_t)i + 3);
+	sum += (uint64_t)offcpu_scope() << 60;
 	return sum + config_changes() * UINT64_C(0x100000001b3) + 1;
 }
 

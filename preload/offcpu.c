@@ -16,11 +16,13 @@
 
 #include "atomic.h"
 #include "compiler.h"
+#include "live.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
 #include "requests.h"
 #include "say.h"
+#include "sealed.h"
 #include "stacks.h"
 #include "threads.h"
 #include "units.h"
@@ -40,6 +42,17 @@ enum {
 	ROWS_MOST = 1 << 20,
 };
 
+/* In the live file. */
+struct sample_table {
+	struct live_head head;
+	struct live_offcpu_sample at[];
+};
+struct row_table {
+	struct live_head head;
+	struct offcpu_row at[];
+};
+static_assert(sizeof(struct offcpu_row) == sizeof(struct live_offcpu), "layout");
+
 static const struct config *config;
 static const char *why = "";
 static enum offcpu_scope scope;
@@ -49,9 +62,9 @@ static struct thread *next_thread; /* of all: who is first in it */
 
 /* Guards what follows: the helper adds, whoever writes a snapshot copies. */
 static struct lock store_lock;
-static struct offcpu_sample *ring;
+static struct sample_table *ring;
 static uint64_t ring_size, ring_head;
-static struct offcpu_row *rows; /* open addressing; key 0 is free, since stack 0 is none */
+static struct row_table *rows; /* open addressing; key 0 is free, since stack 0 is none */
 static uint64_t row_size, row_used;
 
 /* Dekker's: either the walk sees the hold, or who holds sees the walk. */
@@ -105,35 +118,71 @@ uint64_t offcpu_period_ns(void)
 
 /* ---- what is kept --------------------------------------------------------------------------------------------------- */
 
+static void describe(struct live_head *head, size_t row_bytes, uint64_t rows_in)
+{
+	head->table = (struct live_table){ sizeof(*head), (uint32_t)row_bytes, (uint32_t)rows_in, 0 };
+	head->scope = scope;
+	head->period_ns = period_ns;
+}
+
+static void set_scope(enum offcpu_scope to)
+{
+	scope = to;
+	if (rows)
+		rows->head.scope = to;
+}
+
+static size_t samples_bytes(uint64_t size)
+{
+	return sizeof(*ring) + size * sizeof(ring->at[0]);
+}
+
 /* A larger ring with the samples of the old one in their order; lock held. */
 static void grow_ring(void)
 {
 	uint64_t size = ring_size ? 2 * ring_size : RING_FIRST;
-	struct offcpu_sample *more = size <= RING_MOST ? os_map(size * sizeof(*more)) : NULL;
+	struct sample_table *more = size <= RING_MOST ? live_map(LIVE_OFFCPU_SAMPLES, 0, samples_bytes(size)) : NULL;
 
 	if (!more)
 		return;
+	describe(&more->head, sizeof(more->at[0]), size);
 	for (uint64_t i = ring_head > ring_size ? ring_head - ring_size : 0; i < ring_head; i++)
-		more[i % size] = ring[i % ring_size];
-	os_unmap(ring, ring_size * sizeof(*ring));
+		more->at[i % size] = ring->at[i % ring_size];
+	live_activate(more); /* whole now: an outside reader prefers it */
+	live_unmap(ring, samples_bytes(ring_size));
 	ring = more;
 	ring_size = size;
+}
+
+/* As sealed.h has it; this is the only writer. */
+static void store(struct live_offcpu_sample *to, const struct offcpu_sample *s)
+{
+	publish_plain(&to->time_ns, LIVE_WRITING);
+	publish_plain(&to->again, LIVE_WRITING);
+	atomic_thread_fence(memory_order_release); /* before what follows, for readers outside */
+	to->stack = s->stack;
+	to->thread = s->record;
+	to->weight = s->weight;
+	to->request = s->request;
+	publish_plain(&to->again, s->time_ns);
+	publish_plain(&to->time_ns, s->time_ns);
 }
 
 static void keep_sample(const struct offcpu_sample *s)
 {
 	if (ring_head >= ring_size &&
-	    (!ring_size || ring[ring_head % ring_size].time_ns + config->window > s->time_ns)) {
+	    (!ring_size || ring->at[ring_head % ring_size].time_ns + config->window > s->time_ns)) {
 		grow_ring();
 		if (ring_head >= ring_size)
 			loss_add(LOSS_OFFCPU_RING, s->weight);
 	}
 	if (ring_size)
-		ring[ring_head++ % ring_size] = *s;
+		store(&ring->at[ring_head++ % ring_size], s);
 }
 
-static struct offcpu_row *row_of(struct offcpu_row *table, uint64_t size, uint64_t key)
+static struct offcpu_row *row_of(struct row_table *t, uint64_t size, uint64_t key)
 {
+	struct offcpu_row *table = t->at;
 	uint64_t i = key * UINT64_C(0x9e3779b97f4a7c15) >> 20;
 
 	while (table[i & (size - 1)].key && table[i & (size - 1)].key != key)
@@ -141,18 +190,25 @@ static struct offcpu_row *row_of(struct offcpu_row *table, uint64_t size, uint64
 	return &table[i & (size - 1)];
 }
 
+static size_t rows_bytes(uint64_t size)
+{
+	return sizeof(*rows) + size * sizeof(rows->at[0]);
+}
+
 /* At most three quarters are used; lock held. */
 static bool grow_rows(void)
 {
 	uint64_t size = row_size ? 2 * row_size : ROWS_FIRST;
-	struct offcpu_row *more = size <= ROWS_MOST ? os_map(size * sizeof(*more)) : NULL;
+	struct row_table *more = size <= ROWS_MOST ? live_map(LIVE_OFFCPU, 0, rows_bytes(size)) : NULL;
 
 	if (!more)
 		return false;
+	describe(&more->head, sizeof(more->at[0]), size);
 	for (uint64_t i = 0; i < row_size; i++)
-		if (rows[i].key)
-			*row_of(more, size, rows[i].key) = rows[i];
-	os_unmap(rows, row_size * sizeof(*rows));
+		if (rows->at[i].key)
+			*row_of(more, size, rows->at[i].key) = rows->at[i];
+	live_activate(more); /* as in grow_ring */
+	live_unmap(rows, rows_bytes(row_size));
 	rows = more;
 	row_size = size;
 	return true;
@@ -168,7 +224,7 @@ static void count(uint64_t key, uint16_t weight)
 	}
 	r = row_of(rows, row_size, key);
 	row_used += !r->key;
-	r->key = key;
+	publish_plain(&r->key, key);
 	r->samples += weight;
 }
 
@@ -314,10 +370,10 @@ uint64_t offcpu_tick(uint64_t now_ns)
 	bool any = false;
 
 	if (!prepare()) {
-		scope = OFFCPU_NONE;
+		set_scope(OFFCPU_NONE);
 		return IDLE_NS;
 	}
-	scope = config->clock == CLOCK_WALL ? OFFCPU_ALL : OFFCPU_REQUESTS;
+	set_scope(config->clock == CLOCK_WALL ? OFFCPU_ALL : OFFCPU_REQUESTS);
 	if (now_ns < next_ns)
 		return next_ns - now_ns;
 	next_thread = NULL;
@@ -349,8 +405,8 @@ size_t offcpu_rows(struct offcpu_row *ret_rows, size_t room)
 
 	lock_enter(&store_lock);
 	for (uint64_t i = 0; i < row_size && n < room; i++)
-		if (rows[i].key)
-			ret_rows[n++] = rows[i];
+		if (rows->at[i].key)
+			ret_rows[n++] = rows->at[i];
 	lock_leave(&store_lock);
 	return n;
 }
@@ -361,9 +417,13 @@ size_t offcpu_samples(struct offcpu_sample *ret_samples, size_t room, uint64_t o
 	size_t n = 0;
 
 	lock_enter(&store_lock);
-	for (i = ring_head > ring_size ? ring_head - ring_size : 0; i < ring_head && n < room; i++)
-		if (ring[i % ring_size].time_ns >= oldest_ns)
-			ret_samples[n++] = ring[i % ring_size];
+	for (i = ring_head > ring_size ? ring_head - ring_size : 0; i < ring_head && n < room; i++) {
+		const struct live_offcpu_sample *s = &ring->at[i % ring_size];
+
+		if (s->time_ns >= oldest_ns)
+			ret_samples[n++] =
+			        (struct offcpu_sample){ s->time_ns, s->stack, s->thread, s->weight, s->request };
+	}
 	lock_leave(&store_lock);
 	return n;
 }

@@ -1,10 +1,12 @@
 /*
  * requests.c - what is known of requests.
  *
- * Shape      one mapping, made with the first request and touched as it is used: requests under way (a stack of free numbers), the
- *            ring of answered ones, the slowest of the window, a row for each method, route and status, and a ring of spans.
+ * Shape      two mappings, made with the first request and touched as they are used. The process's own: requests under way and a
+ *            stack of free numbers. Shown, in the live file: what a reader outside needs of those under way, the ring of answered
+ *            ones, the slowest of the window, a row for each method, route and status, and a ring of spans.
+ * Two copies of what is under way: a forked child needs it as it was at the fork, and shared memory goes on.
  * Invariants I1  a request under way is written by the holder of its connection's lock only; `used` is set last and cleared first.
- *            I2  a place of a ring is taken by a counter; its number is 0 while it is written, and is stored last.
+ *            I2  a place of a ring is taken by a counter, and is a sealed row.
  *            I3  a row of routes gets its key once; its name is complete when `ready` is set.
  *            I4  the low bits of an id are its number among those under way: an id that the program gives back leads there.
  * Spans      only those are kept in which a CPU sample fell: the others say nothing, and at 99 Hz that is nearly all.
@@ -16,11 +18,14 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "live.h"
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "sealed.h"
 #include "threads.h"
 #include "units.h"
+#include "work.h"
 
 enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */, ID_BITS = 12 };
 static_assert(REQUESTS_OPEN == 1 << ID_BITS, "I4");
@@ -38,27 +43,56 @@ struct open_request {
 };
 
 struct kept {
-	_Atomic uint64_t number; /* 0: none, or being written */
+	_Atomic uint64_t number;
 	struct request r;
+	_Atomic uint64_t again;
 };
 
 struct kept_span {
 	_Atomic uint64_t number;
 	struct request_span s;
+	_Atomic uint64_t again;
 };
 
-struct tables {
-	struct lock free_lock;
-	uint32_t free_count, fresh; /* numbers given back; numbers never used begin at `fresh` + 1 */
-	uint16_t free[REQUESTS_OPEN];
-	struct open_request open[REQUESTS_OPEN + 1]; /* 0 is none */
+struct shown {
+	struct live_requests head;
+	struct live_request open[REQUESTS_OPEN + 1]; /* 0 is none */
 	struct kept ring[REQUESTS_RING], slowest[REQUESTS_SLOWEST];
 	struct kept_span spans[REQUESTS_SPANS];
 	struct request_route routes[REQUESTS_ROUTES];
 };
+static_assert(sizeof(struct shown) > LIVE_PIECE_MAX, "live_renew");
+
+/* The live file's readers know these structures by live_layout.h. */
+static_assert(sizeof(struct kept) == sizeof(struct live_request), "layout");
+static_assert(offsetof(struct kept, r) == offsetof(struct live_request, id), "layout");
+static_assert(offsetof(struct request, bytes_out) + 8 == offsetof(struct live_request, bytes_out), "layout");
+static_assert(offsetof(struct request, status) + 8 == offsetof(struct live_request, status), "layout");
+static_assert(offsetof(struct request, path) + 8 == offsetof(struct live_request, path), "layout");
+static_assert(offsetof(struct kept, again) == offsetof(struct live_request, again), "layout");
+static_assert((int)REQUEST_PATH_BYTES == LIVE_PATH_BYTES, "layout");
+static_assert(sizeof(struct kept_span) == sizeof(struct live_request_span), "layout");
+static_assert(offsetof(struct request_span, thread) + 8 == offsetof(struct live_request_span, thread), "layout");
+static_assert(offsetof(struct kept_span, again) == offsetof(struct live_request_span, again), "layout");
+static_assert(sizeof(struct request_route) == sizeof(struct live_route), "layout");
+static_assert(offsetof(struct request_route, route) == offsetof(struct live_route, route), "layout");
+static_assert(offsetof(struct request_route, method) == offsetof(struct live_route, method), "layout");
+static_assert(offsetof(struct request_route, took) == offsetof(struct live_route, took), "layout");
+static_assert(sizeof(struct durations) == sizeof(struct live_durations), "layout");
+static_assert(offsetof(struct durations, range) == offsetof(struct live_durations, range), "layout");
+static_assert((int)HTTP_METHOD_COUNT <= LIVE_NAMES, "layout");
+
+struct tables {
+	struct shown *shown;
+	struct lock free_lock;
+	uint32_t free_count, fresh; /* numbers given back; numbers never used begin at `fresh` + 1 */
+	uint16_t free[REQUESTS_OPEN];
+	struct open_request open[REQUESTS_OPEN + 1]; /* 0 is none */
+};
 
 static struct tables *_Atomic tables;
-static _Atomic uint64_t ids, ring_head, span_head, answered, slow, unanswered, untimed;
+static _Atomic uint64_t ids, ring_head, span_head;
+static uint64_t unshown[LIVE_REQUEST_TOTALS]; /* counted before there were tables, or without any */
 static _Atomic uint32_t route_count;
 static _Atomic uint64_t window_ns, latency_ns;
 static _Atomic uint64_t slow_answered, slow_worst_ns; /* since the helper asked */
@@ -84,6 +118,25 @@ static struct tables *get(void)
 	return load_acquire(&tables); /* pairs with the CAS in make() */
 }
 
+static void table(struct live_table *ret, size_t offset, size_t row_bytes, size_t rows)
+{
+	*ret = (struct live_table){ (uint32_t)offset, (uint32_t)row_bytes, (uint32_t)rows, 0 };
+}
+
+static void describe(struct live_requests *head)
+{
+	table(&head->open, offsetof(struct shown, open), sizeof(struct live_request), REQUESTS_OPEN + 1);
+	table(&head->answered, offsetof(struct shown, ring), sizeof(struct kept), REQUESTS_RING);
+	table(&head->slowest, offsetof(struct shown, slowest), sizeof(struct kept), REQUESTS_SLOWEST);
+	table(&head->spans, offsetof(struct shown, spans), sizeof(struct kept_span), REQUESTS_SPANS);
+	table(&head->routes, offsetof(struct shown, routes), sizeof(struct request_route), REQUESTS_ROUTES);
+	for (unsigned i = 0; i < HTTP_METHOD_COUNT; i++) {
+		const char *name = http_method_name((enum http_method)i);
+
+		memcpy(head->methods[i], name, strnlen(name, LIVE_NAME_BYTES - 1));
+	}
+}
+
 static struct tables *make(void)
 {
 	struct tables *t = get(), *mine;
@@ -91,10 +144,25 @@ static struct tables *make(void)
 	if (t)
 		return t;
 	mine = os_map(sizeof(*mine));
-	if (!mine || cas_acq_rel(&tables, &t, mine))
-		return mine;
+	if (mine)
+		mine->shown = live_map(LIVE_REQUESTS, 0, sizeof(*mine->shown));
+	if (mine && mine->shown) {
+		describe(&mine->shown->head);
+		if (cas_acq_rel(&tables, &t, mine)) {
+			live_activate(mine->shown);
+			return mine;
+		}
+		live_unmap(mine->shown, sizeof(*mine->shown));
+	}
 	os_unmap(mine, sizeof(*mine));
 	return t;
+}
+
+static void count(enum live_request_total which)
+{
+	struct tables *t = get();
+
+	count_plain(t ? &t->shown->head.total[which] : &unshown[which]);
 }
 
 /* ---- under way ----------------------------------------------------------------------------------------------------- */
@@ -110,6 +178,33 @@ static uint32_t take(struct tables *t)
 		i = ++t->fresh;
 	lock_leave(&t->free_lock);
 	return i;
+}
+
+/* As sealed.h has it, for the readers outside alone. */
+static void show(struct tables *t, uint32_t i)
+{
+	struct live_request *l = &t->shown->open[i];
+	const struct request *r = &t->open[i].r;
+
+	publish_plain(&l->again, r->id);
+	memcpy(&l->id, &r->id, offsetof(struct request, path));
+	publish_plain(&l->number, r->id);
+}
+
+/* `method` last: with it the path is shown. */
+static void show_line(struct tables *t, uint32_t i)
+{
+	struct live_request *l = &t->shown->open[i];
+	const struct request *r = &t->open[i].r;
+
+	memcpy(l->path, r->path, r->path_bytes);
+	l->path_bytes = r->path_bytes;
+	publish_plain(&l->method, r->method);
+}
+
+static void unshow(struct tables *t, uint32_t i)
+{
+	publish_plain(&t->shown->open[i].number, UINT64_C(0));
 }
 
 uint32_t requests_begin(struct thread *th, uint64_t now)
@@ -130,11 +225,12 @@ uint32_t requests_begin(struct thread *th, uint64_t now)
 	o->r.id = (add_relaxed(&ids, 1) + 1) << ID_BITS | (i - 1);
 	o->r.start_ns = now;
 	o->r.thread_start = (uint16_t)(th ? th->record : 0);
+	show(t, i);
 	store_release(&o->used, o->r.id); /* pairs with the acquire in requests_get */
 	return i;
 }
 
-struct request *requests_open(uint32_t i)
+const struct request *requests_open(uint32_t i)
 {
 	return &get()->open[i].r;
 }
@@ -155,6 +251,33 @@ void requests_line(uint32_t i, enum http_method method, const char *target, size
 	memcpy(o->r.path, path, n);
 	o->r.path_bytes = (uint8_t)n;
 	o->r.method = (uint8_t)method;
+	show_line(get(), i);
+}
+
+void requests_came(uint32_t i, uint64_t bytes)
+{
+	struct tables *t = get();
+
+	t->open[i].r.bytes_in += bytes;
+	t->shown->open[i].bytes_in = t->open[i].r.bytes_in;
+}
+
+void requests_answers(uint32_t i, uint64_t now)
+{
+	struct tables *t = get();
+
+	t->open[i].r.first_ns = now;
+	t->shown->open[i].first_ns = now;
+}
+
+void requests_went(uint32_t i, uint64_t bytes, uint16_t status)
+{
+	struct tables *t = get();
+
+	t->open[i].r.bytes_out += bytes;
+	t->open[i].r.status = status;
+	t->shown->open[i].bytes_out = t->open[i].r.bytes_out;
+	t->shown->open[i].status = status;
 }
 
 static void give_back(struct tables *t, uint32_t i)
@@ -166,6 +289,7 @@ static void give_back(struct tables *t, uint32_t i)
 	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once. */
 	if (worker)
 		(void)cas_relaxed(&worker->http_last, &id, 0);
+	unshow(t, i);
 	store_release(&o->used, 0);
 	lock_enter(
 	        &t->free_lock); /* a few instructions; the holder is never interrupted by its own thread (GUARD_NET) */
@@ -173,12 +297,12 @@ static void give_back(struct tables *t, uint32_t i)
 	lock_leave(&t->free_lock);
 }
 
-void requests_drop(uint32_t i, bool count)
+void requests_drop(uint32_t i, bool is_request)
 {
 	struct tables *t = get();
 
-	if (count && t->open[i].r.method)
-		add_relaxed(&unanswered, 1);
+	if (is_request && t->open[i].r.method)
+		count(LIVE_UNANSWERED);
 	give_back(t, i);
 }
 
@@ -202,7 +326,7 @@ static struct request_route *row(struct tables *t, const char *name, size_t byte
 	uint64_t key = hash_of(name, bytes, method, status);
 
 	for (uint32_t i = 0; i < REQUESTS_ROUTES; i++) {
-		struct request_route *r = &t->routes[(key + i) % REQUESTS_ROUTES];
+		struct request_route *r = &t->shown->routes[(key + i) % REQUESTS_ROUTES];
 		uint64_t seen = load_relaxed(&r->key);
 
 		if (!seen) {
@@ -258,38 +382,36 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 
 static void write_kept(struct kept *k, uint64_t number, const struct request *r)
 {
-	store_relaxed(&k->number, 0);
-	atomic_thread_fence(memory_order_release); /* before what follows; pairs with the fence in read_kept */
+	uint64_t before;
+
+	if (!sealed_begin(&k->number, &k->again, &before)) {
+		loss_add(LOSS_HTTP_RING, 1);
+		return;
+	}
 	k->r = *r;
-	store_release(&k->number, number); /* pairs with the acquire in read_kept */
+	sealed_end(&k->number, &k->again, number);
 }
 
 static bool read_kept(struct kept *k, struct request *ret)
 {
-	uint64_t number = load_acquire(&k->number);
-
-	if (!number)
-		return false;
-	*ret = k->r;
-	atomic_thread_fence(memory_order_acquire); /* pairs with the fence in write_kept */
-	return load_relaxed(&k->number) == number;
+	return sealed_copy(&k->number, ret, &k->r, sizeof(*ret));
 }
 
 static void to_ring(struct tables *t, const struct request *r)
 {
 	uint64_t number = add_relaxed(&ring_head, 1);
 
-	write_kept(&t->ring[number % REQUESTS_RING], number + 1, r);
+	write_kept(&t->shown->ring[number % REQUESTS_RING], number + 1, r);
 }
 
 /* The place of the least, or of one older than the window. */
 static struct kept *slowest_place(struct tables *t, uint64_t now)
 {
 	uint64_t window = load_relaxed(&window_ns), least = UINT64_MAX, until = UINT64_MAX;
-	struct kept *place = &t->slowest[0];
+	struct kept *place = &t->shown->slowest[0];
 
 	for (unsigned i = 0; i < REQUESTS_SLOWEST; i++) {
-		struct kept *k = &t->slowest[i];
+		struct kept *k = &t->shown->slowest[i];
 		uint64_t ns = !load_relaxed(&k->number) || k->r.end_ns + window < now ? 0 : k->r.end_ns - k->r.start_ns;
 
 		if (ns < least) {
@@ -322,15 +444,15 @@ static void to_slowest(struct tables *t, const struct request *r)
 
 void requests_done_unseen(void)
 {
-	add_relaxed(&untimed, 1);
-	add_relaxed(&answered, 1);
+	count(LIVE_UNTIMED);
+	count(LIVE_ANSWERED);
 }
 
 static void count_slow(struct open_request *o, uint64_t ns)
 {
 	uint64_t worst = load_relaxed(&slow_worst_ns);
 
-	add_relaxed(&slow, 1);
+	count(LIVE_SLOW);
 	if (load_relaxed(&o->told) == o->r.id)
 		return;
 	while (ns > worst && !cas_relaxed(&slow_worst_ns, &worst, ns))
@@ -349,14 +471,14 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 	o->r.thread_end = (uint16_t)(th ? th->record : 0);
 	if (th && load_relaxed(&th->http_now) == o->r.id)
 		requests_leave(th, now);
-	add_relaxed(&answered, 1);
+	count(LIVE_ANSWERED);
 	if (limit && now - o->r.start_ns > limit && o->r.method != HTTP_METHOD_WORK)
 		count_slow(o, now - o->r.start_ns);
 	r = route_of(t, o);
 	if (r)
 		durations_add(&r->took, now - o->r.start_ns);
 	else
-		add_relaxed(&untimed, 1);
+		count(LIVE_UNTIMED);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
 	give_back(t, i);
@@ -373,15 +495,17 @@ static struct request_span span_of(const struct thread *th, uint64_t now)
 static void keep_span(const struct request_span *s)
 {
 	struct tables *t = get();
-	uint64_t number = add_relaxed(&span_head, 1);
-	struct kept_span *k = &t->spans[number % REQUESTS_SPANS];
+	uint64_t number = add_relaxed(&span_head, 1), before;
+	struct kept_span *k = &t->shown->spans[number % REQUESTS_SPANS];
 
-	if (load_relaxed(&k->number) && k->s.to_ns + load_relaxed(&window_ns) > s->to_ns)
+	if (!sealed_begin(&k->number, &k->again, &before)) {
 		loss_add(LOSS_HTTP_SPANS, 1);
-	store_relaxed(&k->number, 0);
-	atomic_thread_fence(memory_order_release); /* as in write_kept */
+		return;
+	}
+	if (before && k->s.to_ns + load_relaxed(&window_ns) > s->to_ns)
+		loss_add(LOSS_HTTP_SPANS, 1);
 	k->s = *s;
-	store_release(&k->number, number + 1);
+	sealed_end(&k->number, &k->again, number + 1);
 }
 
 void requests_leave(struct thread *th, uint64_t now)
@@ -396,6 +520,7 @@ void requests_leave(struct thread *th, uint64_t now)
 		keep_span(&s);
 	}
 	store_relaxed(&th->http_now, 0);
+	work_show_request(th, 0, 0, false);
 }
 
 void requests_rest(struct thread *th, uint64_t now)
@@ -411,6 +536,7 @@ static void work(struct thread *th, uint64_t id, bool shared, uint64_t now)
 	store_relaxed(&th->http_since, now);
 	store_relaxed(&th->http_shared, shared);
 	store_relaxed(&th->http_now, id);
+	work_show_request(th, id, now, shared);
 }
 
 void requests_work(struct thread *th, uint32_t i, uint64_t now)
@@ -495,6 +621,7 @@ uint64_t requests_work_begin(struct thread *th, const char *name, uint64_t now)
 	o->before = th ? load_relaxed(&th->http_now) : 0;
 	o->before_told = th && th->http_told;
 	o->r.method = HTTP_METHOD_WORK;
+	show_line(get(), i);
 	if (th) {
 		requests_leave(th, now);
 		th->http_told = true;
@@ -607,10 +734,17 @@ bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns)
 
 /* ---- snapshot ------------------------------------------------------------------------------------------------------ */
 
+static uint64_t total(enum live_request_total which)
+{
+	struct tables *t = get();
+
+	return load_plain(&unshown[which]) + (t ? load_plain(&t->shown->head.total[which]) : 0);
+}
+
 struct requests_totals requests_totals(void)
 {
-	return (struct requests_totals){ load_relaxed(&answered), load_relaxed(&slow), load_relaxed(&unanswered),
-		                         load_relaxed(&untimed) };
+	return (struct requests_totals){ total(LIVE_ANSWERED), total(LIVE_SLOW), total(LIVE_UNANSWERED),
+		                         total(LIVE_UNTIMED) };
 }
 
 bool requests_get(uint32_t i, struct request *ret_request)
@@ -621,10 +755,10 @@ bool requests_get(uint32_t i, struct request *ret_request)
 	if (!t)
 		return false;
 	if (i < REQUESTS_RING)
-		return read_kept(&t->ring[i], ret_request);
+		return read_kept(&t->shown->ring[i], ret_request);
 	i -= REQUESTS_RING;
 	if (i < REQUESTS_SLOWEST)
-		return read_kept(&t->slowest[i], ret_request);
+		return read_kept(&t->shown->slowest[i], ret_request);
 	o = &t->open[i - REQUESTS_SLOWEST + 1];
 	if (!load_acquire(&o->used)) /* pairs with the release in requests_begin */
 		return false;
@@ -638,20 +772,17 @@ bool requests_get(uint32_t i, struct request *ret_request)
 bool requests_span(uint32_t i, struct request_span *ret_span)
 {
 	struct tables *t = get();
-	uint64_t number = t ? load_acquire(&t->spans[i].number) : 0;
+	struct kept_span *k = t ? &t->shown->spans[i] : NULL;
 
-	if (!number)
-		return false;
-	*ret_span = t->spans[i].s;
-	atomic_thread_fence(memory_order_acquire); /* as in read_kept */
-	return load_relaxed(&t->spans[i].number) == number;
+	return k && sealed_copy(&k->number, ret_span, &k->s, sizeof(*ret_span));
 }
 
 const struct request_route *requests_route(uint32_t i)
 {
 	struct tables *t = get();
 
-	return t && load_acquire(&t->routes[i].ready) ? &t->routes[i] : NULL; /* pairs with the release in row() */
+	return t && load_acquire(&t->shown->routes[i].ready) ? &t->shown->routes[i]
+	                                                     : NULL; /* pairs with the release in row() */
 }
 
 bool requests_working(const struct thread *th, struct request_span *ret_span)
@@ -681,33 +812,34 @@ void requests_fork_parent(void)
 	lock_leave(&slowest_lock);
 }
 
+/* The parent's are shown in its file. */
+static void show_again(struct tables *t)
+{
+	live_renew(LIVE_REQUESTS, t->shown, sizeof(*t->shown), NULL);
+	describe(&t->shown->head);
+	for (uint32_t i = 1; i <= t->fresh; i++) {
+		t->open[i].r.thread_start = 0; /* records are counted anew in a child */
+		if (!load_relaxed(&t->open[i].used))
+			continue;
+		show(t, i);
+		show_line(t, i);
+	}
+}
+
 void requests_fork_child(void)
 {
 	struct tables *t = get();
 
 	requests_fork_parent();
-	store_relaxed(&answered, 0);
-	store_relaxed(&slow, 0);
-	store_relaxed(&unanswered, 0);
-	store_relaxed(&untimed, 0);
+	memset(unshown, 0, sizeof(unshown));
 	store_relaxed(&route_count, 0);
 	store_relaxed(&slow_answered, 0);
 	store_relaxed(&slow_worst_ns, 0);
 	store_relaxed(&first_seen, false);
 	store_relaxed(&slowest_least, 0);
 	store_relaxed(&slowest_until, 0);
-	for (uint32_t i = 0; t && i < REQUESTS_SLOWEST; i++)
-		store_relaxed(&t->slowest[i].number, 0);
-	for (uint32_t i = 0; t && i < REQUESTS_RING && i < load_relaxed(&ring_head); i++)
-		store_relaxed(&t->ring[i].number, 0);
-	for (uint32_t i = 0; t && i < REQUESTS_SPANS && i < load_relaxed(&span_head); i++)
-		store_relaxed(&t->spans[i].number, 0);
-	for (uint32_t i = 0; t && i < REQUESTS_ROUTES; i++)
-		if (load_relaxed(&t->routes[i].key))
-			memset(&t->routes[i], 0, sizeof(t->routes[i]));
-	/* Records are counted anew in a child. */
-	for (uint32_t i = 1; t && i <= t->fresh; i++)
-		t->open[i].r.thread_start = 0;
+	if (t)
+		show_again(t);
 	store_relaxed(&ring_head, 0);
 	store_relaxed(&span_head, 0);
 }

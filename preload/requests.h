@@ -49,7 +49,7 @@ struct request_route {
 	_Atomic uint64_t key; /* 0: free */
 	_Atomic uint32_t ready;
 	uint16_t status;
-	uint8_t method;
+	uint8_t method, unused;
 	char route[HTTP_ROUTE_BYTES];
 	struct durations took;
 };
@@ -69,14 +69,18 @@ void requests_on_first(void (*fn)(void));
 uint32_t requests_begin(struct thread *th, uint64_t now);
 /* Its request line is known. */
 void requests_line(uint32_t i, enum http_method method, const char *target, size_t bytes, bool cut);
+/* So many bytes of it came; the answer's first byte is sent; so many bytes of the answer were sent, by its status. */
+void requests_came(uint32_t i, uint64_t bytes);
+void requests_answers(uint32_t i, uint64_t now);
+void requests_went(uint32_t i, uint64_t bytes, uint16_t status);
 /* Of one under way. */
-struct request *requests_open(uint32_t i);
+const struct request *requests_open(uint32_t i);
 /* Its connection's next one; for sockets.c. */
 uint32_t *requests_next(uint32_t i);
 /* The last byte of the answer was sent. */
 void requests_done(uint32_t i, struct thread *th, uint64_t now);
-/* It will not be answered; `count`: it was a request. */
-void requests_drop(uint32_t i, bool count);
+/* It will not be answered; `is_request`: it was one. */
+void requests_drop(uint32_t i, bool is_request);
 /* One without a number was answered. */
 void requests_done_unseen(void);
 

@@ -70,12 +70,14 @@ static void write_spans(struct copies *c, uint32_t threads)
 	}
 }
 
-void snapshot_database(struct snapshot_out *out, const struct config *config, uint32_t threads)
+void snapshot_database(struct snapshot_out *out, const struct config *config, uint32_t threads, bool head)
 {
 	struct copies c = { .out = out };
 
-	c.span = os_map(SPAN_ROOM * sizeof(*c.span));
-	c.row = os_map(SPAN_ROOM * sizeof(*c.row));
+	if (!head) {
+		c.span = os_map(SPAN_ROOM * sizeof(*c.span));
+		c.row = os_map(SPAN_ROOM * sizeof(*c.row));
+	}
 	snapshot_section(out, SNAP_DATABASE);
 	snapshot_number(out, config->database != 0);
 	if (config->database && c.span && c.row) {

@@ -65,7 +65,8 @@ static void write_samples(struct snapshot_out *out, uint64_t oldest_ns, uint32_t
 	os_unmap(samples, samples ? bytes : 0);
 }
 
-void snapshot_offcpu(struct snapshot_out *out, const struct config *config, uint32_t stacks, uint32_t threads)
+void snapshot_offcpu(struct snapshot_out *out, const struct config *config, uint32_t stacks, uint32_t threads,
+                     bool head)
 {
 	uint64_t now = os_now_ns();
 
@@ -73,7 +74,12 @@ void snapshot_offcpu(struct snapshot_out *out, const struct config *config, uint
 	snapshot_number(out, offcpu_scope());
 	snapshot_number(out, offcpu_period_ns());
 	snapshot_string(out, offcpu_why());
-	write_rows(out, stacks, threads);
-	write_samples(out, now > config->window ? now - config->window : 0, stacks, threads);
+	if (head) {
+		snapshot_number(out, 0);
+		snapshot_number(out, 0);
+	} else {
+		write_rows(out, stacks, threads);
+		write_samples(out, now > config->window ? now - config->window : 0, stacks, threads);
+	}
 	snapshot_section_end(out);
 }

@@ -137,16 +137,18 @@ static void write_spans(struct copies *c)
 	}
 }
 
-void snapshot_requests(struct snapshot_out *out, const struct config *config, uint32_t threads)
+void snapshot_requests(struct snapshot_out *out, const struct config *config, uint32_t threads, bool head)
 {
 	struct requests_totals t = requests_totals();
 	struct copies c = { out, threads, NULL, NULL, NULL, REQUESTS_SPANS + THREADS_MAX_RECORDS, 0, 0 };
 	size_t request_bytes = REQUESTS_COPIES * sizeof(*c.request), span_bytes = c.row_room * sizeof(*c.span);
 	size_t row_bytes = c.row_room * sizeof(*c.row);
 
-	c.request = os_map(request_bytes);
-	c.span = os_map(span_bytes);
-	c.row = os_map(row_bytes);
+	if (!head) {
+		c.request = os_map(request_bytes);
+		c.span = os_map(span_bytes);
+		c.row = os_map(row_bytes);
+	}
 	snapshot_section(out, SNAP_REQUESTS);
 	snapshot_number(out, config->http != 0);
 	snapshot_number(out, t.count);

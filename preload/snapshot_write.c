@@ -38,7 +38,8 @@
 
 enum {
 	CMDLINE_BYTES = 4096,
-	FRAME_SECTIONS = 5 /* the first of them: up to THREADS */
+	FRAME_SECTIONS = 5, /* the first of them: up to THREADS; and the heads of others */
+	FRAME_HEADS = 3
 };
 
 /* What a stack's counters add up to over all threads. */
@@ -783,17 +784,17 @@ static void write_leaks(struct writer *w)
 
 static void write_requests(struct writer *w)
 {
-	snapshot_requests(&w->out, w->about->config, w->thread_count);
+	snapshot_requests(&w->out, w->about->config, w->thread_count, w->frame);
 }
 
 static void write_offcpu(struct writer *w)
 {
-	snapshot_offcpu(&w->out, w->about->config, w->stacks, w->thread_count);
+	snapshot_offcpu(&w->out, w->about->config, w->stacks, w->thread_count, w->frame);
 }
 
 static void write_database(struct writer *w)
 {
-	snapshot_database(&w->out, w->about->config, w->thread_count);
+	snapshot_database(&w->out, w->about->config, w->thread_count, w->frame);
 }
 
 static void write_sections(struct writer *w, unsigned count)
@@ -806,6 +807,11 @@ static void write_sections(struct writer *w, unsigned count)
 
 	for (unsigned i = 0; i < count && w->out.rc == 0; i++)
 		sections[i](w);
+	if (w->frame && w->out.rc == 0) {
+		write_requests(w);
+		write_offcpu(w);
+		write_database(w);
+	}
 	snapshot_out_head(&w->out);
 }
 
@@ -828,7 +834,8 @@ static void write_whole(struct writer *w, unsigned sections)
 static int write_to(const struct snapshot_about *about, int fd, uint64_t base, uint64_t limit, bool frame)
 {
 	/* LEAKS is there if the program was checked. */
-	unsigned sections = frame ? FRAME_SECTIONS : SNAPSHOT_SECTIONS, present = sections - (!frame && !leaks_last());
+	unsigned sections = frame ? FRAME_SECTIONS : SNAPSHOT_SECTIONS;
+	unsigned present = frame ? FRAME_SECTIONS + FRAME_HEADS : SNAPSHOT_SECTIONS - !leaks_last();
 	struct writer *w = os_map(sizeof(*w));
 	int rc = w ? snapshot_out_begin(&w->out, fd, base, limit, present) : -ENOMEM;
 

@@ -296,7 +296,7 @@ static void bytes_in(struct conn *c, const char *at, const char *stop, struct he
 
 		e = http_in(&c->http, &at, stop);
 		if (c->reading)
-			requests_open(c->reading)->bytes_in += (uint64_t)(at - before);
+			requests_came(c->reading, (uint64_t)(at - before));
 		on_in(c, e, here);
 	} while (e != HTTP_MORE && !c->over);
 }
@@ -327,7 +327,7 @@ static void on_out(struct conn *c, enum http_event e, struct here *here)
 		c->answering = c->oldest;
 		c->unasked = !c->oldest && !c->skipped;
 		if (c->answering)
-			requests_open(c->answering)->first_ns = now(here);
+			requests_answers(c->answering, now(here));
 		break;
 	case HTTP_INTERIM:
 		c->answering = 0;
@@ -352,14 +352,12 @@ static void bytes_out(struct conn *c, const char *at, const char *stop, struct h
 	enum http_event e;
 
 	do {
-		struct request *r = c->answering ? requests_open(c->answering) : NULL;
+		const struct request *r = c->answering ? requests_open(c->answering) : NULL;
 		const char *before = at;
 
 		e = http_out(&c->http, &at, stop, r ? (enum http_method)r->method : HTTP_GET);
-		if (r) {
-			r->bytes_out += (uint64_t)(at - before);
-			r->status = c->http.status;
-		}
+		if (r)
+			requests_went(c->answering, (uint64_t)(at - before), c->http.status);
 		on_out(c, e, here);
 	} while (e != HTTP_MORE && !c->over);
 }
@@ -472,7 +470,7 @@ static void in_unseen(_Atomic uintptr_t *word, size_t bytes)
 		return;
 	here = here_now(t);
 	if (c->reading)
-		requests_open(c->reading)->bytes_in += bytes;
+		requests_came(c->reading, bytes);
 	on_in(c, http_in_skip(&c->http, bytes), &here);
 	leave(c, word, t);
 }
@@ -487,7 +485,7 @@ static void out_unseen(_Atomic uintptr_t *word, size_t bytes)
 		return;
 	here = here_now(t);
 	if (c->answering)
-		requests_open(c->answering)->bytes_out += bytes;
+		requests_went(c->answering, bytes, c->http.status);
 	on_out(c, http_out_skip(&c->http, bytes), &here);
 	leave(c, word, t);
 }

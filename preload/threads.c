@@ -142,6 +142,15 @@ static struct thread *thread_new(void)
 	return th;
 }
 
+/* What it works on, for readers outside (work.h). */
+static void unshow_work(struct thread *th)
+{
+	if (!th->work)
+		return;
+	publish_plain(&th->work->request, UINT64_C(0));
+	publish_plain(&th->work->call_since_ns, UINT64_C(0));
+}
+
 static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack_hi)
 {
 	struct thread *th = thread_new();
@@ -168,6 +177,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	store_relaxed(&th->database_row, 0);
 	store_relaxed(&th->http_connections, 0);
 	th->http_told = false;
+	unshow_work(th);
 	return th;
 }
 
@@ -304,6 +314,7 @@ void threads_end(struct tls *t)
 	if (!th)
 		return;
 	store_relaxed(&th->database_row, 0); /* it may have been cancelled in a call */
+	unshow_work(th);
 	record_end(th);
 	stack_died(th->stack_lo, th->stack_hi, th->tid == os_pid());
 	if (lock_try(&counters_lock)) {
@@ -507,6 +518,8 @@ void threads_fork_child(struct tls *t, bool forget)
 		if (th != t->thread && th != late) {
 			th->tid = 0;
 			th->probes = (struct probe_cache){ 0, 0 }; /* perhaps half changed */
+			store_relaxed(&th->http_now, 0);           /* what it works on is the parent's */
+			store_relaxed(&th->database_row, 0);
 			store_relaxed(&th->use, THREAD_FREE);
 		}
 	}

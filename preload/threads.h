@@ -64,6 +64,8 @@ enum { THREAD_FREED = 256 };
 
 enum thread_use { THREAD_FREE, THREAD_LIVE, THREAD_ENDED /* counters not merged yet */ };
 
+struct live_work;
+
 struct thread {
 	struct thread *next; /* list of all; written before publication */
 	_Atomic uint32_t use;
@@ -117,6 +119,9 @@ struct thread {
 	/* database.c; written by the owner */
 	_Atomic uint64_t database_since, database_request; /* the database call it is in */
 	_Atomic uint32_t database_row;                     /* 0: none */
+
+	/* work.c; written by the owner */
+	struct live_work *work; /* NULL: none yet */
 
 	/* sampler.c */
 	_Atomic int perf_fd; /* -1: none */

@@ -1,5 +1,7 @@
 """The recording survives SIGKILL: the .live file of a killed process tells what it had recorded."""
 
+import http.client
+import json
 import os
 import random
 import resource
@@ -10,7 +12,7 @@ import time
 
 import pytest
 
-from recording import ROOT, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, snapshots, usable_by_all, wait_until
+from recording import BUILD, ROOT, VICTIMS, Running, analyze, by_function, environment, inclusive, info, one, record, snapshots, usable_by_all, wait_until
 
 WORDS = 512  # of a page: 64 counts, then the process id
 
@@ -197,3 +199,116 @@ def test_altered_files_are_refused_or_read_never_a_crash(tmp_path):
         assert done.returncode in (0, 1), (i, done.returncode, done.stderr)
         if done.returncode:
             assert done.stderr.count("\n") == 1 and "bad.live" in done.stderr
+
+
+# ---- requests, waits, database calls ------------------------------------------------------------------------------------
+
+PYTHON = "/usr/bin/python3"
+SERVER = """
+import http.server, os, sqlite3, sys, threading, time
+path = sys.argv[1]
+with sqlite3.connect(path) as db:
+    db.execute("CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)")
+    db.execute("INSERT INTO users(name) VALUES ('x')")
+SLOW = ("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s) "
+        "SELECT max(users.id + n.i) FROM users, n WHERE users.id = 1")
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path.startswith("/query"):
+            db = sqlite3.connect(path, isolation_level=None)
+            db.execute(SLOW % self.headers["Rows"]).fetchall()
+            db.close()
+        if self.path.startswith("/wait"):
+            time.sleep(float(self.headers["Seconds"]))
+        if self.path == "/fork" and os.fork() == 0:
+            while True: pass
+        if self.path == "/fork":
+            time.sleep(60)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+    def log_message(self, *_): pass
+kind = http.server.ThreadingHTTPServer if sys.argv[2] == "threads" else http.server.HTTPServer
+server = kind(("127.0.0.1", 0), Handler)
+print("port", server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+def asked(port, path, answer=True, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", path, headers={"Connection": "close", **headers})
+    if answer:
+        assert connection.getresponse().read() == b"ok"
+    return connection
+
+
+def server_port(server):
+    wait_until(lambda: server.output().startswith("port "), what="the server")
+    return int(server.output().split()[1])
+
+
+def story(path):
+    """What is the same whenever it is asked, and the requests by path."""
+    data = json.loads(analyze("requests", "--json", "--top", 1000, path).stdout)
+    return {k: data[k] for k in ("count", "slow", "unanswered", "routes", "database")}, {r["path"]: r for r in data["slowest"]}
+
+
+def test_killed_with_requests_under_way(tmp_path):
+    """A profile is asked for; then the process is killed. Its live file tells the same of requests, waits and database calls, and of
+    those that were under way only that they lasted longer."""
+    with Running(tmp_path, [PYTHON, "-c", SERVER, tmp_path / "db", "threads"], latency="150ms") as server:
+        port = server_port(server)
+        for i in range(20):
+            asked(port, f"/plain?{i}")
+        asked(port, "/query/done", Rows="200000")
+        asked(port, "/wait/done", Seconds="0.4")
+        under_way = [asked(port, "/query/long", False, Rows="900000000"), asked(port, "/wait/long", False, Seconds="60")]
+        time.sleep(0.8)
+        subprocess.run([BUILD / "bin" / "perfprobe", "snapshot", str(server.process.pid)], check=True, timeout=20, capture_output=True)
+        server.process.kill()
+        server.process.wait(10)
+        del under_way
+    snapshot, live = one(tmp_path, "*.request.snap"), one(tmp_path, "*.live")
+    (figures, requests), (live_figures, live_requests) = story(snapshot), story(live)
+    assert live_figures == figures and figures["count"] == 22 and figures["database"]
+    assert live_requests.keys() == requests.keys() == {"/plain", "/query/done", "/wait/done", "/query/long", "/wait/long"}
+    for path in ("/query/done", "/wait/done"):
+        assert live_requests[path] == requests[path]
+    assert requests["/wait/done"]["off_cpu_samples"] > 10 and requests["/query/done"]["database"]["calls"] == 1
+    for path in ("/query/long", "/wait/long"):
+        then, now = requests[path], live_requests[path]
+        assert not then["answered"] and not now["answered"]
+        assert then["start_ns"] == now["start_ns"] and then["duration_ms"] <= now["duration_ms"] + 1 and 500 < now["duration_ms"]
+    (span,) = live_requests["/query/long"]["database"]["spans"]
+    assert span["unfinished"] and (span["operation"], span["table"]) == ("SELECT", "users") and span["duration_ms"] > 500
+    assert live_requests["/query/long"]["cpu_samples"] >= requests["/query/long"]["cpu_samples"] > 10
+    assert live_requests["/wait/long"]["off_cpu_samples"] >= requests["/wait/long"]["off_cpu_samples"] > 10
+    waits, live_waits = inclusive(snapshot, "off-cpu"), inclusive(live, "off-cpu")
+    assert waits[1] <= live_waits[1] and waits[0].keys() <= live_waits[0].keys()
+    assert info(live)["off_cpu"]["threads"] == info(snapshot)["off_cpu"]["threads"] == "slow requests"
+    assert info(live)["lost"]["live.torn"] == 0
+
+
+def test_a_forked_child_has_what_is_open_and_no_more(tmp_path):
+    """Both are killed: what was answered before is in the parent's file alone, what was not is in both."""
+    with Running(tmp_path, [PYTHON, "-c", SERVER, tmp_path / "db", "one"]) as server:
+        port = server_port(server)
+        for _ in range(5):
+            asked(port, "/plain")
+        asked(port, "/query/done", Rows="1000")
+        under_way = asked(port, "/fork", False)
+        wait_until(lambda: len(snapshots(tmp_path, "*.live")) == 2 and
+                   all(analyze("info", f, check=False).returncode == 0 for f in snapshots(tmp_path, "*.live")), what="both files")
+        kill_all(info(f)["pid"] for f in snapshots(tmp_path, "*.live"))
+        server.process.wait(10)
+        del under_way
+    files = {info(f)["pid"]: story(f) for f in snapshots(tmp_path, "*.live")}
+    figures, requests = files.pop(server.process.pid)
+    assert figures["count"] == 6 and requests.keys() == {"/plain", "/query/done", "/fork"}
+    ((figures, requests),) = files.values()
+    assert figures["count"] == 0 and figures["routes"] == [] and requests.keys() == {"/fork"}
+    assert not requests["/fork"]["answered"] and requests["/fork"]["samples"] > 0
+    assert all(row["count"] == 0 for row in figures["database"])

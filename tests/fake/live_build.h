@@ -34,7 +34,14 @@ enum live_example {
 	LIVE_EXAMPLE_RING_1,
 	LIVE_EXAMPLE_MISUSE,
 	LIVE_EXAMPLE_THREADS,
+	LIVE_EXAMPLE_REQUESTS,
+	LIVE_EXAMPLE_WORK,
+	LIVE_EXAMPLE_OFFCPU,
+	LIVE_EXAMPLE_OFFCPU_SAMPLES,
+	LIVE_EXAMPLE_DATABASE,
 };
 struct live_build live_build_example(void);
 /* What a reader makes of it: without marks, mmap and leaks; a detail for every row. Static, never freed. */
 struct model *live_build_expected(void);
+/* The same of the example as an older minor version had it. */
+struct model *live_build_expected_of(uint32_t minor);

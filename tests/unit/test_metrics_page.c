@@ -72,7 +72,7 @@ static void request(const char *target, enum http_method method, uint16_t status
 
 	assert_true(i);
 	requests_line(i, method, target, strlen(target), false);
-	requests_open(i)->status = status;
+	requests_went(i, 0, status);
 	requests_done(i, NULL, NS_PER_S + ns);
 }
 

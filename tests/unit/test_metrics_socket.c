@@ -203,7 +203,7 @@ static void fill_page(void)
 		(void)snprintf(target, sizeof(target), "/%c%c/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaazzz/bbbbbbbbbbbbbbbbbbb",
 		               'a' + i % 26, 'a' + i / 26);
 		requests_line(r, HTTP_GET, target, strlen(target), false);
-		requests_open(r)->status = 200;
+		requests_went(r, 0, 200);
 		requests_done(r, NULL, NS_PER_S + 1);
 	}
 }
