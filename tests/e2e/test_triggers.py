@@ -1,12 +1,13 @@
 """Profiles that a program's memory calls for: PERFPROBE_MEMORY and PERFPROBE_GROWTH, with cooldown and what is kept."""
 import contextlib
+import json
 import re
 import signal
 import subprocess
 import time
 
 
-from recording import BUILD, LIBRARY, Running, by_function, control_group, environment, info, snapshots, wait_until
+from recording import BUILD, LIBRARY, Running, analyze, by_function, control_group, environment, info, snapshots, wait_until
 
 MIB = 1 << 20
 SERVER = [BUILD / "bin" / "sample_server", "--seconds", "100"]
@@ -19,7 +20,7 @@ def url_of(server):
 
 def grow(url, mib, check=True):
     """The cache keeps so much more, 64 KiB a request."""
-    return subprocess.run([BUILD / "bin" / "probe-load", f"{url}/cache?bytes=65536", "-n", str(16 * mib), "-c", "2", "-t", "1"],
+    return subprocess.run([BUILD / "bin" / "probe-load", f"{url}/cache?bytes=65536", "-n", str(16 * mib), "-c", "2", "-t", "1", "--json"],
                           check=check, capture_output=True, timeout=60)
 
 
@@ -89,7 +90,7 @@ def test_a_share_of_no_limit_says_so(tmp_path):
 
 
 def test_a_share_of_its_own_limit(tmp_path):
-    """Of address space: its size, not what is used of it, may be near the limit, so a small share is asked for."""
+    """Of address space: its size, not what is used of it, may be near the limit, so a small share is asked for. Then it is killed."""
     limited = ["prlimit", f"--as={1 << 30}", "env", f"LD_PRELOAD={LIBRARY}", *SERVER]
     env = environment(tmp_path, memory="5%")
     del env["LD_PRELOAD"]
@@ -98,14 +99,18 @@ def test_a_share_of_its_own_limit(tmp_path):
         grow("http://" + re.search(r"listening on (\S+)", server.stdout.readline())[1], 70)
         wait_until(lambda: snapshots(tmp_path, "*.memory.snap"), what="the profile")
     finally:
-        server.terminate()
+        server.kill()
         server.wait(timeout=20)
         server.stdout.close()
+    (live,) = snapshots(tmp_path, "*.live")
+    found = by_function(live, "live")
+    assert max(found, key=found.get) == "cache_insert" and json.loads(analyze("requests", "--json", live).stdout)["count"] == 16 * 70
 
 
 def test_before_the_kernel_kills(tmp_path):
     """In a control group of 256 MB the cache grows until the server is killed: the profile was written before, and the live
-    file, which nobody closed, tells the same."""
+    file, which nobody closed, tells the same, of memory and of requests."""
+    answered = 0
     with control_group() as (group, limit, _):
         (group / limit).write_text(str(256 * MIB))
         with contextlib.suppress(OSError):  # no way out: version 1 and 2
@@ -120,7 +125,8 @@ def test_before_the_kernel_kills(tmp_path):
         try:
             url = "http://" + re.search(r"listening on (\S+)", server.stdout.readline())[1]
             for _ in range(40):  # 70 MB/s at most: ten looks a second must be enough
-                grow(url, 10, check=False)
+                with contextlib.suppress(json.JSONDecodeError):  # nobody there any more
+                    answered += json.loads(grow(url, 10, check=False).stdout)["status"].get("200", 0)
                 time.sleep(0.15)
             assert server.wait(timeout=30) == -signal.SIGKILL
         finally:
@@ -134,3 +140,9 @@ def test_before_the_kernel_kills(tmp_path):
         found = by_function(path, "live")
         assert max(found, key=found.get) == "cache_insert" and found["cache_insert"] > 80 * MIB, (path, found)
     assert info(snapshot)["reason"] == "memory" and by_function(live, "live")["cache_insert"] > 150 * MIB
+    before, after = (json.loads(analyze("requests", "--json", path).stdout) for path in (snapshot, live))
+    routes = [[(r["method"], r["route"], r["status"]) for r in told["routes"]] for told in (before, after)]
+    assert routes == [[("GET", "/cache", 200)]] * 2 and 0 < before["count"] < after["count"]
+    # Of each of the client's two connections the last answer may be on one side only.
+    assert abs(after["count"] - answered) <= 2 and after["routes"][0]["count"] == after["count"], (after["count"], answered)
+    assert {r["path"] for r in after["slowest"]} == {"/cache"} and info(live)["lost"]["live.torn"] <= 2
