@@ -10,8 +10,11 @@ static uint64_t value_of(const struct by_thread_row *r, enum profile_metric metr
 {
 	switch (metric) {
 	case METRIC_CPU:
-	case METRIC_WALL:
 		return r->cpu_samples;
+	case METRIC_WALL:
+		return r->cpu_samples + r->off_cpu_samples;
+	case METRIC_OFF_CPU:
+		return r->off_cpu_samples;
 	case METRIC_LIVE:
 		return r->live_bytes;
 	case METRIC_LIVE_COUNT:
@@ -25,7 +28,7 @@ static uint64_t value_of(const struct by_thread_row *r, enum profile_metric metr
 
 static bool is_known(enum profile_metric metric)
 {
-	return metric <= METRIC_ALLOC_COUNT;
+	return metric <= METRIC_ALLOC_COUNT || metric == METRIC_OFF_CPU;
 }
 static_assert(METRIC_CPU == 0 && METRIC_ALLOC_COUNT == 5, "the metrics that are known by thread come first");
 
@@ -33,9 +36,12 @@ static int check(const struct model *m, enum profile_metric metric, struct err *
 {
 	if (!is_known(metric))
 		return err_set(err, -EINVAL,
-		               "'%s' is not recorded by thread; cpu, wall, live, live-count, alloc and alloc-count are",
+		               "'%s' is not recorded by thread; cpu, wall, off-cpu, live, live-count, alloc and "
+		               "alloc-count are",
 		               profile_metric_name(metric));
-	if (metric > METRIC_WALL && m->heap_thread_count == 0)
+	if (metric <= METRIC_WALL || metric == METRIC_OFF_CPU)
+		return profile_check_time(m, metric, err);
+	if (m->heap_thread_count == 0)
 		return err_set(err, -ENODATA,
 		               "recorded without the threads of the heap (PERFPROBE_HEAP=off, or a "
 		               "recorder older than format 1.2)");
@@ -46,7 +52,7 @@ static int check(const struct model *m, enum profile_metric metric, struct err *
 	return 0;
 }
 
-static struct by_thread_row *rows_of(const struct model *m, enum profile_metric metric)
+static struct by_thread_row *rows_of(const struct model *m)
 {
 	struct by_thread_row *rows = calloc(m->thread_count + 1, sizeof(*rows));
 
@@ -57,8 +63,8 @@ static struct by_thread_row *rows_of(const struct model *m, enum profile_metric 
 			                          .ended = m->threads[i].end_ns != 0 || !m->threads[i].tid };
 	for (size_t i = 0; rows && i < m->cpu_count; i++)
 		rows[m->cpu[i].thread].cpu_samples += m->cpu[i].samples;
-	for (size_t i = 0; rows && metric == METRIC_WALL && i < m->offcpu.row_count; i++)
-		rows[m->offcpu.rows[i].thread].cpu_samples += m->offcpu.rows[i].samples;
+	for (size_t i = 0; rows && i < m->offcpu.row_count; i++)
+		rows[m->offcpu.rows[i].thread].off_cpu_samples += m->offcpu.rows[i].samples;
 	for (size_t i = 0; rows && i < m->heap_thread_count; i++) {
 		const struct model_heap_thread *t = &m->heap_threads[i];
 		struct by_thread_row *r = &rows[t->thread];
@@ -93,6 +99,7 @@ static void join(struct by_thread_row *to, const struct by_thread_row *from)
 	to->tid = 0;
 	to->threads += from->threads;
 	to->cpu_samples += from->cpu_samples;
+	to->off_cpu_samples += from->off_cpu_samples;
 	to->alloc_bytes += from->alloc_bytes;
 	to->alloc_count += from->alloc_count;
 	to->live_bytes += from->live_bytes;
@@ -107,7 +114,8 @@ static size_t fold(struct by_thread_row *rows, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct by_thread_row *last = kept ? &rows[kept - 1] : NULL;
 
-		if (rows[i].cpu_samples == 0 && rows[i].alloc_count <= 0 && rows[i].live_count <= 0)
+		if (rows[i].cpu_samples == 0 && rows[i].off_cpu_samples == 0 && rows[i].alloc_count <= 0 &&
+		    rows[i].live_count <= 0)
 			continue;
 		if (last && last->ended && rows[i].ended && strcmp(last->name, rows[i].name) == 0)
 			join(last, &rows[i]);
@@ -124,7 +132,7 @@ int by_thread(const struct model *m, enum profile_metric metric, struct by_threa
 
 	if (rc < 0)
 		return rc;
-	t.rows = rows_of(m, metric);
+	t.rows = rows_of(m);
 	if (!t.rows)
 		return err_set(err, -ENOMEM, "out of memory");
 	qsort(t.rows, m->thread_count, sizeof(*t.rows), by_name);

@@ -14,7 +14,7 @@ struct by_thread_row {
 	size_t threads;   /* how many; 1 for a shared record, whose number is not known */
 	bool ended;       /* or in a record that threads share */
 	uint64_t value;   /* in the metric's unit */
-	uint64_t cpu_samples, alloc_bytes, live_bytes;
+	uint64_t cpu_samples, off_cpu_samples, alloc_bytes, live_bytes;
 	double alloc_count, live_count;
 };
 

@@ -475,7 +475,7 @@ static int add_about(struct build *b)
 	return p->comm && p->cmdline ? 0 : -ENOMEM;
 }
 
-static int check_time_recorded(const struct model *m, enum profile_metric metric, struct err *err)
+int profile_check_time(const struct model *m, enum profile_metric metric, struct err *err)
 {
 	if (metric == METRIC_OFF_CPU && m->offcpu.row_count == 0)
 		return err_set(err, -ENODATA, "%s%s",
@@ -496,7 +496,7 @@ static int check_time_recorded(const struct model *m, enum profile_metric metric
 static int check_recorded(const struct model *m, enum profile_metric metric, struct err *err)
 {
 	if (is_time(metric))
-		return check_time_recorded(m, metric, err);
+		return profile_check_time(m, metric, err);
 	if (metric == METRIC_MMAP && !m->mmap_recorded)
 		return err_set(err, -ENODATA, "recorded without mappings (PERFPROBE_MMAP=on records them)");
 	if (metric != METRIC_MMAP && m->heap_mode == SNAP_HEAP_OFF && m->heap_count == 0)

@@ -118,6 +118,8 @@ struct profile {
 const char *profile_metric_name(enum profile_metric metric);
 const char *profile_metric_unit(enum profile_metric metric); /* "bytes", "allocations", "samples" */
 const char *profile_metric_text(enum profile_metric metric);
+/* Was a metric of time recorded? 0, or -ENODATA with its sentence. */
+int profile_check_time(const struct model *m, enum profile_metric metric, struct err *err) MUST_USE;
 /* profile_metric_text() of its metric; for METRIC_LEAKED what was found out: leaked, or only not freed. */
 const char *profile_text(const struct profile *p);
 /* -EINVAL with a sentence that lists the names. */

@@ -21,12 +21,6 @@
 #include "real.h"
 #include "sockets.h"
 
-static int not_there(void)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
 /* ---- receiving ----------------------------------------------------------------------------------------------------- */
 
 /* Apart, so that the hooks of ignored descriptors have small frames. */
@@ -61,18 +55,18 @@ static ALWAYS_INLINE ssize_t got_flags(int fd, const void *data, ssize_t n, int 
 
 EXPORT ssize_t read(int fd, void *to, size_t bytes)
 {
-	return real_ready() ? got(fd, to, real.read(fd, to, bytes)) : not_there();
+	return real_ready() ? got(fd, to, real.read(fd, to, bytes)) : real_not_there();
 }
 
 EXPORT ssize_t recv(int fd, void *to, size_t bytes, int flags)
 {
-	return real_ready() ? got_flags(fd, to, real.recv(fd, to, bytes, flags), flags) : not_there();
+	return real_ready() ? got_flags(fd, to, real.recv(fd, to, bytes, flags), flags) : real_not_there();
 }
 
 EXPORT ssize_t recvfrom(int fd, void *to, size_t bytes, int flags, struct sockaddr *ret_peer, socklen_t *peer_bytes)
 {
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	return got_flags(fd, to, real.recvfrom(fd, to, bytes, flags, ret_peer, peer_bytes), flags);
 }
 
@@ -84,13 +78,13 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *to, size_t bytes, size_t room, int f
 
 EXPORT ssize_t __read_chk(int fd, void *to, size_t bytes, size_t room)
 {
-	return real_ready() && real.__read_chk ? got(fd, to, real.__read_chk(fd, to, bytes, room)) : not_there();
+	return real_ready() && real.__read_chk ? got(fd, to, real.__read_chk(fd, to, bytes, room)) : real_not_there();
 }
 
 EXPORT ssize_t __recv_chk(int fd, void *to, size_t bytes, size_t room, int flags)
 {
 	if (!real_ready() || !real.__recv_chk)
-		return not_there();
+		return real_not_there();
 	return got_flags(fd, to, real.__recv_chk(fd, to, bytes, room, flags), flags);
 }
 
@@ -98,7 +92,7 @@ EXPORT ssize_t __recvfrom_chk(int fd, void *to, size_t bytes, size_t room, int f
                               socklen_t *peer_bytes)
 {
 	if (!real_ready() || !real.__recvfrom_chk)
-		return not_there();
+		return real_not_there();
 	return got_flags(fd, to, real.__recvfrom_chk(fd, to, bytes, room, flags, ret_peer, peer_bytes), flags);
 }
 
@@ -107,7 +101,7 @@ EXPORT ssize_t readv(int fd, const struct iovec *parts, int count)
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.readv(fd, parts, count);
 	if (n > 0 && UNLIKELY(sockets_follow(fd)))
 		sockets_in(fd, parts, (size_t)count, (size_t)n);
@@ -146,7 +140,7 @@ EXPORT ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.recvmsg(fd, message, flags);
 	if (n >= 0)
 		got_message(fd, message, (size_t)n, flags);
@@ -158,7 +152,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags,
 	int n;
 
 	if (!real_ready() || !real.recvmmsg)
-		return not_there();
+		return real_not_there();
 	n = real.recvmmsg(fd, messages, count, flags, limit);
 	for (int i = 0; i < n; i++)
 		got_message(fd, &messages[i].msg_hdr, messages[i].msg_len, flags);
@@ -183,7 +177,7 @@ static ALWAYS_INLINE ssize_t sent_unseen(int fd, ssize_t n)
 
 EXPORT ssize_t write(int fd, const void *from, size_t bytes)
 {
-	return real_ready() ? sent(fd, from, real.write(fd, from, bytes)) : not_there();
+	return real_ready() ? sent(fd, from, real.write(fd, from, bytes)) : real_not_there();
 }
 
 EXPORT ssize_t send(int fd, const void *from, size_t bytes, int flags)
@@ -191,7 +185,7 @@ EXPORT ssize_t send(int fd, const void *from, size_t bytes, int flags)
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.send(fd, from, bytes, flags);
 	return flags & MSG_OOB ? n : sent(fd, from, n);
 }
@@ -202,7 +196,7 @@ EXPORT ssize_t sendto(int fd, const void *from, size_t bytes, int flags, const s
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.sendto(fd, from, bytes, flags, peer, peer_bytes);
 	return flags & MSG_OOB ? n : sent(fd, from, n);
 }
@@ -212,7 +206,7 @@ EXPORT ssize_t writev(int fd, const struct iovec *parts, int count)
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.writev(fd, parts, count);
 	if (n > 0 && UNLIKELY(sockets_follow(fd)))
 		sockets_out(fd, parts, (size_t)count, (size_t)n);
@@ -224,7 +218,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 	ssize_t n;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	n = real.sendmsg(fd, message, flags);
 	if (n > 0 && !(flags & MSG_OOB) && UNLIKELY(sockets_follow(fd)))
 		sockets_out(fd, message->msg_iov, message->msg_iovlen, (size_t)n);
@@ -236,7 +230,7 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 	int n;
 
 	if (!real_ready() || !real.sendmmsg)
-		return not_there();
+		return real_not_there();
 	n = real.sendmmsg(fd, messages, count, flags);
 	for (int i = 0; i < n && UNLIKELY(sockets_follow(fd)); i++)
 		sockets_out(fd, messages[i].msg_hdr.msg_iov, messages[i].msg_hdr.msg_iovlen, messages[i].msg_len);
@@ -246,14 +240,14 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 EXPORT ssize_t sendfile(int to, int from, off_t *offset, size_t bytes)
 {
 	if (!real_ready() || !real.sendfile)
-		return not_there();
+		return real_not_there();
 	return sent_unseen(to, real.sendfile(to, from, offset, bytes));
 }
 
 EXPORT ssize_t sendfile64(int to, int from, off64_t *offset, size_t bytes)
 {
 	if (!real_ready() || !real.sendfile64)
-		return not_there();
+		return real_not_there();
 	return sent_unseen(to, real.sendfile64(to, from, offset, bytes));
 }
 
@@ -262,7 +256,7 @@ EXPORT ssize_t splice(int from, off64_t *from_offset, int to, off64_t *to_offset
 	ssize_t n;
 
 	if (!real_ready() || !real.splice)
-		return not_there();
+		return real_not_there();
 	n = real.splice(from, from_offset, to, to_offset, bytes, flags);
 	if (n > 0 && UNLIKELY(sockets_follow(from)))
 		sockets_in_unseen(from, (size_t)n);
@@ -280,12 +274,12 @@ static int fresh(int fd)
 
 EXPORT int accept(int fd, struct sockaddr *ret_peer, socklen_t *bytes)
 {
-	return real_ready() ? fresh(real.accept(fd, ret_peer, bytes)) : not_there();
+	return real_ready() ? fresh(real.accept(fd, ret_peer, bytes)) : real_not_there();
 }
 
 EXPORT int accept4(int fd, struct sockaddr *ret_peer, socklen_t *bytes, int flags)
 {
-	return real_ready() ? fresh(real.accept4(fd, ret_peer, bytes, flags)) : not_there();
+	return real_ready() ? fresh(real.accept4(fd, ret_peer, bytes, flags)) : real_not_there();
 }
 
 EXPORT int shutdown(int fd, int how)
@@ -293,7 +287,7 @@ EXPORT int shutdown(int fd, int how)
 	int rc;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	rc = real.shutdown(fd, how);
 	if (rc == 0 && how != SHUT_RD && UNLIKELY(sockets_known(fd)))
 		sockets_shut(fd);
@@ -303,7 +297,7 @@ EXPORT int shutdown(int fd, int how)
 EXPORT int close(int fd)
 {
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	if (load_relaxed(&sockets_on) && sockets_word(fd) != SOCKET_NEW &&
 	    (sockets_word(fd) == SOCKET_IGNORED || finish_is_this_process()))
 		sockets_closing(fd);
@@ -320,7 +314,7 @@ EXPORT int close_range(unsigned first, unsigned last, int flags)
 	enum { KEEPS_THEM_OPEN = 4 /* CLOSE_RANGE_CLOEXEC */ };
 
 	if (!real_ready() || !real.close_range)
-		return not_there();
+		return real_not_there();
 	if (!(flags & KEEPS_THEM_OPEN) && first <= last && closes_ours())
 		sockets_closing_range(first, last);
 	return real.close_range(first, last, flags);
@@ -345,27 +339,27 @@ static int copied(int from, int to)
 
 EXPORT int dup(int fd)
 {
-	return real_ready() ? copied(fd, real.dup(fd)) : not_there();
+	return real_ready() ? copied(fd, real.dup(fd)) : real_not_there();
 }
 
 EXPORT int dup2(int from, int to)
 {
-	return real_ready() ? copied(from, real.dup2(from, to)) : not_there();
+	return real_ready() ? copied(from, real.dup2(from, to)) : real_not_there();
 }
 
 EXPORT int dup3(int from, int to, int flags)
 {
-	return real_ready() && real.dup3 ? copied(from, real.dup3(from, to, flags)) : not_there();
+	return real_ready() && real.dup3 ? copied(from, real.dup3(from, to, flags)) : real_not_there();
 }
 
 /* The third argument is a number or a pointer: a word either way. */
-#define FCNTL(next)                                                    \
-	do {                                                           \
-		va_list list_;                                         \
-		va_start(list_, command);                              \
-		word = va_arg(list_, long);                            \
-		va_end(list_);                                         \
-		rc = (next) ? (next)(fd, command, word) : not_there(); \
+#define FCNTL(next)                                                         \
+	do {                                                                \
+		va_list list_;                                              \
+		va_start(list_, command);                                   \
+		word = va_arg(list_, long);                                 \
+		va_end(list_);                                              \
+		rc = (next) ? (next)(fd, command, word) : real_not_there(); \
 	} while (0)
 
 static int fcntl_done(int fd, int command, int rc)
@@ -379,7 +373,7 @@ EXPORT int fcntl(int fd, int command, ...)
 	int rc;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	FCNTL(real.fcntl);
 	return fcntl_done(fd, command, rc);
 }
@@ -390,7 +384,7 @@ EXPORT int fcntl64(int fd, int command, ...)
 	int rc;
 
 	if (!real_ready())
-		return not_there();
+		return real_not_there();
 	FCNTL(real.fcntl64);
 	return fcntl_done(fd, command, rc);
 }

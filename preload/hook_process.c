@@ -67,12 +67,6 @@ static int after_exec(bool paused, int rc)
 
 #define MISSING(name) (!real_ready() || !real.name)
 
-static int not_there(void)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
 EXPORT int execve(const char *path, char *const argv[], char *const env[])
 {
 	bool paused = before_exec();
@@ -90,7 +84,7 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const env[])
 	bool paused;
 
 	if (MISSING(execvpe))
-		return not_there();
+		return real_not_there();
 	paused = before_exec();
 	return after_exec(paused, real.execvpe(file, argv, env));
 }
@@ -105,7 +99,7 @@ EXPORT int fexecve(int fd, char *const argv[], char *const env[])
 	bool paused;
 
 	if (MISSING(fexecve))
-		return not_there();
+		return real_not_there();
 	paused = before_exec();
 	return after_exec(paused, real.fexecve(fd, argv, env));
 }
@@ -115,7 +109,7 @@ EXPORT int execveat(int dir, const char *path, char *const argv[], char *const e
 	bool paused;
 
 	if (MISSING(execveat))
-		return not_there();
+		return real_not_there();
 	paused = before_exec();
 	return after_exec(paused, real.execveat(dir, path, argv, env, flags));
 }

@@ -30,16 +30,10 @@ static int woken(int rc)
 	return rc;
 }
 
-static int not_there(void)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
 EXPORT int epoll_wait(int fd, struct epoll_event *ret_events, int most, int limit_ms)
 {
 	if (!real_ready() || !real.epoll_wait)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.epoll_wait(fd, ret_events, most, limit_ms));
 }
@@ -47,7 +41,7 @@ EXPORT int epoll_wait(int fd, struct epoll_event *ret_events, int most, int limi
 EXPORT int epoll_pwait(int fd, struct epoll_event *ret_events, int most, int limit_ms, const sigset_t *mask)
 {
 	if (!real_ready() || !real.epoll_pwait)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.epoll_pwait(fd, ret_events, most, limit_ms, mask));
 }
@@ -56,7 +50,7 @@ EXPORT int epoll_pwait2(int fd, struct epoll_event *ret_events, int most, const 
                         const sigset_t *mask)
 {
 	if (!real_ready() || !real.epoll_pwait2)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.epoll_pwait2(fd, ret_events, most, limit, mask));
 }
@@ -64,7 +58,7 @@ EXPORT int epoll_pwait2(int fd, struct epoll_event *ret_events, int most, const 
 EXPORT int poll(struct pollfd *fds, nfds_t count, int limit_ms)
 {
 	if (!real_ready() || !real.poll)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.poll(fds, count, limit_ms));
 }
@@ -72,7 +66,7 @@ EXPORT int poll(struct pollfd *fds, nfds_t count, int limit_ms)
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *limit, const sigset_t *mask)
 {
 	if (!real_ready() || !real.ppoll)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.ppoll(fds, count, limit, mask));
 }
@@ -82,7 +76,7 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int limit_ms,
 EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int limit_ms, size_t room)
 {
 	if (!real_ready() || !real.__poll_chk)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.__poll_chk(fds, count, limit_ms, room));
 }
@@ -93,7 +87,7 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
                        size_t room)
 {
 	if (!real_ready() || !real.__ppoll_chk)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.__ppoll_chk(fds, count, limit, mask, room));
 }
@@ -101,7 +95,7 @@ EXPORT int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *
 EXPORT int select(int count, fd_set *reads, fd_set *writes, fd_set *others, struct timeval *limit)
 {
 	if (!real_ready() || !real.select)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.select(count, reads, writes, others, limit));
 }
@@ -110,7 +104,7 @@ EXPORT int pselect(int count, fd_set *reads, fd_set *writes, fd_set *others, con
                    const sigset_t *mask)
 {
 	if (!real_ready() || !real.pselect)
-		return not_there();
+		return real_not_there();
 	rest();
 	return woken(real.pselect(count, reads, writes, others, limit, mask));
 }

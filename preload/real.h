@@ -3,6 +3,7 @@
  * Errors     a libc without a REQUIRED function cannot run our hooks: one sentence, then _exit(127), before main().
  * Ownership  bootstrap blocks are never given back. */
 #pragma once
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -44,6 +45,13 @@ static inline bool real_ready(void)
 {
 	/* acquire, pairs with the release in real_resolve: the pointers are in place */
 	return LIKELY(load_acquire(&real_state_) == 2) || real_resolve();
+}
+
+/* What a hook answers whose function this libc does not have. */
+static inline int real_not_there(void)
+{
+	errno = ENOSYS;
+	return -1;
 }
 
 /* Is our malloc not the program's, or not known to be? Then what libc builds on malloc must not be built on real.malloc. */

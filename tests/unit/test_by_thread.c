@@ -14,6 +14,7 @@ static struct model_thread threads[] = {
 static struct model_heap_thread heap[] = {
 	{ 0, 1, 1, 500, 500 }, { 1, 2, 1, 200, 100 }, { 2, 4, 2, 400, 300 }, { 3, 8, 8, 50, 50 }, { 4, 16, 1, 100, 20 },
 };
+static struct model_cpu_row off[] = { { 1, 3, 70 }, { 2, 1, 5 }, { 2, 2, 6 }, { 3, 5, 1 } };
 static struct model_cpu_row cpu[] = { { 0, 1, 5 }, { 1, 0, 3 }, { 1, 2, 4 } };
 
 static struct model model(void)
@@ -26,6 +27,8 @@ static struct model model(void)
 	m.heap_thread_count = ARRAY_LEN(heap);
 	m.cpu = cpu;
 	m.cpu_count = ARRAY_LEN(cpu);
+	m.offcpu =
+	        (struct model_offcpu){ .scope = SNAP_OFFCPU_ALL, .why = "", .rows = off, .row_count = ARRAY_LEN(off) };
 	return m;
 }
 
@@ -51,13 +54,15 @@ static void ended_threads_of_a_name_are_one(void **state)
 	struct by_thread_row *rows = rows_by(METRIC_ALLOC, &n);
 
 	(void)state;
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 	assert_string_equal(rows[0].name, "worker");
 	assert_true(rows[0].ended && rows[0].tid == 0 && rows[0].threads == 3);
 	assert_true(rows[0].value == 700 && rows[0].alloc_bytes == 700 && rows[0].live_bytes == 420);
 	assert_true(rows[0].alloc_count == 22 && rows[0].live_count == 4 && rows[0].cpu_samples == 9);
 	assert_true(rows[1].tid == 10 && rows[1].value == 500 && rows[1].threads == 1 && !rows[1].ended);
+	assert_true(rows[0].off_cpu_samples == 11);
 	assert_true(rows[2].tid == 13 && rows[2].value == 50);
+	assert_true(rows[3].tid == 14 && rows[3].value == 0 && rows[3].off_cpu_samples == 1); /* it only waits */
 	free(rows);
 }
 
@@ -72,6 +77,8 @@ static void values_are_the_metric(void **state)
 		{ "live", METRIC_LIVE, 10, 500 },
 		{ "live-count", METRIC_LIVE_COUNT, 13, 8 },
 		{ "alloc-count", METRIC_ALLOC_COUNT, 0, 22 },
+		{ "off-cpu", METRIC_OFF_CPU, 13, 70 },
+		{ "wall", METRIC_WALL, 13, 70 },
 	};
 
 	(void)state;
@@ -93,6 +100,11 @@ static void what_is_not_recorded_is_said(void **state)
 	(void)state;
 	assert_int_equal(by_thread(&m, METRIC_PEAK, &t, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "'peak' is not recorded by thread"));
+	m.offcpu.scope = SNAP_OFFCPU_REQUESTS;
+	assert_int_equal(by_thread(&m, METRIC_WALL, &t, &err), -ENODATA);
+	assert_non_null(strstr(err.text, "PERFPROBE_CLOCK=wall"));
+	m.offcpu.row_count = 0;
+	assert_int_equal(by_thread(&m, METRIC_OFF_CPU, &t, &err), -ENODATA);
 	m.heap_detail_one_in = 0;
 	assert_int_equal(by_thread(&m, METRIC_LIVE, &t, &err), -ENODATA);
 	assert_non_null(strstr(err.text, "PERFPROBE_DETAIL"));

@@ -81,8 +81,8 @@ static void torn_rows_are_known(void **state)
 	for (int i = 0; i < WRITERS; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
 	assert_true(load_relaxed(&written) > 0 && looks_whole(copy));
-	print_message("%llu of %d written, %llu seen whole\n", (unsigned long long)load_relaxed(&written), WRITERS * ROUNDS,
-	              (unsigned long long)whole);
+	print_message("%llu of %d written, %llu seen whole\n", (unsigned long long)load_relaxed(&written),
+	              WRITERS * ROUNDS, (unsigned long long)whole);
 }
 
 int main(void)
