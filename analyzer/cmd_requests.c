@@ -146,6 +146,54 @@ static void requests_json(const struct work *w, struct buf *out)
 
 /* ---- text --------------------------------------------------------------------------------------------------------- */
 
+/* What `samples` stand for in that profile, which is there if there are any. */
+static uint64_t time_of(const struct profile *p, uint64_t samples)
+{
+	return p ? samples * p->period_ns : 0;
+}
+
+/* Why there is nothing to tell of a request that took as long as several samples; "": there need not be any. */
+static const char *why_unseen(const struct work *w, uint64_t duration_ns)
+{
+	const struct model *m = w->in.model;
+
+	if (duration_ns < 4 * (m->cpu_period_ns > m->offcpu.period_ns ? m->cpu_period_ns : m->offcpu.period_ns))
+		return "";
+	if (*m->offcpu.why)
+		return m->offcpu.why;
+	if (m->offcpu.scope == SNAP_OFFCPU_NONE)
+		return "what threads wait for is looked at while a request is slow (PERFPROBE_LATENCY), or always "
+		       "(PERFPROBE_CLOCK=wall)";
+	if (m->offcpu.scope == SNAP_OFFCPU_REQUESTS)
+		return "what threads wait for is looked at from a quarter of PERFPROBE_LATENCY on";
+	return "no thread is known to have worked on it";
+}
+
+/* Where its time went, as far as samples tell. */
+static void text_time(const struct view *v, const struct work *w, const struct requests_slow *s)
+{
+	uint64_t on = time_of(w->in.profile, s->samples), off = time_of(w->off_cpu, s->off_cpu), seen = on + off;
+	char a[32], b[32], c[32], d[32];
+
+	if (!s->samples && !s->off_cpu) {
+		const char *why = why_unseen(w, s->duration_ns);
+
+		if (*why)
+			buf_printf(v->out, "%12snot sampled: %s\n", "", why);
+		return;
+	}
+	buf_printf(v->out, "%12sof %s about %s on the CPU, %s waiting", "",
+	           units_print_duration(a, sizeof(a), s->duration_ns), units_print_duration(b, sizeof(b), on),
+	           units_print_duration(c, sizeof(c), off));
+	if (seen < s->duration_ns && s->duration_ns - seen > s->duration_ns / 10)
+		buf_printf(v->out, ", %s in neither: without a processor, or not looked at",
+		           units_print_duration(d, sizeof(d), s->duration_ns - seen));
+	if (s->shared)
+		buf_printf(v->out, " (%" PRIu64 " of %" PRIu64 " CPU samples perhaps of other requests)", s->shared,
+		           s->samples);
+	buf_add_char(v->out, '\n');
+}
+
 static void text_slow(const struct view *v, const struct work *w, size_t i_slow)
 {
 	const struct requests_slow *s = &w->found.slowest[i_slow];
@@ -163,23 +211,21 @@ static void text_slow(const struct view *v, const struct work *w, size_t i_slow)
 	if (r->first_ns)
 		buf_printf(v->out, ", first byte after %s",
 		           units_print_duration(b, sizeof(b), r->first_ns - r->start_ns));
-	buf_printf(v->out, ", %" PRIu64 " CPU samples", s->samples);
-	if (s->off_cpu)
-		buf_printf(v->out, ", %" PRIu64 " while it waited", s->off_cpu);
-	if (s->shared)
-		buf_printf(v->out, " (%" PRIu64 " perhaps of other requests)", s->shared);
 	buf_add_char(v->out, '\n');
-	view_database_request(v, w->in.model, &w->calls[i_slow], s->duration_ns, w->o.full_frames);
+	text_time(v, w, s);
+	view_database_request(v, w->in.model, &w->calls[i_slow], r->start_ns, s->duration_ns, w->o.full_frames);
 	for (size_t i = 0; i < s->stack_count && (i < TEXT_STACKS || w->o.full_frames); i++) {
 		const struct profile *p = profile_of(w, &s->stacks[i]);
 		const struct profile_stack *stack = &p->stacks[s->stacks[i].stack];
 
-		buf_printf(v->out, "%14" PRIu64 " samples%s:\n", s->stacks[i].samples,
-		           s->stacks[i].off_cpu ? ", waiting" : "");
+		buf_printf(v->out, "%12s%s, %s in %" PRIu64 " %s:\n", "",
+		           s->stacks[i].off_cpu ? "waiting" : "on the CPU",
+		           units_print_duration(a, sizeof(a), time_of(p, s->stacks[i].samples)), s->stacks[i].samples,
+		           s->stacks[i].samples == 1 ? "sample" : "samples");
 		view_stack(v, p->frames, stack->frames, stack->depth, 16, w->o.full_frames ? 0 : TEXT_FRAMES);
 	}
 	if (s->stack_count > TEXT_STACKS && !w->o.full_frames)
-		buf_printf(v->out, "%14s ... and %zu more stacks\n", "", s->stack_count - TEXT_STACKS);
+		buf_printf(v->out, "%12s... and %zu more stacks\n", "", s->stack_count - TEXT_STACKS);
 }
 
 static void text_attribution(const struct view *v, const struct requests *r)

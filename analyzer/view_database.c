@@ -9,7 +9,7 @@
 #include "units.h"
 #include "view.h"
 
-enum { TEXT_USES = 4 };
+enum { TEXT_USES = 4, TEXT_SPANS = 3, MOST_RANKED = 1000 /* more are not ranked, and none is shown */ };
 
 static double ms(uint64_t ns)
 {
@@ -72,35 +72,51 @@ static void text_uses(const struct view *v, const struct database_request *r, bo
 	buf_add_char(v->out, '\n');
 }
 
-static void text_spans(const struct view *v, const struct model *m, const struct database_request *r)
+/* So many of the spans are longer. */
+static size_t longer(const struct database_request *r, size_t than)
 {
-	char a[32];
+	size_t n = 0;
 
-	for (size_t i = 0; i < r->span_count; i++) {
+	for (size_t i = 0; i < r->span_count; i++)
+		n += r->spans[i]->ns > r->spans[than]->ns || (r->spans[i]->ns == r->spans[than]->ns && i < than);
+	return n;
+}
+
+/* In the order of their begins: all, or the longest. Of one alone all was told. */
+static void text_spans(const struct view *v, const struct model *m, const struct database_request *r,
+                       uint64_t request_start_ns, bool all)
+{
+	char a[32], b[32];
+
+	for (size_t i = 0; i < r->span_count && (all || r->span_count > 1); i++) {
 		const struct model_database_span *s = r->spans[i];
 
+		if (!all && r->span_count > TEXT_SPANS && (r->span_count > MOST_RANKED || longer(r, i) >= TEXT_SPANS))
+			continue;
 		buf_printf(v->out, "%26s  ", units_print_duration(a, sizeof(a), s->ns));
 		operation(v, &m->database.rows[s->row]);
+		if (s->start_ns >= request_start_ns)
+			buf_printf(v->out, ", after %s",
+			           units_print_duration(b, sizeof(b), s->start_ns - request_start_ns));
 		buf_add_str(v->out, s->failed ? " (failed)\n" : s->unfinished ? " (not done yet)\n" : "\n");
 	}
 }
 
 void view_database_request(const struct view *v, const struct model *m, const struct database_request *r,
-                           uint64_t request_ns, bool all)
+                           uint64_t request_start_ns, uint64_t request_ns, bool all)
 {
-	char a[32], b[32];
+	char b[32];
 
 	if (!r->span_count)
 		return;
-	buf_printf(v->out, "%12sof %s: %s in %zu database call%s", "", units_print_duration(a, sizeof(a), request_ns),
-	           units_print_duration(b, sizeof(b), r->ns), r->span_count, r->span_count == 1 ? "" : "s");
+	buf_printf(v->out, "%12s%s in %zu database call%s", "", units_print_duration(b, sizeof(b), r->ns),
+	           r->span_count, r->span_count == 1 ? "" : "s");
 	if (r->unfinished)
 		buf_printf(v->out, ", %" PRIu64 " of them not done yet", r->unfinished);
-	if (r->ns > request_ns)
+	if (r->ns > request_ns && r->span_count > 1)
 		buf_add_str(v->out, ", some at the same time");
 	text_uses(v, r, all);
-	if (all)
-		text_spans(v, m, r);
+	text_spans(v, m, r, request_start_ns, all);
 }
 
 /* ---- JSON --------------------------------------------------------------------------------------------------------- */

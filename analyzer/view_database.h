@@ -10,9 +10,9 @@ struct view;
 
 /* Nothing, if there are no rows. */
 void view_database_rows(const struct view *v, const struct database_rows *rows);
-/* A line under a request that took so long; nothing, if it made no calls. `all`: each call too. */
+/* Under a request that began then and took so long: a line, and its longest calls; nothing, if it made none. `all`: each call. */
 void view_database_request(const struct view *v, const struct model *m, const struct database_request *r,
-                           uint64_t request_ns, bool all);
+                           uint64_t request_start_ns, uint64_t request_ns, bool all);
 
 /* An array. */
 void view_database_rows_json(struct json *j, const struct database_rows *rows);

@@ -227,6 +227,8 @@ static void loop(void *unused)
 	(void)unused;
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
+	/* A program's thread on the same processor does not wait for the some milliseconds that a profile takes. */
+	os_background();
 	control_on_leaks(socket_leaks);
 	own_socket_begin(os_own_descriptors() < 0);
 	control_socket_begin(os_now_ns());

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched/types.h>
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -367,6 +368,37 @@ bool os_may(int (*fn)(void))
 	(void)os_call(SYS_prlimit64, 0, RLIMIT_CORE, (long)&no_core, 0, 0, 0); /* the child's: no noise */
 	(void)os_call(SYS_exit_group, fn() != 0, 0, 0, 0, 0, 0);
 	__builtin_unreachable();
+}
+
+#define SLICE_NS    100000u /* the shortest that there are */
+#define GIVE_WAY_NS 150000u
+#define ASIDE_NS    20000u /* and what the kernel's timers add, some 50 us */
+
+static _Atomic pid_t background;
+static uint64_t gave_way_ns; /* the background thread's */
+
+void os_background(void)
+{
+	struct sched_attr attr = { .size = sizeof(attr) };
+
+	store_relaxed(&background, os_tid()); /* its own reads matter */
+	gave_way_ns = os_now_ns();
+	if (os_filtered() || os_call(SYS_sched_getattr, 0, (long)&attr, sizeof(attr), 0, 0, 0) < 0 ||
+	    attr.sched_policy != 0 /* SCHED_OTHER */)
+		return;
+	attr.sched_runtime = SLICE_NS;
+	(void)os_call(SYS_sched_setattr, 0, (long)&attr, 0, 0, 0, 0); /* Linux before 6.12: no difference */
+}
+
+/* Slices alone do not do it: they end with a tick of the kernel's, which comes every 1 to 10 ms. */
+void os_give_way(void)
+{
+	static const uint32_t never;
+
+	if (load_relaxed(&background) != os_tid() || os_now_ns() - gave_way_ns < GIVE_WAY_NS)
+		return;
+	os_futex_wait(&never, 0, ASIDE_NS);
+	gave_way_ns = os_now_ns();
 }
 
 int os_own_descriptors(void)

@@ -66,6 +66,10 @@ bool os_filtered(void);
 /* May this process make the calls that `fn` makes? A filter may kill who asks, so where one is in force a forked child does.
  * `fn` answers 0 for yes and calls nothing of libc. */
 bool os_may(int (*fn)(void));
+/* The calling thread's work can wait, in pieces: the kernel is asked for short slices, and os_give_way() leaves the processor
+ * for a moment if it has been used for long. One thread is that; for any other os_give_way() does nothing. */
+void os_background(void);
+void os_give_way(void);
 /* Gives the calling thread a table of descriptors of its own, with none in it. 0, or -errno: it shares the program's. */
 int os_own_descriptors(void);
 /* The descriptor number `fd` of the program, seen from a thread with a table of its own, as one of its own. Or -errno. */

@@ -67,6 +67,7 @@ static void compress(struct snapshot_out *o, ZSTD_EndDirective end)
 	ZSTD_inBuffer in = { o->raw, (size_t)(o->put.at - o->raw), 0 };
 	size_t left;
 
+	os_give_way();
 	if (o->raw_bytes == 0 && (!have_zstd(o) || ZSTD_isError(ZSTD_CCtx_reset(o->zstd, ZSTD_reset_session_only)))) {
 		o->rc = o->rc < 0 ? o->rc : -ENOMEM;
 		return;

@@ -278,6 +278,7 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 	w->threads = os_map(THREADS_BYTES);
 	*ret_cpu_room = cpu_room;
 	*ret_sample_room = sample_room + 1;
+	os_give_way();
 	if (w->heap && w->cpu && w->samples && w->details && w->threads) {
 		add_counters(w, ended, 0, NULL);
 		add_ended_threads(w);
@@ -285,6 +286,7 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 			if (table_used(&th->counters) + w->cpu_rows <= cpu_room)
 				add_counters(w, &th->counters, th->record, &w->threads[th->record]);
 			add_ring(w, th, now > window ? now - window : 0, sample_room - w->sample_count);
+			os_give_way();
 		}
 	}
 	threads_unlock_counters();
@@ -805,8 +807,10 @@ static void write_sections(struct writer *w, unsigned count)
 		write_marks, write_mmap,    write_leaks,   write_requests, write_offcpu,      write_database,
 	};
 
-	for (unsigned i = 0; i < count && w->out.rc == 0; i++)
+	for (unsigned i = 0; i < count && w->out.rc == 0; i++) {
 		sections[i](w);
+		os_give_way();
+	}
 	if (w->frame && w->out.rc == 0) {
 		write_requests(w);
 		write_offcpu(w);
@@ -845,7 +849,9 @@ static int write_to(const struct snapshot_about *about, int fd, uint64_t base, u
 		if (frame) {
 			write_sections(w, FRAME_SECTIONS);
 		} else {
+			os_give_way();
 			(void)modules_scan();
+			os_give_way();
 			write_whole(w, sections);
 		}
 		rc = w->out.rc;

@@ -121,7 +121,7 @@ static void view_database_of(const struct model *m)
 		assert(database_request(m, m->database.spans[i].request, &r, &err) == 0);
 		assert(r.span_count > 0 && r.use_count > 0);
 		view_database_request_json(&j, m, &r);
-		view_database_request(&v, m, &r, 1, true);
+		view_database_request(&v, m, &r, 0, 1, false);
 		database_request_done(&r);
 	}
 	json_array_end(&j);
