@@ -197,6 +197,7 @@ static int write_numbered(const char *reason, const char *because, char *ret_pat
 
 	if (fd < 0)
 		return fd;
+	os_give_way();
 	about.because = because;
 	for (int i = 0; i < MAX_SEQUENCE_TRIES; i++) {
 		about.sequence = ++sequence;

@@ -25,6 +25,14 @@ static uint32_t known(const struct copies *c, uint32_t thread)
 	return thread < c->threads ? thread : 0;
 }
 
+enum { ROWS_AT_ONCE = 256 };
+
+static void give_way(size_t row)
+{
+	if (row % ROWS_AT_ONCE == 0)
+		os_give_way();
+}
+
 /* ---- routes -------------------------------------------------------------------------------------------------------- */
 
 static void write_route(struct copies *c, const struct request_route *r)
@@ -46,8 +54,10 @@ static void write_routes(struct copies *c)
 		if (requests_route(i))
 			ready[n++] = (uint16_t)i;
 	snapshot_number(c->out, n);
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		write_route(c, requests_route(ready[i]));
+		os_give_way();
+	}
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------------------ */
@@ -57,12 +67,15 @@ static void gather_requests(struct copies *c)
 {
 	size_t n = 0, kept = 0;
 
-	for (uint32_t i = 0; i < REQUESTS_COPIES; i++)
+	for (uint32_t i = 0; i < REQUESTS_COPIES; i++) {
+		give_way(i);
 		if (requests_get(i, &c->request[n])) {
 			c->row[n] = (struct sort_row){ c->request[n].id, n };
 			n++;
 		}
+	}
 	sort_rows(c->row, n);
+	os_give_way();
 	for (size_t i = 0; i < n; i++) {
 		if (kept && c->row[kept - 1].key == c->row[i].key) {
 			if (c->request[c->row[i].rest].end_ns)
@@ -88,6 +101,7 @@ static void write_requests(struct copies *c)
 	for (size_t i = 0; i < c->requests; i++) {
 		const struct request *r = &c->request[c->row[i].rest];
 
+		give_way(i);
 		snapshot_number(c->out, r->id - last);
 		last = r->id;
 		snapshot_number(c->out, r->start_ns);
@@ -109,8 +123,10 @@ static void gather_spans(struct copies *c)
 {
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < REQUESTS_SPANS; i++)
+	for (uint32_t i = 0; i < REQUESTS_SPANS; i++) {
+		give_way(i);
 		n += requests_span(i, &c->span[n]);
+	}
 	for (struct thread *th = threads_first(); th && n < c->row_room; th = th->next)
 		n += requests_working(th, &c->span[n]);
 	for (size_t i = 0; i < n; i++)
@@ -128,6 +144,7 @@ static void write_spans(struct copies *c)
 	for (size_t i = 0; i < c->spans; i++) {
 		const struct request_span *s = &c->span[c->row[i].rest];
 
+		give_way(i);
 		snapshot_number(c->out, s->from_ns - last);
 		last = s->from_ns;
 		snapshot_number(c->out, s->to_ns - s->from_ns);

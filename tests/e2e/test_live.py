@@ -281,7 +281,8 @@ def test_killed_with_requests_under_way(tmp_path):
     for path in ("/query/long", "/wait/long"):
         then, now = requests[path], live_requests[path]
         assert not then["answered"] and not now["answered"]
-        assert then["start_ns"] == now["start_ns"] and then["duration_ms"] <= now["duration_ms"] + 1 and 500 < now["duration_ms"]
+        # Until the newest thing that the file knows, which may be a tenth of a second before the kill.
+        assert then["start_ns"] == now["start_ns"] and 500 < then["duration_ms"] <= now["duration_ms"] + 150
     (span,) = live_requests["/query/long"]["database"]["spans"]
     assert span["unfinished"] and (span["operation"], span["table"]) == ("SELECT", "users") and span["duration_ms"] > 500
     assert live_requests["/query/long"]["cpu_samples"] >= requests["/query/long"]["cpu_samples"] > 10
