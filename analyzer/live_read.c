@@ -705,6 +705,8 @@ static int read_tables(struct live *l, struct err *err)
 	int rc = read_nodes(l, err);
 
 	if (rc == 0)
+		rc = live_read_threads(l, err);
+	if (rc == 0)
 		rc = read_counters(l, err);
 	if (rc == 0)
 		rc = read_samples(l, err);

@@ -54,7 +54,15 @@ bool live_ranges(struct live *l, const struct live_durations *d, uint64_t *sum, 
                  size_t *ret_n, uint64_t *ret_count);
 int live_by_stack_and_thread(const void *a, const void *b); /* model_cpu_row */
 
-/* Each 0, or -errno with its sentence. The last one needs the others done: what was under way when the process was killed. */
+/* All rows of all tables of what threads work on, one after the other, as they stand there. False: that was the last. */
+struct live_walk {
+	uint32_t chunk;
+	size_t row;
+};
+bool live_next_work(const struct live *l, struct live_walk *w, struct live_work *ret);
+
+/* Each 0, or -errno with its sentence. The first one is for all that follow; the last one needs the others done: what was under way when the process was killed. */
+int live_read_threads(struct live *l, struct err *err);
 int live_read_offcpu(struct live *l, struct err *err);
 int live_read_requests(struct live *l, struct err *err);
 int live_read_database(struct live *l, struct err *err);

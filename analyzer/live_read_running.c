@@ -10,13 +10,7 @@
 #include "live_read_part.h"
 #include "model_memory.h"
 
-/* All rows of all tables of threads, one after the other. False: that was the last. */
-struct walk {
-	uint32_t chunk;
-	size_t row;
-};
-
-static bool next_work(const struct live *l, struct walk *w, struct live_work *ret)
+bool live_next_work(const struct live *l, struct live_walk *w, struct live_work *ret)
 {
 	for (; w->chunk < l->chunks; w->chunk++, w->row = 0) {
 		struct live_head head;
@@ -47,12 +41,12 @@ static bool call_at(const struct live *l, size_t i, struct live_database_call *r
 /* How many rows there are; their times are noted. */
 static size_t look(struct live *l)
 {
-	struct walk walk = { 0, 0 };
+	struct live_walk walk = { 0, 0 };
 	struct live_database_call c;
 	struct live_work w;
 	size_t n = 0;
 
-	for (; next_work(l, &walk, &w); n++) {
+	for (; live_next_work(l, &walk, &w); n++) {
 		if (w.request && w.request == w.request_again)
 			live_note_time(l, w.since_ns);
 		if (w.call_since_ns && w.call_since_ns == w.call_again)
@@ -146,7 +140,7 @@ int live_read_running(struct live *l, struct err *err)
 	struct model_requests *q = &l->m->requests;
 	struct model_database *d = &l->m->database;
 	size_t more = look(l);
-	struct walk walk = { 0, 0 };
+	struct live_walk walk = { 0, 0 };
 	struct live_database_call c;
 	struct live_work w;
 
@@ -155,7 +149,7 @@ int live_read_running(struct live *l, struct err *err)
 	d->spans = with_room(l, d->spans, d->span_count, sizeof(*d->spans), more);
 	if (!q->spans || !d->spans)
 		return live_no_memory(err);
-	while (l->m->thread_count && next_work(l, &walk, &w)) {
+	while (l->m->thread_count && live_next_work(l, &walk, &w)) {
 		if (q->recorded)
 			add_span(l, &w);
 		if (live_is_whole(l, w.call_since_ns, w.call_again))

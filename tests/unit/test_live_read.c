@@ -377,6 +377,34 @@ static void every_field_of_a_row_out_of_range(void **state)
 	free(b.file);
 }
 
+/* A thread that began since the description was written: what it did is its own. */
+static void a_new_thread_is_one(void **state)
+{
+	struct live_build b = live_build_example();
+	const struct live_sample ring[] = { { UINT64_C(10500000000), 2, 3, 7 } };
+	struct work {
+		struct live_head head;
+		struct live_work rows[3];
+	} *work = live_build_content(&b, LIVE_EXAMPLE_WORK);
+	struct model *m;
+
+	(void)state;
+	work->rows[0].thread = 4;
+	(void)live_build_add(&b, LIVE_RING, 3, ring, sizeof(ring));
+	m = read_whole(&b);
+	assert_int_equal(m->thread_count, 5);
+	assert_string_equal(m->threads[4].name, "(new thread)");
+	assert_string_equal(m->threads[1].name, "worker");
+	assert_true(m->samples[m->sample_count - 1].thread == 3 && m->samples[m->sample_count - 1].weight == 7);
+	assert_true(m->requests.spans[2].request == 6 && m->requests.spans[2].thread == 4);
+	model_free(m);
+	(void)live_build_add(&b, LIVE_RING, 1u << 20, ring, sizeof(ring)); /* no such number */
+	m = read_whole(&b);
+	assert_int_equal(m->thread_count, 5);
+	model_free(m);
+	free(b.file);
+}
+
 /* What happened last, happened at the end: the header's time is late by a tenth of a second, or by what a stopped process was. */
 static void the_end_is_the_newest_event(void **state)
 {
@@ -565,6 +593,7 @@ int main(void)
 		cmocka_unit_test(every_field_out_of_range),
 		cmocka_unit_test(every_field_of_a_row_out_of_range),
 		cmocka_unit_test(the_end_is_the_newest_event),
+		cmocka_unit_test(a_new_thread_is_one),
 		cmocka_unit_test(chunks_outside_the_file),
 		cmocka_unit_test(tables_in_the_description_are_not_taken),
 		cmocka_unit_test(a_bad_description_is_refused),
