@@ -77,15 +77,17 @@ bool trigger_see(struct trigger *t, const struct trigger_rules *rules, uint64_t 
 bool trigger_see_pressure(struct trigger *t, const struct trigger_rules *rules, uint64_t percent, uint64_t now_ns,
                           uint64_t stalled_us, uint64_t *ret_bad)
 {
-	uint64_t first = t->stalls > TRIGGER_PRESSURE_SECONDS - 1 ? t->stalls - (TRIGGER_PRESSURE_SECONDS - 1) : 0;
-	uint64_t i = t->stalls++ % TRIGGER_PRESSURE_SECONDS, since;
+	const uint64_t whole = TRIGGER_PRESSURE_SECONDS * NS_PER_S / NS_PER_US;
+	uint64_t first = t->stalls > TRIGGER_PRESSURE_SECONDS ? t->stalls - TRIGGER_PRESSURE_SECONDS : 0;
+	uint64_t i = t->stalls++ % TRIGGER_PRESSURE_LOOKS, since;
 
 	t->stalled_us[i] = stalled_us;
 	t->stalled_at_ns[i] = now_ns;
-	first %= TRIGGER_PRESSURE_SECONDS;
+	first %= TRIGGER_PRESSURE_LOOKS;
 	since = (now_ns - t->stalled_at_ns[first]) / NS_PER_US;
 	if (!since || stalled_us < t->stalled_us[first])
 		return false;
+	since = since > whole ? since : whole; /* before that it is a share of ten seconds all the same */
 	*ret_bad = (stalled_us - t->stalled_us[first]) * 100 / since;
 	return *ret_bad >= percent && is_cool(t, rules, TRIGGER_PRESSURE, now_ns) &&
 	       trip(t, TRIGGER_PRESSURE, now_ns, *ret_bad);

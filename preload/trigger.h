@@ -5,7 +5,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TRIGGER_SECONDS = 60, TRIGGER_PRESSURE_SECONDS = 10 }; /* over which growth, and pressure, are looked at */
+enum {
+	TRIGGER_SECONDS = 60,
+	TRIGGER_PRESSURE_SECONDS = 10,
+	TRIGGER_PRESSURE_LOOKS = TRIGGER_PRESSURE_SECONDS + 1
+}; /* over which growth, and pressure, are looked at */
 
 enum trigger_kind { TRIGGER_MEMORY, TRIGGER_GROWTH, TRIGGER_LATENCY, TRIGGER_PRESSURE, TRIGGER_KINDS };
 
@@ -20,7 +24,7 @@ struct trigger {
 	/* The bytes at the end of each of the last seconds; `seconds` of them were ever noted. */
 	uint64_t second[TRIGGER_SECONDS];
 	uint64_t seconds;
-	uint64_t stalled_us[TRIGGER_PRESSURE_SECONDS], stalled_at_ns[TRIGGER_PRESSURE_SECONDS], stalls; /* likewise */
+	uint64_t stalled_us[TRIGGER_PRESSURE_LOOKS], stalled_at_ns[TRIGGER_PRESSURE_LOOKS], stalls; /* likewise */
 	uint64_t tripped_ns[TRIGGER_KINDS], worst[TRIGGER_KINDS]; /* 0: never; how bad it was then */
 };
 

@@ -1,11 +1,14 @@
 """Profiles that a program's memory calls for: PERFPROBE_MEMORY and PERFPROBE_GROWTH, with cooldown and what is kept."""
 import contextlib
 import json
+import os
+import pathlib
 import re
 import signal
 import subprocess
 import time
 
+import pytest
 
 from recording import BUILD, LIBRARY, Running, analyze, by_function, control_group, environment, info, snapshots, wait_until
 
@@ -146,3 +149,41 @@ def test_before_the_kernel_kills(tmp_path):
     # Of each of the client's two connections the last answer may be on one side only.
     assert abs(after["count"] - answered) <= 2 and after["routes"][0]["count"] == after["count"], (after["count"], answered)
     assert {r["path"] for r in after["slowest"]} == {"/cache"} and info(live)["lost"]["live.torn"] <= 2
+
+
+THRASH = """
+import mmap, sys, time
+with open(sys.argv[1], "wb") as f:
+    f.write(bytes(160 << 20))
+with open(sys.argv[1], "r+b") as f:
+    pages = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
+def read_all():
+    for at in range(0, len(pages), 4096):
+        pages[at]
+end = time.monotonic() + 40
+while time.monotonic() < end:
+    read_all()
+"""
+
+
+def test_pressure(tmp_path):
+    """Real pressure: a program that reads a file again and again that is larger than its control group, and waits for the pages that
+    were taken from it a moment ago. The kernel tells of it in that group (version 2), or of all (version 1)."""
+    if not pathlib.Path("/proc/pressure/memory").exists():
+        pytest.skip("this kernel does not tell of pressure")
+    with control_group() as (group, limit, _):
+        (group / limit).write_text(str(64 * MIB))
+        env = environment(tmp_path, pressure="2%", memory="off")
+        del env["LD_PRELOAD"]
+        inside = 'echo $$ > "$0/cgroup.procs" && exec env LD_PRELOAD="$1" /usr/bin/python3 -c "$2" "$3"'
+        program = subprocess.Popen(["sh", "-c", inside, str(group), str(LIBRARY), THRASH, str(tmp_path / "file")], env=env)
+        try:
+            wait_until(lambda: snapshots(tmp_path, "*.memory.snap"), 30, "the profile")
+        finally:
+            program.kill()
+            program.wait()
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), what="the group to be empty")
+    text = analyze("info", snapshots(tmp_path, "*.memory.snap")[0]).stdout
+    share = int(re.search(r"(\d+)% of ten seconds went into waiting for memory \(limit 2%\)", text)[1])
+    assert 2 <= share < 100
+    os.unlink(tmp_path / "file")

@@ -161,6 +161,45 @@ static void the_worst_are_kept(void **state)
 	assert_false(trigger_too_many(&k, 1, out));
 }
 
+/* Looks once a second; so many per mille of each second are spent waiting. The second in which it tripped first; 0: never. */
+static unsigned presses(uint64_t percent, unsigned seconds, unsigned (*stalled)(unsigned second))
+{
+	static struct trigger t;
+	struct trigger_rules rules = { 0 };
+	uint64_t sum = 7777, bad;
+
+	memset(&t, 0, sizeof(t));
+	for (unsigned i = 0; i < seconds; i++) {
+		sum += stalled(i) * UINT64_C(1000);
+		if (trigger_see_pressure(&t, &rules, percent, START_NS + i * NS_PER_S, sum, &bad)) {
+			assert_in_range(bad, percent, 100);
+			return i;
+		}
+	}
+	return 0;
+}
+
+static unsigned a_burst(unsigned second) /* half of a second in a minute: a twentieth of ten */
+{
+	return second % 60 == 30 ? 500 : 0;
+}
+
+static unsigned steadily(unsigned second)
+{
+	(void)second;
+	return 100;
+}
+
+static void pressure_is_a_share_of_ten_seconds(void **state)
+{
+	(void)state;
+	assert_int_equal(presses(6, 300, a_burst), 0);
+	assert_int_equal(presses(5, 300, a_burst), 30);
+	assert_int_equal(presses(11, 300, steadily), 0);
+	assert_int_equal(presses(10, 300, steadily), 10); /* not after the first second of it */
+	assert_int_equal(presses(4, 300, steadily), 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +212,7 @@ int main(void)
 		cmocka_unit_test(beginning_is_no_growth),
 		cmocka_unit_test(a_gap_is_survived),
 		cmocka_unit_test(the_worst_are_kept),
+		cmocka_unit_test(pressure_is_a_share_of_ten_seconds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
