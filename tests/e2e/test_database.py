@@ -17,6 +17,7 @@ import pytest
 
 from recording import (BUILD, Running, VICTIMS, analyze, free_port, identity, info, need, one, record, snapshots, usable_by_all,
                        wait_until)
+from test_metrics import fetch as fetch_page, parse, scrape, where
 
 PYTHON = "/usr/bin/python3"  # the one that has Debian's psycopg2
 
@@ -447,3 +448,45 @@ def test_a_call_under_way(tmp_path, postgres):
     (span,) = [s for s in request["database"]["spans"] if s["unfinished"]]
     assert not request["answered"] and span["table"] == "pg_class" and 300 < span["duration_ms"] < request["duration_ms"]
     assert "of them not done yet" in analyze("requests", one(tmp_path, "*.request.snap")).stdout
+
+
+# ---- metrics -----------------------------------------------------------------------------------------------------------
+
+CLIENT = """
+import sqlite3, sys, time
+import psycopg2
+spent = {}
+def run(name, fn):
+    began = time.monotonic()
+    try: fn()
+    except (sqlite3.Error, psycopg2.Error): pass
+    spent[name] = spent.get(name, 0) + time.monotonic() - began
+lite = sqlite3.connect(":memory:", isolation_level=None)
+lite.execute("CREATE TABLE users(id INTEGER PRIMARY KEY, name TEXT)")
+for i in range(40): lite.execute("INSERT INTO users VALUES (?, 'x')", (i,))
+for i in range(3): run("failed", lambda: lite.execute("INSERT INTO users VALUES (1, 'again')"))
+pg = psycopg2.connect(sys.argv[1])
+pg.autocommit = True
+c = pg.cursor()
+for i in range(5): run("pg", lambda: c.execute("SELECT pg_sleep(0.02) FROM pg_class LIMIT 1"))
+for i in range(2): run("pg_failed", lambda: c.execute("SELECT 1 / 0 FROM pg_class"))
+print(spent["pg"] + spent["pg_failed"], flush=True)
+while True: time.sleep(0.02)
+"""
+
+
+def test_metrics(tmp_path, postgres):
+    """What a scrape tells of database calls is what the program did, under both names, and as long as it took."""
+    with Running(tmp_path, [PYTHON, "-c", CLIENT, conninfo(postgres[0])], metrics="127.0.0.1:0") as program:
+        wait_until(lambda: program.output().endswith("\n"), what="the calls")
+        address = where(program.process.pid)
+        plain, otel = scrape(address), parse(fetch_page(address, "?names=otel"))
+        program.stop()
+    calls = {("sqlite", "INSERT", "users"): (43, 3), ("sqlite", "CREATE", "users"): (1, 0), ("postgresql", "SELECT", "pg_class"): (7, 2)}
+    for samples, family, names in ((plain, "database_query_duration_seconds", ("system", "operation", "table")),
+                                   (otel, "db_client_operation_duration_seconds", ("db_system_name", "db_operation_name", "db_collection_name"))):
+        counts = {tuple(dict(k)[n] for n in names): v for k, v in samples[family + "_count"].items()}
+        errors = {tuple(dict(k)[n] for n in names): v for k, v in samples["database_query_errors_total"].items()}
+        assert {k: (counts[k], errors.get(k, 0)) for k in calls} == calls, (counts, errors)
+        sums = {tuple(dict(k)[n] for n in names): v for k, v in samples[family + "_sum"].items()}
+        assert 0.1 <= sums["postgresql", "SELECT", "pg_class"] <= float(program.output().split()[-1])

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from recording import LIBRARY, Running, environment, free_port, info, need, one, port_open, record, wait_until
-from test_requests import NGINX, get, port_of, read_responses, requests_of, routes
+from test_requests import NGINX, assert_close, get, port_of, read_responses, requests_of, requests_now, routes
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,24 @@ def test_nginx(tmp_path, certificate, version):
     assert data["count"] == 104 and data["unanswered"] == 0
     assert lost(tmp_path) == {**NOTHING, "http2": 1}
     assert all(300000 < r["bytes_out"] < 301000 for r in data["slowest"] if (r["method"], r["path"]) == ("GET", "/f.bin"))
+
+
+@pytest.mark.skipif(not NGINX, reason="nginx is not installed")
+def test_median_is_the_clients(tmp_path, certificate):
+    """As test_requests.py has it, with the time of encrypting in both."""
+    port = free_port()
+    with Running(tmp_path, nginx(tmp_path, certificate, port, "TLSv1.3"), cpu="off", heap="off") as server:
+        wait_until(lambda: port_open(port), what="nginx")
+
+        def measure():
+            before = requests_now(tmp_path, server.process.pid)
+            took = timed(port, "/ok", 200)
+            time.sleep(0.1)
+            inside = [r["duration_ms"] for i, r in requests_now(tmp_path, server.process.pid).items() if i not in before]
+            assert len(inside) == 200
+            return statistics.median(took), statistics.median(inside)
+
+        assert_close(measure)
 
 
 def s_client(port, *words, sends=None):
