@@ -20,5 +20,13 @@ void durations_add(struct durations *d, uint64_t ns)
 	add_relaxed(&d->sum_ns, ns);
 	while (ns > max && !cas_relaxed(&d->max_ns, &max, ns))
 		;
-	add_relaxed(&d->count, 1);
+}
+
+uint64_t durations_count(const struct durations *d)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i <= DURATION_BOUNDS; i++)
+		count += load_relaxed(&d->bounded[i]);
+	return count;
 }

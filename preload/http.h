@@ -70,6 +70,10 @@ bool http_may_begin(const char *data, size_t bytes);
  * at *at. `answers`: the method of the oldest request that is not answered yet. */
 enum http_event http_in(struct http *h, const char **at, const char *end);
 enum http_event http_out(struct http *h, const char **at, const char *end, enum http_method answers);
+/* Several calls of those in one, for what usually comes: a head in one piece, from the input's start. HTTP_MORE: it is not so, and
+ * nothing has changed. HTTP_LINE: HTTP_BEGIN and HTTP_LINE (in); HTTP_BEGIN: that (out). HTTP_END: those, and the message has ended. */
+enum http_event http_in_begin(struct http *h, const char **at, const char *end);
+enum http_event http_out_begin(struct http *h, const char **at, const char *end, enum http_method answers);
 /* As many bytes went by unseen (sendfile, splice): fine inside a body, else HTTP_LOST. */
 enum http_event http_in_skip(struct http *h, uint64_t bytes);
 enum http_event http_out_skip(struct http *h, uint64_t bytes);

@@ -6,6 +6,7 @@
  * Invariants I1  a request under way is written by the holder of its connection's lock only; `used` is set last and cleared first.
  *            I2  a place of a ring is taken by a counter; its number is 0 while it is written, and is stored last.
  *            I3  a row of routes gets its key once; its name is complete when `ready` is set.
+ *            I5  a number is that of a request under way, in the stack of free ones, or one thread's spare.
  *            I4  the low bits of an id are its number among those under way: an id that the program gives back leads there.
  * Spans      only those are kept in which a CPU sample fell: the others say nothing, and at 99 Hz that is nearly all.
  * Slowest    kept when the ring is overwritten: a second table, entered by requests above its least, of which those older than
@@ -23,6 +24,7 @@
 #include "units.h"
 
 enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */, ID_BITS = 12 };
+enum { SPARE_MAX = REQUESTS_OPEN / 2 /* numbers that may be a thread's; the others are for whoever needs one */ };
 static_assert(REQUESTS_OPEN == 1 << ID_BITS, "I4");
 
 struct open_request {
@@ -99,10 +101,15 @@ static struct tables *make(void)
 
 /* ---- under way ----------------------------------------------------------------------------------------------------- */
 
-static uint32_t take(struct tables *t)
+/* th: NULL, or the calling thread. */
+static uint32_t take(struct tables *t, struct thread *th)
 {
-	uint32_t i = 0;
+	uint32_t i = th ? th->http_spare : 0;
 
+	if (LIKELY(i)) {
+		th->http_spare = 0;
+		return i;
+	}
 	lock_enter(&t->free_lock); /* a few instructions, and never this thread's own: GUARD_NET */
 	if (t->free_count)
 		i = t->free[--t->free_count];
@@ -115,7 +122,7 @@ static uint32_t take(struct tables *t)
 uint32_t requests_begin(struct thread *th, uint64_t now)
 {
 	struct tables *t = make();
-	uint32_t i = t ? take(t) : 0;
+	uint32_t i = t ? take(t, th) : 0;
 	struct open_request *o;
 
 	if (UNLIKELY(!load_relaxed(&first_seen)) && on_first && !exchange_acq_rel(&first_seen, true)) /* once */
@@ -157,18 +164,27 @@ void requests_line(uint32_t i, enum http_method method, const char *target, size
 	o->r.method = (uint8_t)method;
 }
 
-static void give_back(struct tables *t, uint32_t i)
+/* th: as in take(). */
+static void give_back(struct tables *t, uint32_t i, struct thread *th)
 {
 	struct open_request *o = &t->open[i];
 	struct thread *worker = load_relaxed(&o->worker);
 	uint64_t id = o->r.id;
 
-	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once. */
-	if (worker)
-		(void)cas_relaxed(&worker->http_last, &id, 0);
+	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once.
+	 * Others only ever make it 0, so its owner needs no CAS. */
+	if (worker && load_relaxed(&worker->http_last) == id) {
+		if (worker == th)
+			store_relaxed(&worker->http_last, 0);
+		else
+			(void)cas_relaxed(&worker->http_last, &id, 0);
+	}
 	store_release(&o->used, 0);
-	lock_enter(
-	        &t->free_lock); /* a few instructions; the holder is never interrupted by its own thread (GUARD_NET) */
+	if (th && !th->http_spare && i <= SPARE_MAX) {
+		th->http_spare = i;
+		return;
+	}
+	lock_enter(&t->free_lock); /* likewise */
 	t->free[t->free_count++] = (uint16_t)i;
 	lock_leave(&t->free_lock);
 }
@@ -179,7 +195,7 @@ void requests_drop(uint32_t i, bool count)
 
 	if (count && t->open[i].r.method)
 		add_relaxed(&unanswered, 1);
-	give_back(t, i);
+	give_back(t, i, NULL);
 }
 
 /* ---- routes -------------------------------------------------------------------------------------------------------- */
@@ -359,7 +375,7 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 		add_relaxed(&untimed, 1);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
-	give_back(t, i);
+	give_back(t, i, th);
 }
 
 /* ---- who works on what --------------------------------------------------------------------------------------------- */
@@ -426,7 +442,7 @@ void requests_work(struct thread *th, uint32_t i, uint64_t now)
 	requests_leave(th, now);
 	store_relaxed(&o->worker, th);
 	store_relaxed(&th->http_last, o->r.id);
-	work(th, o->r.id, load_relaxed(&th->http_connections) > 1, now);
+	work(th, o->r.id, threads_connections(th) > 1, now);
 }
 
 void requests_resume(struct thread *th, uint64_t now)
@@ -434,7 +450,7 @@ void requests_resume(struct thread *th, uint64_t now)
 	uint64_t last = load_relaxed(&th->http_last);
 
 	/* With one connection to answer, what woke the thread concerns that. With more nobody knows. */
-	if (last && !load_relaxed(&th->http_now) && load_relaxed(&th->http_connections) == 1)
+	if (last && !load_relaxed(&th->http_now) && threads_connections(th) == 1)
 		work(th, last, false, now);
 }
 
@@ -520,7 +536,7 @@ void requests_work_end(struct thread *th, uint64_t id, uint64_t now)
 	if (!mine || !open_of(before))
 		return;
 	th->http_told = told;
-	work(th, before, !told && load_relaxed(&th->http_connections) > 1, now);
+	work(th, before, !told && threads_connections(th) > 1, now);
 }
 
 /* ---- the trigger --------------------------------------------------------------------------------------------------- */
@@ -681,6 +697,19 @@ void requests_fork_parent(void)
 	lock_leave(&slowest_lock);
 }
 
+/* Records are counted anew in a child. The numbers that threads kept, or had just taken, are free: those threads are not here. */
+static void child_numbers(struct tables *t)
+{
+	t->free_count = 0;
+	for (uint32_t i = 1; i <= t->fresh; i++) {
+		t->open[i].r.thread_start = 0;
+		if (!load_relaxed(&t->open[i].used))
+			t->free[t->free_count++] = (uint16_t)i;
+	}
+	if (tls_self.thread)
+		tls_self.thread->http_spare = 0; /* as of all (threads_fork_child) */
+}
+
 void requests_fork_child(void)
 {
 	struct tables *t = get();
@@ -705,9 +734,8 @@ void requests_fork_child(void)
 	for (uint32_t i = 0; t && i < REQUESTS_ROUTES; i++)
 		if (load_relaxed(&t->routes[i].key))
 			memset(&t->routes[i], 0, sizeof(t->routes[i]));
-	/* Records are counted anew in a child. */
-	for (uint32_t i = 1; t && i <= t->fresh; i++)
-		t->open[i].r.thread_start = 0;
+	if (t)
+		child_numbers(t);
 	store_relaxed(&ring_head, 0);
 	store_relaxed(&span_head, 0);
 }

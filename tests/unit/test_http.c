@@ -97,6 +97,19 @@ static void test_requests(void **state)
 	IN("POST /p HTTP/1.1\r\ncontent-LENGTH:  5 \r\n\r\nhelloGET / HTTP/1.1\r\n\r\n",
 	   "B0L18(POST /p)E46B46L62(GET /)E64");
 	IN("POST /p HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "B0L18(POST /p)E39");
+	/* Names that are nearly that one. */
+	IN("POST /p HTTP/1.1\r\nContent\rLength: 5\r\nContent-Length : 5\r\nContent-Length\r\nContent_Length: "
+	   "5\r\n\r\n",
+	   "B0L18(POST /p)E94");
+	IN("POST /p HTTP/1.1\r\nCONTENT-length:\t 00005\nConnection: close\r\nContent-Type: text/plain\r\n\r\nhello",
+	   "B0L18(POST /p)E93");
+	IN("POST /p HTTP/1.1\r\nContent-Length: 12345678901234567\r\n\r\n", "B0L18(POST /p)");
+	IN("POST /p HTTP/1.1\r\nContent-Length: 123456789012345678\r\n\r\n", "B0L18(POST /p)");
+	IN("OPTIONS /a/path/that/is/long HTTP/1.1\r\n\r\n", "B0L39(OPTIONS /a/path/that/is/long)E41");
+	IN("GET /a/path/with/\x7f HTTP/1.1\r\n\r\n", "B0X18");
+	IN("GET /a/path/with/\x1f/and HTTP/1.1\r\n\r\n", "B0X18");
+	IN("GET /\xc3\xa4\xc3\xb6 HTTP/1.1\r\n\r\n", "B0L20(GET /\xc3\xa4\xc3\xb6)E22");
+	IN("GET /\r HTTP/1.1\r\n\r\n", "B0X7");
 	IN("PUT /p HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n"
 	   "3\r\nabc\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r\n",
 	   "B0L17(PUT /p)E113B113L129(GET /)E131");
