@@ -193,7 +193,7 @@ static_assert(sizeof(struct live_request_span) == 48, "on-disk layout");
 
 enum { LIVE_BOUNDS = 17 };
 struct live_durations {
-	uint64_t count, sum_ns, max_ns;
+	uint64_t sum_ns, max_ns;
 	uint64_t bounded[LIVE_BOUNDS]; /* for the recorder's metrics */
 	uint32_t range[SNAP_REQUEST_BUCKETS];
 };

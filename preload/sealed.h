@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "alone.h"
 #include "atomic.h"
 #include "live_layout.h"
 
@@ -15,8 +16,12 @@ static inline bool sealed_begin(_Atomic uint64_t *number, _Atomic uint64_t *agai
 {
 	uint64_t before = load_relaxed(number);
 
-	/* acquire, pairs with the release in sealed_end: what was there is whole. */
-	if (before == LIVE_WRITING || !cas_acq_rel(number, &before, LIVE_WRITING))
+	if (before == LIVE_WRITING)
+		return false;
+	if (alone())
+		store_relaxed(number, LIVE_WRITING);
+	else if (!cas_acq_rel(number, &before,
+	                      LIVE_WRITING)) /* pairs with the release in sealed_end: what was there is whole */
 		return false;
 	store_relaxed(again, LIVE_WRITING);
 	atomic_thread_fence(memory_order_release); /* before what follows; pairs with the fence in sealed_copy */

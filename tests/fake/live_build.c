@@ -229,10 +229,8 @@ static struct live_durations durations(const struct model_bucket *buckets, size_
 {
 	struct live_durations d = { .sum_ns = sum, .max_ns = max };
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		d.range[buckets[i].bucket] = (uint32_t)buckets[i].count;
-		d.count += buckets[i].count;
-	}
 	return d;
 }
 
