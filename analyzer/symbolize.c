@@ -12,10 +12,12 @@
 #include <string.h>
 
 #include "arena.h"
+#include "elf_places.h"
 #include "intern.h"
 #include "model.h"
 #include "symbolize_kernel.h"
 #include "symbolize_module.h"
+#include "symbolize_package.h"
 
 struct known_pc {
 	const struct symbol_frame *frames;
@@ -27,7 +29,8 @@ struct known_pc {
 struct symbolizer {
 	const struct model *m;
 	struct arena arena;
-	struct symbol_cache *cache; /* NULL: none */
+	struct symbolize_options options;
+	struct symbolize_packages packages;
 	struct symbolize_names names;
 	struct symbolize_module *modules;
 	uint64_t *edges; /* sorted; cell i is [edges[i], edges[i + 1]) */
@@ -142,13 +145,19 @@ static struct symbolize_module *open_module(struct symbolizer *s, size_t index)
 {
 	struct symbolize_module *mod = &s->modules[index];
 
-	symbolize_module_open(mod, &s->names, s->cache);
+	symbolize_module_open(mod, &s->names, &s->options);
 	return mod;
 }
 
 void symbolizer_state(struct symbolizer *s, size_t module, struct symbols_state *ret_state)
 {
-	*ret_state = open_module(s, module)->state;
+	struct symbolize_module *mod = open_module(s, module);
+
+	*ret_state = mod->state;
+	if (ret_state->why[0] && s->m->modules[module].path[0] == '/')
+		symbolize_packages_find(&s->packages, s->options.places ? s->options.places->sysroot : NULL,
+		                        s->m->modules[module].path, ret_state->wanted_package,
+		                        sizeof(ret_state->wanted_package), !mod->needs_itself);
 }
 
 const char *symbols_kind_name(enum symbols_kind kind)
@@ -265,9 +274,10 @@ int symbolizer_new(const struct model *model, const struct symbolize_options *op
 
 	if (s) {
 		s->m = model;
-		s->cache = options ? options->cache : NULL;
+		s->options = options ? *options : (struct symbolize_options){ 0 };
 		s->names.arena = &s->arena;
-		s->kernel = (struct symbolize_kernel){ .boot = model->boot, .cache = s->cache, .arena = &s->arena };
+		s->kernel =
+		        (struct symbolize_kernel){ .boot = model->boot, .cache = s->options.cache, .arena = &s->arena };
 		s->pcs.arena = s->names.mangled.arena = s->names.texts.arena = &s->arena;
 		s->modules = calloc(model->module_count + 1, sizeof(*s->modules));
 	}
@@ -293,6 +303,7 @@ void symbolizer_free(struct symbolizer *s)
 	symbolize_kernel_done(&s->kernel);
 	intern_done(&s->pcs);
 	symbolize_names_done(&s->names);
+	symbolize_packages_done(&s->packages);
 	free(s->known);
 	arena_done(&s->arena);
 	free(s);
