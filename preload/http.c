@@ -611,18 +611,50 @@ enum http_event http_in(struct http *h, const char **at, const char *end)
 	return event;
 }
 
-enum http_event http_in_begin(struct http *h, const char **at, const char *end)
+static void in_memorize(const struct http *h, const char *head, const char *end, struct http_memo *memo)
+{
+	memo->bytes = (uint32_t)(end - head);
+	memcpy(memo->head, head, memo->bytes);
+	memo->line_bytes = h->line_bytes;
+	memo->tail = h->tail;
+	memo->method = h->method;
+	memo->target_at = h->target_at;
+}
+
+static void in_remember(struct http *h, const struct http_memo *memo)
+{
+	h->line_bytes = memo->line_bytes;
+	h->tail = memo->tail;
+	h->method = memo->method;
+	h->target_at = memo->target_at;
+	memcpy(h->line, memo->head, memo->line_bytes < HTTP_LINE_KEPT ? memo->line_bytes : HTTP_LINE_KEPT);
+	h->first = false;
+}
+
+/* Does the input begin with that head? */
+static bool is_same(const struct http_memo *memo, const char *at, const char *end)
+{
+	return memo && memo->bytes && (size_t)(end - at) >= memo->bytes && memcmp(at, memo->head, memo->bytes) == 0;
+}
+
+enum http_event http_in_begin(struct http *h, const char **at, const char *end, struct http_memo *memo)
 {
 	struct http_side *s = &h->in;
-	const char *lines;
+	const char *start = *at, *lines;
 	enum http_event event;
 
-	if (s->state != START || *at == end || **at == '\r' || **at == '\n')
+	if (s->state != START || start == end || *start == '\r' || *start == '\n')
 		return HTTP_MORE;
 	s->at = s->framing = 0;
 	s->left = 0;
+	if (is_same(memo, start, end)) { /* one that had no body */
+		in_remember(h, memo);
+		*at += memo->bytes;
+		return ended(s);
+	}
 	h->line_bytes = h->target_at = h->method = 0;
 	if (whole_request_line(h, at, end) != HTTP_LINE) {
+		*at = start;
 		s->state = START;
 		return HTTP_MORE;
 	}
@@ -635,7 +667,11 @@ enum http_event http_in_begin(struct http *h, const char **at, const char *end)
 		s->framing = 0;
 		head_begin(s);
 	}
-	return event == HTTP_END ? HTTP_END : HTTP_LINE;
+	if (event != HTTP_END)
+		return HTTP_LINE;
+	if (memo && *at - start <= HTTP_MEMO_BYTES)
+		in_memorize(h, start, *at, memo);
+	return HTTP_END;
 }
 
 const char *http_target(const struct http *h, size_t *ret_bytes, bool *ret_cut)
@@ -745,35 +781,68 @@ enum http_event http_out(struct http *h, const char **at, const char *end, enum 
 	return event;
 }
 
-enum http_event http_out_begin(struct http *h, const char **at, const char *end, enum http_method answers)
+static void out_memorize(const struct http *h, const char *head, const char *end, struct http_memo *memo)
+{
+	memo->bytes = (uint32_t)(end - head);
+	memcpy(memo->head, head, memo->bytes);
+	memo->status = h->status;
+	memo->framing = h->out.framing;
+	memo->left = h->out.left;
+}
+
+/* The head of an answer that is final, whole, from the input's start. HTTP_END: it has ended. */
+static enum http_event whole_head(struct http *h, const char **at, const char *end, struct http_memo *memo)
 {
 	struct http_side *s = &h->out;
-	const char *start = *at;
+	const char *start = *at, *lines;
 	enum http_event event;
 
-	if (s->state != START || answers == HTTP_CONNECT || end - start < STATUS_BYTES || !whole_status(h, at))
+	if (is_same(memo, start, end)) {
+		h->status = memo->status;
+		s->framing = memo->framing;
+		s->left = memo->left;
+		*at += memo->bytes;
+		return HTTP_END;
+	}
+	if (end - start < STATUS_BYTES || !whole_status(h, at))
 		return HTTP_MORE;
 	s->framing = 0;
 	s->left = 0;
-	s->cr = false;
 	if (h->status < 200 || !skip_line(at, end)) {
 		s->state = START;
 		*at = start;
 		return HTTP_MORE;
 	}
 	head_begin(s);
-	start = *at;
+	lines = *at;
 	event = whole_lines(s, at, end);
-	if (event == HTTP_END)
-		event = response_head_end(h, answers);
 	if (event == HTTP_LOST) {
-		*at = start;
+		*at = lines;
 		s->framing = 0;
 		head_begin(s);
-	} else if (event == HTTP_MORE && s->state == LENGTH && *at < end) {
-		event = data(s, at, end);
+	} else if (event == HTTP_END && memo && *at - start <= HTTP_MEMO_BYTES) {
+		out_memorize(h, start, *at, memo);
 	}
-	return event == HTTP_END ? HTTP_END : HTTP_BEGIN;
+	return event;
+}
+
+enum http_event http_out_begin(struct http *h, const char **at, const char *end, enum http_method answers,
+                               struct http_memo *memo)
+{
+	const char *start = *at;
+	enum http_event event;
+
+	if (h->out.state != START || answers == HTTP_CONNECT)
+		return HTTP_MORE;
+	h->out.cr = false;
+	event = whole_head(h, at, end, memo);
+	if (event == HTTP_END)
+		event = response_head_end(h, answers);
+	if (event == HTTP_MORE && h->out.state == LENGTH && *at < end)
+		event = data(&h->out, at, end);
+	if (event == HTTP_END)
+		return HTTP_END;
+	return *at == start ? HTTP_MORE : HTTP_BEGIN;
 }
 
 /* ---- what was not seen --------------------------------------------------------------------------------------------- */

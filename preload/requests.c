@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "alone.h"
 #include "compiler.h"
 #include "lock.h"
 #include "losses.h"
@@ -134,7 +135,7 @@ uint32_t requests_begin(struct thread *th, uint64_t now)
 	o->next = 0;
 	store_relaxed(&o->worker, NULL);
 	store_relaxed(&o->handed, false);
-	o->r.id = (add_relaxed(&ids, 1) + 1) << ID_BITS | (i - 1);
+	o->r.id = (shared_add(&ids, 1) + 1) << ID_BITS | (i - 1);
 	o->r.start_ns = now;
 	o->r.thread_start = (uint16_t)(th ? th->record : 0);
 	store_release(&o->used, o->r.id); /* pairs with the acquire in requests_get */
@@ -270,6 +271,36 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 	return r ? r : row(t, other, sizeof(other) - 1, HTTP_METHOD_OTHER, 0, REQUESTS_ROUTES);
 }
 
+static_assert((int)ROUTE_MEMO_PATH == (int)REQUEST_PATH_BYTES, "a memo has the whole path");
+
+/* As route_of(): what is asked for again and again has its row at hand. th: the calling thread, or NULL. */
+static struct request_route *route_again(struct tables *t, const struct open_request *o, struct thread *th)
+{
+	const struct request *r = &o->r;
+	struct route_memo *m;
+
+	if (!th)
+		return route_of(t, o);
+	m = &th->http_route;
+	if (LIKELY(m->row != NULL) && m->status == r->status && m->method == r->method && m->cut == o->cut &&
+	    m->path_bytes == r->path_bytes && memcmp(m->path, r->path, r->path_bytes) == 0)
+		return m->row;
+	m->row = route_of(t, o);
+	/* One that is counted as _OTHER is counted as a loss each time. */
+	if (m->row && load_relaxed(&route_count) >= REQUESTS_ROUTES - ROUTES_OTHER - 1) {
+		struct request_route *row = m->row;
+
+		m->row = NULL;
+		return row;
+	}
+	m->status = r->status;
+	m->method = r->method;
+	m->cut = o->cut;
+	m->path_bytes = r->path_bytes;
+	memcpy(m->path, r->path, r->path_bytes);
+	return m->row;
+}
+
 /* ---- answered ------------------------------------------------------------------------------------------------------ */
 
 static void write_kept(struct kept *k, uint64_t number, const struct request *r)
@@ -293,7 +324,7 @@ static bool read_kept(struct kept *k, struct request *ret)
 
 static void to_ring(struct tables *t, const struct request *r)
 {
-	uint64_t number = add_relaxed(&ring_head, 1);
+	uint64_t number = shared_add(&ring_head, 1);
 
 	write_kept(&t->ring[number % REQUESTS_RING], number + 1, r);
 }
@@ -365,10 +396,10 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 	o->r.thread_end = (uint16_t)(th ? th->record : 0);
 	if (th && load_relaxed(&th->http_now) == o->r.id)
 		requests_leave(th, now);
-	add_relaxed(&answered, 1);
+	(void)shared_add(&answered, 1);
 	if (limit && now - o->r.start_ns > limit && o->r.method != HTTP_METHOD_WORK)
 		count_slow(o, now - o->r.start_ns);
-	r = route_of(t, o);
+	r = route_again(t, o, th);
 	if (r)
 		durations_add(&r->took, now - o->r.start_ns);
 	else
@@ -706,8 +737,10 @@ static void child_numbers(struct tables *t)
 		if (!load_relaxed(&t->open[i].used))
 			t->free[t->free_count++] = (uint16_t)i;
 	}
-	if (tls_self.thread)
-		tls_self.thread->http_spare = 0; /* as of all (threads_fork_child) */
+	if (tls_self.thread) { /* as of all (threads_fork_child) */
+		tls_self.thread->http_spare = 0;
+		tls_self.thread->http_route.row = NULL;
+	}
 }
 
 void requests_fork_child(void)

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "alone.h"
 #include "guard.h"
 #include "http.h"
 #include "lock.h"
@@ -303,7 +304,7 @@ static void on_in(struct conn *c, enum http_event e, struct here *here)
 static const char *head_in(struct conn *c, const char *at, const char *stop, struct here *here)
 {
 	const char *start = at;
-	enum http_event e = http_in_begin(&c->http, &at, stop);
+	enum http_event e = http_in_begin(&c->http, &at, stop, here->thread ? &here->thread->http_in : NULL);
 
 	if (e == HTTP_MORE)
 		return at;
@@ -382,7 +383,9 @@ static const char *head_out(struct conn *c, const char *at, const char *stop, st
 {
 	struct request *r = c->oldest && !c->answering ? requests_open(c->oldest) : NULL;
 	const char *start = at;
-	enum http_event e = r ? http_out_begin(&c->http, &at, stop, (enum http_method)r->method) : HTTP_MORE;
+	enum http_event e = r ? http_out_begin(&c->http, &at, stop, (enum http_method)r->method,
+	                                       here->thread ? &here->thread->http_out : NULL)
+	                      : HTTP_MORE;
 
 	if (e == HTTP_MORE)
 		return at;
@@ -455,7 +458,7 @@ static struct conn *enter(_Atomic uintptr_t *word, struct tls *t)
 		return NULL;
 	}
 	/* Waits for a holder that was preempted; in vain for one whose signal handler left by longjmp. */
-	if (!lock_try_for(&c->lock, 64) && !lock_within(&c->lock, PATIENCE_NS)) {
+	if (!shared_lock_try(&c->lock) && !lock_try_for(&c->lock, 64) && !lock_within(&c->lock, PATIENCE_NS)) {
 		store_relaxed(&c->torn, true);
 		guard_leave(t, GUARD_NET);
 		return NULL;

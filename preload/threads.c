@@ -502,7 +502,8 @@ void threads_fork_child(struct tls *t, bool forget)
 	}
 	store_release(&record_count, table ? 1 : 0);
 	for (struct thread *th = threads_first(); th; th = th->next) {
-		th->http_spare = 0; /* requests.c counts them as free here */
+		th->http_spare = 0; /* requests.c counts them as free here, and its rows are new */
+		th->http_route.row = NULL;
 		if (load_relaxed(&th->use) == THREAD_FREE && !load_relaxed(&th->ring))
 			continue;
 		begin_anew(th, forget);

@@ -11,6 +11,7 @@
 #include "capture.h"
 #include "counters.h"
 #include "guard.h"
+#include "http.h"
 #include "lock.h"
 #include "probes.h"
 #include "stacks.h"
@@ -62,6 +63,16 @@ struct freed {
 };
 enum { THREAD_FREED = 256 };
 
+/* What the last answer of this thread was, and its row of routes; NULL: none. */
+struct request_route;
+enum { ROUTE_MEMO_PATH = 64 };
+struct route_memo {
+	struct request_route *row;
+	uint16_t status;
+	uint8_t method, cut, path_bytes;
+	char path[ROUTE_MEMO_PATH];
+};
+
 enum thread_use { THREAD_FREE, THREAD_LIVE, THREAD_ENDED /* counters not merged yet */ };
 
 struct thread {
@@ -105,11 +116,13 @@ struct thread {
 	_Atomic uint32_t http_shared;          /* struct request_span */
 	_Atomic uint64_t http_start;           /* when the request in http_last began */
 	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
-	_Atomic uint32_t http_connections; /* that it read a request from and that wait for an answer, and those in: */
-	_Atomic uint32_t http_ended;       /* of them: which others have answered */
-	uint64_t http_samples;             /* ring_head at http_since */
-	uint32_t http_spare;               /* a number for its next request; its next owner's too. 0: none */
-	bool http_told;                    /* the program said so (perfprobe_adopt): a wait does not end it */
+	_Atomic uint32_t http_connections;  /* that it read a request from and that wait for an answer, and those in: */
+	_Atomic uint32_t http_ended;        /* of them: which others have answered */
+	uint64_t http_samples;              /* ring_head at http_since */
+	struct http_memo http_in, http_out; /* sockets.c: heads that came before; its next owner's too */
+	struct route_memo http_route;       /* requests.c: the last answer's; likewise */
+	uint32_t http_spare;                /* a number for its next request; its next owner's too. 0: none */
+	bool http_told;                     /* the program said so (perfprobe_adopt): a wait does not end it */
 
 	/* offcpu.c; the helper's */
 	uint64_t offcpu_looked_ns, offcpu_cpu_ns, offcpu_due_ns; /* the last look; 0: none */
