@@ -52,4 +52,5 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
-extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export;
+extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
+        cmd_merge;

@@ -13,6 +13,7 @@ add_library(analyzer_views STATIC
   cmd_export.c
   cmd_flamegraph.c
   cmd_leaks.c
+  cmd_merge.c
   cmd_requests.c
   export.c
   export_callgrind.c
