@@ -57,4 +57,4 @@ extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
-        cmd_merge, cmd_push;
+        cmd_merge, cmd_push, cmd_top;

@@ -16,6 +16,7 @@ add_library(analyzer_views STATIC
   cmd_leaks.c
   cmd_merge.c
   cmd_push.c
+  cmd_top.c
   cmd_requests.c
   export.c
   export_callgrind.c
@@ -41,10 +42,12 @@ add_library(analyzer_views STATIC
   http_post.c
   join.c
   push.c
+  screen.c
   tree.c
   view_database.c
   view_leaks.c
   view_leaks_json.c
+  view_top.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_include_directories(analyzer_views SYSTEM PRIVATE ${CURL_INCLUDE_DIRS})
