@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clean_text.h"
 #include "cmd.h"
 #include "completion.h"
 
@@ -124,6 +125,16 @@ static int exit_code(int rc)
 	return rc == -EINVAL || rc == -ENOSYS ? CLI_USAGE : CLI_FAILED;
 }
 
+/* The sentence may name a file, and so may hold what a terminal would obey. */
+static void print_error(const struct err *err)
+{
+	struct buf clean = { 0 };
+
+	clean_text(&clean, err->text);
+	fprintf(stderr, "%s: %s\n", program.name, clean.data && !clean.failed ? clean.data : "out of memory");
+	buf_done(&clean);
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = { 0 };
@@ -140,6 +151,6 @@ int main(int argc, char **argv)
 	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
 		rc = err_set(&err, -EIO, "cannot write to standard output");
 	if (rc < 0)
-		fprintf(stderr, "%s: %s\n", program.name, err.text);
+		print_error(&err);
 	return exit_code(rc);
 }
