@@ -90,7 +90,7 @@ static size_t take_header(char *data, size_t size, size_t count, void *context)
 }
 
 /* gRPC-Web: frames of a flag, four bytes of length, and bytes; the one with the flag 0x80 holds what HTTP/2 has as trailers. */
-static void read_frames(struct http_answer *a)
+void http_answer_read_frames(struct http_answer *a)
 {
 	const uint8_t *at = (const uint8_t *)a->body.data, *end = at + a->body.len;
 
@@ -170,7 +170,7 @@ static int try_once(const struct curl_functions *f, const struct http_post *post
 		f->easy_getinfo(t->handle, CURLINFO_RETRY_AFTER, &retry_after);
 		t->retry_after_s = retry_after > MAX_WAIT_S ? MAX_WAIT_S : (long)retry_after;
 		if (post->grpc)
-			read_frames(a);
+			http_answer_read_frames(a);
 	}
 	f->slist_free_all(headers);
 	if (!t->handle)

@@ -32,4 +32,6 @@ struct http_answer {
 
 /* Anything but success is an error whose sentence has what the server said. http_answer_done() either way. */
 int http_post_send(const struct http_post *post, struct http_answer *ret, struct err *err) MUST_USE;
+/* Takes the status out of a gRPC-Web body. */
+void http_answer_read_frames(struct http_answer *a);
 void http_answer_done(struct http_answer *a);

@@ -41,6 +41,9 @@ target_link_libraries(views_check PUBLIC analyzer_views test_snapshots)
 perfprobe_fuzz(snapshot views_check test_snapshots)
 perfprobe_fuzz(live views_check test_snapshots)
 perfprobe_fuzz(demangle analyzer_core)
+perfprobe_fuzz(grpc_web analyzer_views)
+perfprobe_fuzz(kernel_symbols analyzer_core)
+perfprobe_fuzz(suppressions analyzer_core)
 
 # Programs that the symbolizer is asked about. Built without the tree's flags: what matters is what compilers usually do.
 # C++ and Rust take part where their compilers are installed.
