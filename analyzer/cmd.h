@@ -1,6 +1,7 @@
 /* What the commands share: loading, the choice of a metric, output. Main thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include "buf.h"
 #include "cli.h"
 #include "compiler.h"
@@ -9,10 +10,23 @@
 
 struct model;
 struct symbolizer;
+struct symbol_cache;
 
-/* A snapshot and one metric of it. Done with cmd_input_done(), whatever happened. */
+/* How names are found: options of every command that shows some. */
+struct cmd_symbols {
+	bool no_cache;
+};
+#define CMD_SYMBOL_OPTIONS(type)                                                                                  \
+	{                                                                                                         \
+		"no-symbol-cache", 0, CLI_FLAG, NULL, "read every file anew, and keep nothing for the next time", \
+		        offsetof(type, symbols.no_cache)                                                          \
+	}
+
+/* A snapshot and one metric of it. Made with { .how = &options.symbols }, done with cmd_input_done(), whatever happened. */
 struct cmd_input {
+	const struct cmd_symbols *how; /* NULL: as without options */
 	struct model *model;
+	struct symbol_cache *cache;
 	struct symbolizer *symbols;
 	struct profile *profile;
 };

@@ -15,6 +15,7 @@ struct options {
 	const char *output, *metric, *format;
 	bool json, full_frames;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 #define FORMATS "text|json|folded|flamegraph" /* those of the table `formats` that are built */
@@ -31,6 +32,7 @@ static const struct cli_option option_table[] = {
 	  offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -258,7 +260,7 @@ static int load_both(const struct cli_args *args, const char *metric, struct cmd
 static int run(int argc, char **argv, struct err *err)
 {
 	struct options o = { 0 };
-	struct cmd_input before = { 0 }, after = { 0 };
+	struct cmd_input before = { .how = &o.symbols }, after = { .how = &o.symbols };
 	const struct format *format = NULL;
 	struct diff *d = NULL;
 	struct cli_args args;

@@ -16,6 +16,7 @@ struct options {
 	uint64_t width;
 	double min_width;
 	bool inverted, reverse, by_name, before, normalize;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -37,6 +38,7 @@ static const struct cli_option option_table[] = {
 	{ "before", 0, CLI_FLAG, NULL, "with B: widths are A's, so that what vanished is seen",
 	  offsetof(struct options, before) },
 	{ "normalize", 0, CLI_FLAG, NULL, "with B: compare shares, not amounts", offsetof(struct options, normalize) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -68,12 +70,14 @@ static int check(const struct options *o, size_t inputs, uint64_t *ret_tid, stru
 	return 0;
 }
 
-static int load(struct work *w, const struct cli_args *args, const char *metric, struct err *err)
+static int load(struct work *w, const struct cli_args *args, const struct options *o, struct err *err)
 {
 	for (size_t i = 0; i < args->count; i++) {
-		const char *same = i ? profile_metric_name(w->profiles[0]->metric) : metric;
-		int rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
+		const char *same = i ? profile_metric_name(w->profiles[0]->metric) : o->metric;
+		int rc;
 
+		w->in[i].how = &o->symbols;
+		rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
 		if (rc < 0)
 			return rc;
 		w->profiles[w->n++] = w->in[i].profile;
@@ -196,7 +200,7 @@ static int run(int argc, char **argv, struct err *err)
 		return rc < 0 ? rc : 0;
 	rc = check(&o, args.count, &w.tid, err);
 	if (rc == 0)
-		rc = load(&w, &args, o.metric, err);
+		rc = load(&w, &args, &o, err);
 	if (rc == 0)
 		rc = merge(&w, &o, err);
 	if (rc == 0) {

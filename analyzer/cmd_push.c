@@ -24,6 +24,7 @@ struct options {
 	struct cli_list labels;
 	uint64_t timeout_ns, wait_ns, retries;
 	bool json;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -47,6 +48,7 @@ static const struct cli_option option_table[] = {
 	{ "retry-wait", 0, CLI_DURATION, "DURATION", "before the first of them, then doubled (default: 500ms)",
 	  offsetof(struct options, wait_ns) },
 	{ "json", 0, CLI_FLAG, NULL, "what was sent, as JSON", offsetof(struct options, json) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -296,7 +298,8 @@ static int run(int argc, char **argv, struct err *err)
 	rc = cmd_parse(&cmd_push, argc, argv, &w->o, &args, 2, 2, err);
 	if (rc == 0)
 		rc = prepare(w, &args, err);
-	if (rc == 0 && !args.help)
+	w->in.how = &w->o.symbols;
+	if (rc == 0)
 		rc = cmd_load(args.items[1], &w->in, err);
 	if (rc == 0)
 		rc = choose_name(w, err);

@@ -15,6 +15,8 @@
 #include "live_read.h"
 #include "model.h"
 #include "screen.h"
+#include "symbol_cache.h"
+#include "symbolize.h"
 #include "top.h"
 #include "units.h"
 #include "view_top.h"
@@ -22,6 +24,7 @@
 struct options {
 	uint64_t interval_ns, window_ns, top;
 	bool once, json;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -35,6 +38,7 @@ static const struct cli_option option_table[] = {
 	{ "json", 0, CLI_FLAG, NULL, "one picture as JSON", offsetof(struct options, json) },
 	{ "top", 'n', CLI_U64, "N", "rows of each table on the page (default: 15; JSON: all)",
 	  offsetof(struct options, top) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -50,6 +54,7 @@ struct work {
 	int fd;
 	char path[4096];
 	struct live_process first, now;
+	struct symbol_cache *cache;
 	struct top *top;
 	struct top_picture *picture;
 	struct view_top view;
@@ -342,6 +347,12 @@ static int watch(struct work *w, struct err *err)
 	return rc < 0 && !err->code ? err_set(err, rc, "out of memory") : rc;
 }
 
+static int begin(struct work *w, struct err *err)
+{
+	w->cache = w->o.symbols.no_cache ? NULL : symbol_cache_open();
+	return top_new(w->o.window_ns, &(struct symbolize_options){ .cache = w->cache }, &w->top, err);
+}
+
 static int run(int argc, char **argv, struct err *err)
 {
 	struct work *w = calloc(1, sizeof(*w));
@@ -359,13 +370,14 @@ static int run(int argc, char **argv, struct err *err)
 	if (rc == 0)
 		rc = open_live(w, args.items[0], err);
 	if (rc == 0)
-		rc = top_new(w->o.window_ns, &w->top, err);
+		rc = begin(w, err);
 	w->view.interval_ns = w->o.interval_ns;
 	if (rc == 0 && (w->o.once || w->o.json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO)))
 		rc = one_page(w, err);
 	else if (rc == 0)
 		rc = watch(w, err);
-	top_free(w->top);
+	top_free(w->top); /* what is new goes to the cache */
+	symbol_cache_close(w->cache);
 	if (w->fd >= 0)
 		(void)close(w->fd); /* read only */
 	free(w);

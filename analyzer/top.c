@@ -37,6 +37,7 @@ struct point {
 
 struct top {
 	uint64_t window_ns;
+	struct symbolize_options options;
 	struct model *named; /* whose addresses `symbols` names */
 	struct symbolizer *symbols;
 	struct model *model; /* the last one; may be `named` */
@@ -48,13 +49,15 @@ struct top {
 	struct top_picture picture;
 };
 
-int top_new(uint64_t window_ns, struct top **ret_top, struct err *err)
+int top_new(uint64_t window_ns, const struct symbolize_options *options, struct top **ret_top, struct err *err)
 {
 	struct top *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return err_set(err, -ENOMEM, "out of memory");
 	t->window_ns = window_ns;
+	if (options)
+		t->options = *options;
 	t->texts.arena = t->functions.arena = t->routes.arena = &t->arena;
 	*ret_top = t;
 	return 0;
@@ -111,7 +114,7 @@ static int take_model(struct top *t, struct model *m, struct err *err)
 	t->symbols = NULL;
 	model_free(t->named);
 	t->named = m;
-	return symbolizer_new(m, &t->symbols, err);
+	return symbolizer_new(m, &t->options, &t->symbols, err);
 }
 
 static int64_t number_of(struct top *t, struct intern *table, const char *a, const char *b, uint64_t c)

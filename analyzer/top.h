@@ -9,6 +9,7 @@
 #include "err.h"
 
 struct model;
+struct symbolize_options;
 struct top;
 
 struct top_function {
@@ -49,7 +50,9 @@ struct top_picture {
 	size_t function_count, heap_count, route_count;
 };
 
-int top_new(uint64_t window_ns, struct top **ret_top, struct err *err) MUST_USE;
+/* `options` may be NULL, and what it points to must outlive `top`. */
+int top_new(uint64_t window_ns, const struct symbolize_options *options, struct top **ret_top,
+            struct err *err) MUST_USE;
 void top_free(struct top *t);
 /* Takes the model over, also when it fails. */
 int top_add(struct top *t, struct model *m, const struct top_picture **ret_picture, struct err *err) MUST_USE;

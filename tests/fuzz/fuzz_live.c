@@ -33,7 +33,7 @@ static void show_on_top(struct model *m)
 	struct err err = { 0 };
 	int rc;
 
-	assert(top_new(UINT64_MAX, &t, &err) == 0);
+	assert(top_new(UINT64_MAX, NULL, &t, &err) == 0);
 	rc = top_add(t, m, &p, &err);
 	assert(rc == 0 || (rc == -E2BIG && err.text[0]));
 	for (unsigned k = 0; k < TOP_TABLES && rc == 0; k++) {

@@ -37,7 +37,7 @@ static struct top *begin(uint64_t window_ns)
 	struct top *t = NULL;
 	struct err err = { 0 };
 
-	assert_int_equal(top_new(window_ns, &t, &err), 0);
+	assert_int_equal(top_new(window_ns, NULL, &t, &err), 0);
 	return t;
 }
 
