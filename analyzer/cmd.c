@@ -24,10 +24,11 @@ static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
 const struct cli_program cmd_program = {
 	.name = "probe-analyze",
 	.purpose = "Turns perfprobe snapshots (.snap) and live files (.live) into answers.",
-	.exit_status = "  0  done\n"
-	               "  1  failed: a file that cannot be read or written, or is no snapshot\n"
-	               "  2  wrong usage, or something that is not built yet\n"
-	               "  3  a check that was asked for did not hold\n",
+	.exit_status =
+	        "  0  done\n"
+	        "  1  failed: a file that cannot be read or written, or is no snapshot; a server that did not take it\n"
+	        "  2  wrong usage, or something that is not built yet\n"
+	        "  3  a check that was asked for did not hold\n",
 	.values = values,
 };
 
@@ -227,7 +228,10 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 	}
 	if (ret_args->count < least)
 		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
-		               least == 1 ? "a snapshot" : "two snapshots", command->name, command->args);
+		               command->args[0] != 'A' ? command->args
+		               : least == 1            ? "a snapshot"
+		                                       : "two snapshots",
+		               command->name, command->args);
 	if (ret_args->count > most)
 		return err_set(err, -EINVAL, "'%s' is one too many; usage: probe-analyze %s [options] %s",
 		               ret_args->items[most], command->name, command->args);

@@ -92,8 +92,13 @@ bool cmd_may_colour(const char *path);
 int cmd_parse(const struct cli_command *command, int argc, char **argv, void *options, struct cli_args *ret_args,
               size_t least, size_t most, struct err *err) MUST_USE;
 
+/* The metrics of the heap (enum export_memory), for formats that hold several. Those that are there are the caller's to free, also
+ * after a failure. */
+int cmd_export_memory(const struct cmd_input *in, const struct profile *memory[], struct err *err) MUST_USE;
+
 /* Name, purpose, exit statuses and what arguments are; the table of commands is main.c's. */
 extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
-extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export;
+extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
+        cmd_merge, cmd_push, cmd_top;
