@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clean_text.h"
 #include "cmd.h"
 #include "completion.h"
 
@@ -15,10 +16,7 @@ static const struct {
 	const char *name, *help;
 } later[] = {
 	{ "html", "one self-contained interactive page" },
-	{ "merge", "one profile from many" },
 	{ "serve", "the interactive page, live, over a directory" },
-	{ "top", "a live terminal view of a process" },
-	{ "push", "send as pprof to a continuous-profiling server" },
 	{ "results", "load-test results" },
 };
 
@@ -40,9 +38,9 @@ static const struct cli_command cmd_help = {
 };
 
 /* Every command of the program in the order of its help. */
-static const struct cli_command *const built[] = { &cmd_info,   &cmd_report,     &cmd_diff,
-	                                           &cmd_leaks,  &cmd_requests,   &cmd_flamegraph,
-	                                           &cmd_export, &cmd_completion, &cmd_help };
+static const struct cli_command *const built[] = { &cmd_info,     &cmd_report,     &cmd_diff,       &cmd_leaks,
+	                                           &cmd_requests, &cmd_flamegraph, &cmd_export,     &cmd_merge,
+	                                           &cmd_push,     &cmd_top,        &cmd_completion, &cmd_help };
 
 /* The same as one array, and cmd_program with it: made by main(). */
 static struct cli_command commands[ARRAY_LEN(built)];
@@ -127,6 +125,16 @@ static int exit_code(int rc)
 	return rc == -EINVAL || rc == -ENOSYS ? CLI_USAGE : CLI_FAILED;
 }
 
+/* The sentence may name a file, and so may hold what a terminal would obey. */
+static void print_error(const struct err *err)
+{
+	struct buf clean = { 0 };
+
+	clean_text(&clean, err->text);
+	fprintf(stderr, "%s: %s\n", program.name, clean.data && !clean.failed ? clean.data : "out of memory");
+	buf_done(&clean);
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = { 0 };
@@ -143,6 +151,6 @@ int main(int argc, char **argv)
 	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
 		rc = err_set(&err, -EIO, "cannot write to standard output");
 	if (rc < 0)
-		fprintf(stderr, "%s: %s\n", program.name, err.text);
+		print_error(&err);
 	return exit_code(rc);
 }

@@ -1,4 +1,5 @@
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+pkg_check_modules(CURL REQUIRED libcurl) # its headers: the library is opened by http_post.c
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
 set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
 add_custom_command(
@@ -13,6 +14,9 @@ add_library(analyzer_views STATIC
   cmd_export.c
   cmd_flamegraph.c
   cmd_leaks.c
+  cmd_merge.c
+  cmd_push.c
+  cmd_top.c
   cmd_requests.c
   export.c
   export_callgrind.c
@@ -35,11 +39,16 @@ add_library(analyzer_views STATIC
   flamegraph.c
   flamegraph_data.c
   functions.c
+  http_post.c
   join.c
+  push.c
+  screen.c
   tree.c
   view_database.c
   view_leaks.c
   view_leaks_json.c
+  view_top.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_include_directories(analyzer_views SYSTEM PRIVATE ${CURL_INCLUDE_DIRS})
 target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB m)
