@@ -24,6 +24,7 @@
 #include "lock.h"
 #include "losses.h"
 #include "os_linux.h"
+#include "requests_shown.h"
 #include "sealed.h"
 #include "threads.h"
 #include "units.h"
@@ -44,46 +45,6 @@ struct open_request {
 	_Atomic(struct thread *) worker; /* the last that worked on it because it read it */
 	struct request r;
 };
-
-struct kept {
-	_Atomic uint64_t number;
-	struct request r;
-	_Atomic uint64_t again;
-};
-
-struct kept_span {
-	_Atomic uint64_t number;
-	struct request_span s;
-	_Atomic uint64_t again;
-};
-
-struct shown {
-	struct live_requests head;
-	struct live_request open[REQUESTS_OPEN + 1]; /* 0 is none */
-	struct kept ring[REQUESTS_RING], slowest[REQUESTS_SLOWEST];
-	struct kept_span spans[REQUESTS_SPANS];
-	struct request_route routes[REQUESTS_ROUTES];
-};
-static_assert(sizeof(struct shown) > LIVE_PIECE_MAX, "live_renew");
-
-/* The live file's readers know these structures by live_layout.h. */
-static_assert(sizeof(struct kept) == sizeof(struct live_request), "layout");
-static_assert(offsetof(struct kept, r) == offsetof(struct live_request, id), "layout");
-static_assert(offsetof(struct request, bytes_out) + 8 == offsetof(struct live_request, bytes_out), "layout");
-static_assert(offsetof(struct request, status) + 8 == offsetof(struct live_request, status), "layout");
-static_assert(offsetof(struct request, path) + 8 == offsetof(struct live_request, path), "layout");
-static_assert(offsetof(struct kept, again) == offsetof(struct live_request, again), "layout");
-static_assert((int)REQUEST_PATH_BYTES == LIVE_PATH_BYTES, "layout");
-static_assert(sizeof(struct kept_span) == sizeof(struct live_request_span), "layout");
-static_assert(offsetof(struct request_span, thread) + 8 == offsetof(struct live_request_span, thread), "layout");
-static_assert(offsetof(struct kept_span, again) == offsetof(struct live_request_span, again), "layout");
-static_assert(sizeof(struct request_route) == sizeof(struct live_route), "layout");
-static_assert(offsetof(struct request_route, route) == offsetof(struct live_route, route), "layout");
-static_assert(offsetof(struct request_route, method) == offsetof(struct live_route, method), "layout");
-static_assert(offsetof(struct request_route, took) == offsetof(struct live_route, took), "layout");
-static_assert(sizeof(struct durations) == sizeof(struct live_durations), "layout");
-static_assert(offsetof(struct durations, range) == offsetof(struct live_durations, range), "layout");
-static_assert((int)HTTP_METHOD_COUNT <= LIVE_NAMES, "layout");
 
 struct tables {
 	struct shown *shown;
@@ -121,25 +82,6 @@ static struct tables *get(void)
 	return load_acquire(&tables); /* pairs with the CAS in make() */
 }
 
-static void table(struct live_table *ret, size_t offset, size_t row_bytes, size_t rows)
-{
-	*ret = (struct live_table){ (uint32_t)offset, (uint32_t)row_bytes, (uint32_t)rows, 0 };
-}
-
-static void describe(struct live_requests *head)
-{
-	table(&head->open, offsetof(struct shown, open), sizeof(struct live_request), REQUESTS_OPEN + 1);
-	table(&head->answered, offsetof(struct shown, ring), sizeof(struct kept), REQUESTS_RING);
-	table(&head->slowest, offsetof(struct shown, slowest), sizeof(struct kept), REQUESTS_SLOWEST);
-	table(&head->spans, offsetof(struct shown, spans), sizeof(struct kept_span), REQUESTS_SPANS);
-	table(&head->routes, offsetof(struct shown, routes), sizeof(struct request_route), REQUESTS_ROUTES);
-	for (unsigned i = 0; i < HTTP_METHOD_COUNT; i++) {
-		const char *name = http_method_name((enum http_method)i);
-
-		memcpy(head->methods[i], name, strnlen(name, LIVE_NAME_BYTES - 1));
-	}
-}
-
 static struct tables *make(void)
 {
 	struct tables *t = get(), *mine;
@@ -150,7 +92,7 @@ static struct tables *make(void)
 	if (mine)
 		mine->shown = live_map(LIVE_REQUESTS, 0, sizeof(*mine->shown));
 	if (mine && mine->shown) {
-		describe(&mine->shown->head);
+		requests_describe(&mine->shown->head);
 		if (cas_acq_rel(&tables, &t, mine)) {
 			live_activate(mine->shown);
 			return mine;
@@ -882,7 +824,7 @@ static void child_numbers(struct tables *t)
 static void show_again(struct tables *t)
 {
 	live_renew(LIVE_REQUESTS, t->shown, sizeof(*t->shown), NULL);
-	describe(&t->shown->head);
+	requests_describe(&t->shown->head);
 	for (uint32_t i = 1; i <= t->fresh; i++) {
 		if (!load_relaxed(&t->open[i].used))
 			continue;
