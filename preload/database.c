@@ -133,8 +133,8 @@ static struct tables *make(void)
 	if (mine)
 		mine->shown = live_map(LIVE_DATABASE, 0, sizeof(*mine->shown));
 	if (mine && mine->shown) {
-		describe(&mine->shown->head);
 		if (cas_acq_rel(&tables, &t, mine)) {
+			describe(&mine->shown->head); /* for readers outside alone */
 			live_activate(mine->shown);
 			return mine;
 		}

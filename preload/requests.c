@@ -92,8 +92,8 @@ static struct tables *make(void)
 	if (mine)
 		mine->shown = live_map(LIVE_REQUESTS, 0, sizeof(*mine->shown));
 	if (mine && mine->shown) {
-		requests_describe(&mine->shown->head);
 		if (cas_acq_rel(&tables, &t, mine)) {
+			requests_describe(&mine->shown->head); /* for readers outside alone */
 			live_activate(mine->shown);
 			return mine;
 		}

@@ -32,8 +32,10 @@ static struct table *table(uint32_t i)
 	mine = live_map(LIVE_WORK, i, sizeof(*mine));
 	if (!mine)
 		return NULL;
-	mine->head.table = (struct live_table){ offsetof(struct table, row), sizeof(struct live_work), ROWS, 0 };
 	if (cas_acq_rel(&tables[i], &t, mine)) {
+		/* For readers outside alone. */
+		mine->head.table =
+		        (struct live_table){ offsetof(struct table, row), sizeof(struct live_work), ROWS, 0 };
 		live_activate(mine);
 		return mine;
 	}

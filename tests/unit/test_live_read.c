@@ -307,9 +307,13 @@ static void header_fields_out_of_range(void **state)
 	free(b.file);
 }
 
+#ifdef __SANITIZE_THREAD__ /* which takes ten times as long, and has nothing to find: there is one thread */
+static const uint64_t odd_values[] = { UINT64_MAX };
+#else
 static const uint64_t odd_values[] = {
 	0, 1, 7, 8192, UINT32_MAX, UINT64_C(1) << 32, INT64_MAX, (uint64_t)INT64_MIN, UINT64_MAX - 7, UINT64_MAX,
 };
+#endif
 
 /* Every word of what is believed, set to what it should never be. How many were read all the same. */
 static size_t spoil(const struct live_build *b, size_t from, size_t bytes)
