@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "model.h"
+#include "slice.h"
 #include "snapshot_read.h"
 #include "symbolize.h"
+#include "units.h"
 
 static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
 	                                   { "B", CLI_FILES, "snap live" },
@@ -70,6 +72,46 @@ void cmd_input_done(struct cmd_input *in)
 	symbolizer_free(in->symbols);
 	model_free(in->model);
 	*in = (struct cmd_input){ 0 };
+}
+
+bool cmd_slice_is_asked(const struct cmd_slice *s)
+{
+	return s->from || s->to || s->thread || s->route;
+}
+
+static bool has_thread(const struct model *m, uint64_t tid)
+{
+	for (size_t i = 0; i < m->thread_count; i++)
+		if (m->threads[i].tid == tid)
+			return true;
+	return false;
+}
+
+int cmd_slice(struct cmd_input *in, const struct cmd_slice *s, struct err *err)
+{
+	struct slice_options o = {
+		.by_time = s->from || s->to, .by_thread = s->thread, .route = s->route, .to_ns = UINT64_MAX
+	};
+	struct profile *part;
+	int rc = 0;
+
+	if (!cmd_slice_is_asked(s))
+		return 0;
+	if (s->thread && units_parse_count(s->thread, &o.tid) < 0)
+		return err_set(err, -EINVAL, "--thread takes the number of a thread, not '%s'", s->thread);
+	if (s->thread && !has_thread(in->model, o.tid))
+		return err_set(err, -ENODATA, "there is no thread %s in the recording", s->thread);
+	if (s->from)
+		rc = slice_time(in->model, "--from", s->from, &o.from_ns, err);
+	if (rc == 0 && s->to)
+		rc = slice_time(in->model, "--to", s->to, &o.to_ns, err);
+	if (rc == 0)
+		rc = slice_build(in->model, in->profile, &o, &part, err);
+	if (rc < 0)
+		return rc;
+	profile_free(in->profile);
+	in->profile = part;
+	return 0;
 }
 
 static int write_all(int fd, const char *data, size_t bytes)

@@ -28,6 +28,28 @@ int cmd_load_profile(const char *path, const char *metric, enum cmd_prefer prefe
                      struct err *err) MUST_USE;
 void cmd_input_done(struct cmd_input *in);
 
+/* A part of a recording, as options: each NULL unless given. */
+struct cmd_slice {
+	const char *from, *to, *thread, *route;
+};
+#define CMD_SLICE_OPTIONS(options, field)                                                                         \
+	{ "from",                                                                                                 \
+	  0,                                                                                                      \
+	  CLI_STRING,                                                                                             \
+	  "TIME",                                                                                                 \
+	  "only samples from then on: 1.5s after the recording began, -10s before its end (time)",                \
+	  offsetof(options, field.from) },                                                                        \
+	        { "to", 0, CLI_STRING, "TIME", "only samples before that", offsetof(options, field.to) },         \
+	        { "thread", 't', CLI_STRING, "TID", "only this thread (time)", offsetof(options, field.thread) }, \
+	{                                                                                                         \
+		"route", 0, CLI_STRING, "ROUTE",                                                                  \
+		        "only samples that fell into requests of it: \"GET /users\", or \"/users\" (time)",       \
+		        offsetof(options, field.route)                                                            \
+	}
+bool cmd_slice_is_asked(const struct cmd_slice *s);
+/* The input's profile becomes that part of it. -EINVAL, -ENODATA (no such thread or route), -ENOMEM. */
+int cmd_slice(struct cmd_input *in, const struct cmd_slice *s, struct err *err) MUST_USE;
+
 /* Writes the result to `path`, or to standard output if it is NULL or "-". A failed write is -errno with a sentence, and
  * leaves no partial file that was not there before. */
 int cmd_output(const char *path, const struct buf *b, struct err *err) MUST_USE;
@@ -52,4 +74,8 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
-extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export;
+extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
+        cmd_html;
+/* What `html` writes, for the other commands that offer it. */
+int cmd_html_write(const char *const *paths, size_t count, bool diff, const char *title, const char *output,
+                   struct err *err) MUST_USE;

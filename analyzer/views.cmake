@@ -1,6 +1,8 @@
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
-set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
+set(embedded_files flamegraph.css flamegraph.js page.css page.js page_data.js page_flame.js page_live.js page_panels.js page_table.js
+    page_time.js page_words.js)
+list(TRANSFORM embedded_files PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
 add_custom_command(
   OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/embedded.c
   COMMAND ${CMAKE_COMMAND} "-DINPUTS=${embedded_files}" -DHEADER=embedded.h -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/embedded.c
@@ -12,6 +14,7 @@ add_library(analyzer_views STATIC
   cmd_diff.c
   cmd_export.c
   cmd_flamegraph.c
+  cmd_html.c
   cmd_leaks.c
   cmd_requests.c
   export.c
@@ -35,6 +38,10 @@ add_library(analyzer_views STATIC
   flamegraph.c
   flamegraph_data.c
   functions.c
+  html.c
+  html_data.c
+  html_requests.c
+  html_tree.c
   join.c
   tree.c
   view_database.c

@@ -1,0 +1,91 @@
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "cmd.h"
+#include "html.h"
+#include "html_data.h"
+#include "model.h"
+
+struct options {
+	const char *output, *title;
+	bool diff;
+};
+
+enum { MOST = 64 };
+
+static const struct cli_option option_table[] = {
+	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
+	  offsetof(struct options, output) },
+	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name", offsetof(struct options, title) },
+	{ "diff", 0, CLI_FLAG, NULL, "open with the first and the last compared", offsetof(struct options, diff) },
+	CLI_END,
+};
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static int add_recording(const char *path, struct buf *recordings, struct buf *title, struct err *err)
+{
+	struct cmd_input in;
+	int rc = cmd_load(path, &in, err);
+
+	if (rc == 0) {
+		if (recordings->len)
+			buf_add_str(recordings, ",\n");
+		else
+			buf_printf(title, "%s (pid %llu)", in.model->comm, (unsigned long long)in.model->pid);
+		rc = html_data(base_name(path), in.model, in.symbols, recordings, err);
+		if (rc < 0)
+			rc = err_wrap(err, "%s", path);
+	}
+	cmd_input_done(&in);
+	return rc;
+}
+
+int cmd_html_write(const char *const *paths, size_t count, bool diff, const char *title, const char *output,
+                   struct err *err)
+{
+	struct buf recordings = { 0 }, name = { 0 }, out = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++)
+		rc = add_recording(paths[i], &recordings, &name, err);
+	if (rc == 0) {
+		struct html_options look = { title ? title : name.data ? name.data : "perfprobe", false, diff };
+
+		html_page(&look, &recordings, &out);
+		rc = cmd_output(output, &out, err);
+	}
+	buf_done(&recordings);
+	buf_done(&name);
+	buf_done(&out);
+	return rc;
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	struct options o = { 0 };
+	struct cli_args args;
+	int rc = cmd_parse(&cmd_html, argc, argv, &o, &args, 1, MOST, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	if (o.diff && args.count < 2)
+		return err_set(err, -EINVAL, "--diff compares two snapshots; give another one");
+	return cmd_html_write((const char *const *)args.items, args.count, o.diff, o.title, o.output, err);
+}
+
+const struct cli_command cmd_html = {
+	"html",
+	run,
+	option_table,
+	"A...",
+	"one self-contained interactive page: timeline, flame graphs, tables, leaks, requests, differences",
+	"  probe-analyze html server.snap -o server.html\n"
+	"  probe-analyze html --diff before.snap after.snap -o growth.html    what grew, red; what shrank, blue\n",
+};
