@@ -217,6 +217,9 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 		cli_print_help(stdout, &cmd_program, command);
 		return 1;
 	}
+	if (ret_args->count < least && strcmp(command->args, "DIR") == 0)
+		return err_set(err, -EINVAL, "%s needs a directory; usage: probe-analyze %s [options] DIR",
+		               command->name, command->name);
 	if (ret_args->count < least)
 		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
 		               least == 1 ? "a snapshot" : "two snapshots", command->name, command->args);

@@ -75,7 +75,7 @@ extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
-        cmd_html;
+        cmd_html, cmd_serve;
 /* What `html` writes, for the other commands that offer it. */
 int cmd_html_write(const char *const *paths, size_t count, bool diff, const char *title, const char *output,
                    struct err *err) MUST_USE;

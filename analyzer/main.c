@@ -15,7 +15,6 @@ static const struct {
 	const char *name, *help;
 } later[] = {
 	{ "merge", "one profile from many" },
-	{ "serve", "the interactive page, live, over a directory" },
 	{ "top", "a live terminal view of a process" },
 	{ "push", "send as pprof to a continuous-profiling server" },
 	{ "results", "load-test results" },
@@ -39,9 +38,9 @@ static const struct cli_command cmd_help = {
 };
 
 /* Every command of the program in the order of its help. */
-static const struct cli_command *const built[] = { &cmd_info,       &cmd_report,     &cmd_diff,   &cmd_leaks,
-	                                           &cmd_requests,   &cmd_flamegraph, &cmd_export, &cmd_html,
-	                                           &cmd_completion, &cmd_help };
+static const struct cli_command *const built[] = { &cmd_info,     &cmd_report,     &cmd_diff,   &cmd_leaks,
+	                                           &cmd_requests, &cmd_flamegraph, &cmd_export, &cmd_html,
+	                                           &cmd_serve,    &cmd_completion, &cmd_help };
 
 /* The same as one array, and cmd_program with it: made by main(). */
 static struct cli_command commands[ARRAY_LEN(built)];

@@ -74,13 +74,17 @@ function flameView(view) {
 
 /* ---- the address ---- */
 
-const NUMBERS = ['rec', 'base', 'from', 'to', 'tid', 'route', 'request'], FLAGS = ['reverse', 'up'];
+const NUMBERS = ['rec', 'base', 'from', 'to', 'tid', 'route', 'request'], FLAGS = ['reverse', 'up'], FILES = ['rec', 'base'];
+const wanted = {}; /* files that the address names, for page_live.js */
 
 function writeAddress() {
 	const words = [];
-	for (const key in DEFAULTS)
-		if (state[key] !== DEFAULTS[key] && state[key] !== '')
-			words.push(key + '=' + encodeURIComponent(FLAGS.includes(key) ? 1 : state[key]));
+	for (const key in DEFAULTS) {
+		const named = data.live && FILES.includes(key); /* a server's list changes: its files go by their names */
+		const value = named ? (recs[state[key]] || { name: '' }).name : FLAGS.includes(key) ? Number(state[key]) : state[key];
+		if (named ? value !== '' : state[key] !== DEFAULTS[key] && value !== '')
+			words.push(key + '=' + encodeURIComponent(value));
+	}
 	const hash = words.length ? '#' + words.join('&') : '';
 	if (hash === location.hash)
 		return;
@@ -109,6 +113,8 @@ function readAddress() {
 			state[key] = value === '1';
 		else if (!NUMBERS.includes(key))
 			state[key] = value;
+		else if (data.live && FILES.includes(key))
+			wanted[key] = value;
 		else if (/^-?[0-9]+$/.test(value))
 			state[key] = Number(value);
 	}
@@ -195,14 +201,19 @@ function header() {
 	const rec = current();
 	const options = recs.map((r, i) => [i, recordingName(r)]);
 	const many = recs.length > 1;
-	return [el('div', { class: 'name' }, el('h1', {}, rec.comm), el('p', {}, `pid ${rec.pid} \u00b7 ${clockText(rec.start_wall_ms)} \u00b7 ${rec.name}`)),
+	return [el('div', { class: 'name' }, el('h1', {}, rec.tree ? rec.comm : rec.name), rec.tree ? el('p', {}, `pid ${rec.pid} \u00b7 ${clockText(rec.start_wall_ms)} \u00b7 ${rec.name}`) : ''),
 		el('div', { class: 'choices' },
 			many ? choice('Recording', options, state.rec, (v) => set({ rec: Number(v) }), 'rec') : '',
 			many ? choice('Compare with', [[-1, 'nothing'], ...options.filter(([i]) => i !== state.rec)], state.base, (v) => set({ base: Number(v) }), 'base') : '',
 			el('button', { type: 'button', id: 'theme', title: 'Light or dark (d)', onclick: turnDark }, document.documentElement.dataset.dark === 'true' ? 'Light' : 'Dark'))];
 }
 
-const recordingName = (r) => (r.name + (r.reason ? '' : '') + (r.live ? ' (running)' : ''));
+/* Without what all names have in common: COMM.PID.SEQ.REASON.snap. */
+function recordingName(r) {
+	const parts = (name) => /^(.+\.\d+)\.(?:(\d{4,})\.(\w+)\.snap|(live))$/.exec(name), own = parts(r.name);
+	const alike = own && recs.every((other) => (parts(other.name) || [])[1] === own[1]);
+	return alike ? own[4] || `${own[2]} ${own[3]}` : r.name;
+}
 
 /* What was lost, first; then what else makes the figures less than all. */
 function warnings() {
@@ -217,6 +228,8 @@ function warnings() {
 	const other = base();
 	if (other && other.losses.length)
 		out.push(['warn', `Lost in ${other.name}: ${other.losses.map(([name, n]) => `${whole(n)}${NBSP}${name}`).join(', ')}.`]);
+	if (data.skipped)
+		out.push(['warn', `${whole(data.skipped)} files in the directory are not shown: links, no files, not readable, or too many.`]);
 	if (!out.length)
 		out.push(['fine', 'Nothing was lost while recording.']);
 	return out.map(([kind, text]) => el('p', { class: 'note ' + kind }, text));
@@ -310,7 +323,8 @@ function build() {
 	parts.tabs = el('div', { class: 'tabs', role: 'tablist' });
 	parts.panel = el('div', { class: 'panel', role: 'tabpanel' });
 	parts.picture = el('div', { class: 'picture' }, flame.canvas);
-	page.replaceChildren(parts.header, parts.notes, parts.cards, el('div', { class: 'timeline' }, timeline.canvas), parts.filters, parts.tabs, parts.scope, parts.panel,
+	parts.rest = el('div', {}, parts.notes, parts.cards, el('div', { class: 'timeline' }, timeline.canvas), parts.filters, parts.tabs, parts.scope, parts.panel);
+	page.replaceChildren(parts.header, parts.rest,
 		el('footer', { id: 'help' }, 'Keys: / search \u00b7 n p next, previous match \u00b7 arrows and Enter in the picture \u00b7 Backspace undo \u00b7 Esc all \u00b7 i icicle or flame \u00b7 1\u20137 tabs \u00b7 d dark'), tip);
 }
 
@@ -340,10 +354,16 @@ function refill(part, children) {
 function update() {
 	const rec = ready(current());
 	ready(base());
-	if (!rec || !rec.tree)
+	if (!rec || !rec.tree) { /* a server's, not here yet or not readable: another one can be chosen */
+		if (rec)
+			refill(parts.header, header());
+		parts.rest.hidden = true;
 		return;
+	}
+	parts.rest.hidden = false;
 	showTip(null);
 	const view = viewNow();
+	parts.shown = `${rec.name}\n${(base() || rec).name}`;
 	parts.view = view;
 	refill(parts.header, header());
 	refill(parts.notes, warnings());

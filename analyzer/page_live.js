@@ -15,8 +15,14 @@ function mergeList(list) {
 	const known = new Map(recs.map((r) => [r.name, r])), chosen = recs[state.rec], compared = recs[state.base];
 	const next = list.map((item) => Object.assign(known.get(item.name) || { name: item.name }, { live: item.live, version: item.version }));
 	recs.splice(0, recs.length, ...next);
-	state.rec = chosen && next.includes(chosen) ? next.indexOf(chosen) : chosen ? Math.max(0, next.length - 1) : state.rec;
-	state.base = compared && next.includes(compared) ? next.indexOf(compared) : compared ? -1 : state.base;
+	const place = (key, rec, otherwise) => {
+		const name = wanted[key] || (rec && rec.name), at = name ? next.findIndex((r) => r.name === name) : -1;
+		if (at >= 0)
+			delete wanted[key];
+		return at >= 0 ? at : otherwise;
+	};
+	state.rec = place('rec', chosen, next.length - 1); /* the newest, unless one was chosen */
+	state.base = place('base', compared, -1);
 }
 
 /* Function numbers are of one answer: the zoom is kept by names. */
@@ -45,12 +51,15 @@ async function load(rec) {
 
 async function look() {
 	const before = recs.map((r) => r.name + r.version).join();
-	mergeList(await fetchJson('list'));
+	const answer = await fetchJson('list');
+	mergeList(answer.files);
+	data.skipped = answer.skipped;
 	if (!recs.length)
 		throw new Error('There is no profile in the directory yet.');
-	state.rec = Math.min(state.rec, recs.length - 1);
+	if (!current().tree)
+		update(); /* its name, while it comes */
 	const changed = [await load(current()), await load(base())].includes(true);
-	if (changed || before !== recs.map((r) => r.name + r.version).join()) {
+	if (changed || parts.shown !== `${current().name}\n${(base() || current()).name}` || before !== recs.map((r) => r.name + r.version).join()) {
 		correct();
 		update();
 	}
@@ -58,25 +67,29 @@ async function look() {
 
 function live() {
 	const status = el('p', { class: 'note warn', id: 'live-status', hidden: true });
-	let busy = false;
+	let busy = false, asked = false;
 	page.prepend(status);
 	const again = async () => {
-		if (busy || document.hidden)
+		asked = true; /* something else was chosen while an answer is on its way: once more */
+		if (busy)
 			return;
 		busy = true;
-		try {
-			await look();
-			status.hidden = true;
-		} catch (e) {
-			status.textContent = e instanceof TypeError ? 'The server does not answer.' : e.message;
-			status.hidden = false;
+		while (asked) {
+			asked = false;
+			try {
+				await look();
+				status.hidden = true;
+			} catch (e) {
+				status.textContent = e instanceof TypeError ? 'The server does not answer.' : e.message;
+				status.hidden = false;
+			}
 		}
 		busy = false;
 	};
 	/* Another recording is loaded before it is shown. */
 	liveLook = again;
 	again();
-	setInterval(again, LIVE_EVERY_MS);
+	setInterval(() => document.hidden || again(), LIVE_EVERY_MS);
 }
 let liveLook = null;
 start();

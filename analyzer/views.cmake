@@ -1,4 +1,5 @@
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
 set(embedded_files flamegraph.css flamegraph.js page.css page.js page_data.js page_flame.js page_live.js page_panels.js page_table.js
     page_time.js page_words.js)
@@ -17,6 +18,7 @@ add_library(analyzer_views STATIC
   cmd_html.c
   cmd_leaks.c
   cmd_requests.c
+  cmd_serve.c
   export.c
   export_callgrind.c
   export_cpuprofile.c
@@ -43,10 +45,13 @@ add_library(analyzer_views STATIC
   html_requests.c
   html_tree.c
   join.c
+  serve.c
+  serve_list.c
+  serve_peer.c
   tree.c
   view_database.c
   view_leaks.c
   view_leaks_json.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB m)
+target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB PkgConfig::MICROHTTPD m)

@@ -2,9 +2,15 @@
 window do what they should. The recordings have known content (make_snapshot). node and Chromium are needed."""
 
 import collections
+import contextlib
+import http.client
 import json
+import os
 import random
 import re
+import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -150,3 +156,114 @@ def test_a_large_page(snaps, tmp_path, node):  # noqa: F811
     said = node("page_large.mjs", page).decode()
     print(f"{len(depth)} nodes, {len(document) / 1e6:.1f} MB: {said}")
     assert said.startswith("ok ")
+
+
+def serving(directory, *options):
+    process = subprocess.Popen([ANALYZE, "serve", "--port", "0", *options, directory], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = process.stdout.readline()
+    return process, re.match(r"http://127\.0\.0\.1:(\d+)/ shows ", line)
+
+
+@pytest.fixture
+def served(snaps, tmp_path):
+    """(port, directory, process): two profiles, and things that must not be served."""
+    home = tmp_path / "served"
+    (home / "sub").mkdir(parents=True)
+    for snapshot in snaps:
+        shutil.copy(snapshot, home)
+    (tmp_path / "secret.snap").write_bytes(snaps[0].read_bytes())
+    (home / "link.snap").symlink_to(tmp_path / "secret.snap")
+    (home / "sub" / "deep.snap").write_bytes(snaps[0].read_bytes())
+    (home / "junk.snap").write_bytes(b"no snapshot")
+    os.utime(home / "junk.snap", (1, 1))
+    (home / "notes.txt").write_text("secret")
+    os.mkfifo(home / "pipe.snap")
+    process, said = serving(home)
+    yield int(said.group(1)), home, process
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+
+
+def ask(port, path, method="GET", host=None, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest(method, path, skip_host=True)
+    if host is not False:
+        connection.putheader("Host", host or f"127.0.0.1:{port}")
+    if body:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    return answer.status, answer.read(), answer
+
+
+def test_serve_serves_the_directory_and_nothing_else(served):
+    port, home, _ = served
+    status, page, answer = ask(port, "/")
+    assert status == 200 and answer.getheader("Content-Type").startswith("text/html") and answer.getheader("X-Content-Type-Options") == "nosniff"
+    assert page_data(page) == {"format": 1, "live": True, "diff": False, "recordings": []}
+    files = json.loads(ask(port, "/list")[1])
+    assert [f["name"] for f in files["files"]] == ["junk.snap", "before.snap", "after.snap"] and files["skipped"] == 2
+    status, body, _ = ask(port, "/recording?name=before.snap")
+    assert status == 200 and json.loads(body) == page_data(run([ANALYZE, "html", home / "before.snap"]))["recordings"][0]
+    outside = ["../secret.snap", "..%2fsecret.snap", "link.snap", "sub/deep.snap", "sub%2Fdeep.snap", "notes.txt", "pipe.snap", "/etc/passwd", str(home / "before.snap").replace("/", "%2f"), "before.snap%00",
+               "./before.snap", "", "x" * 5000]
+    for name in outside:
+        assert ask(port, f"/recording?name={name}")[0] in (404, 400), name
+    for path in ("/../secret.snap", "/notes.txt", "/before.snap", "/%2e%2e/secret.snap", "//etc/passwd", "/list/", "/recording"):
+        status, body, _ = ask(port, path)
+        assert status in (400, 404) and b"\x89PPSNP" not in body and b"secret\n" not in body, path
+    assert ask(port, "/recording?name=junk.snap")[0] == 422
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", "127.0.0.1:1", f"127.0.0.1:{port}.evil.example", f"localhost.evil:{port}", False, ""):
+        assert ask(port, "/list", host=host)[0] in ((403, 400) if host != "" else (200, 400, 403)), host
+    assert ask(port, "/list", host=f"LOCALHOST:{port}")[0] == 200
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert ask(port, "/recording?name=before.snap", method=method, body=b"x" * 100)[0] == 405, method
+    assert ask(port, "/list", method="HEAD")[:2] == (200, b"")
+    (home / "before.snap").unlink()
+    assert ask(port, "/recording?name=before.snap")[0] == 404, "gone is gone"
+
+
+def test_serve_is_for_its_own_user(served):
+    port, _, _ = served
+    if os.geteuid() != 0:
+        pytest.skip("only root can ask as another user")
+    script = f"import socket; s = socket.create_connection(('127.0.0.1', {port}), 5); s.sendall(b'GET /list HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\n\\r\\n'); print(len(s.recv(99)))"
+    said = [subprocess.run(["/usr/bin/python3", "-c", script], capture_output=True, text=True, timeout=20, **recording.identity(user)) for user in (None, 65534)]
+    assert int(said[0].stdout) > 0 and said[1].stdout.strip() in ("0", "") and ("Reset" in said[1].stderr or said[1].stdout.strip() == "0")
+
+
+def test_serve_bears_bad_clients(served):
+    """Connections that say nothing, garbage and long headers: the next one is answered."""
+    port, _, process = served
+    idle = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(20)]
+    for junk in (b"\x00\xff" * 500, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 9000, b"GET /list HTTP/1.1\r\nHost: " + b"a" * 70000, b"GET /\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port), 5) as s, contextlib.suppress(OSError):
+            s.sendall(junk)
+            s.shutdown(socket.SHUT_WR)
+            s.recv(10)
+    assert ask(port, "/list")[0] == 200 and process.poll() is None
+    for s in idle:
+        s.close()
+
+
+def test_serve_refuses_in_one_sentence(tmp_path, served):
+    port, home, _ = served
+    (tmp_path / "file").write_text("x")
+    for arguments, code, words in (([home, "--port", str(port)], 1, "cannot listen"), ([tmp_path / "none"], 1, "No such file"), ([tmp_path / "file"], 1, "no directory"), ([], 2, "needs a directory"),
+                                   ([home, "--port", "70000"], 2, "up to 65535")):
+        done = subprocess.run([ANALYZE, "serve", *map(str, arguments)], capture_output=True, text=True, timeout=20)
+        assert done.returncode == code and words in done.stderr and done.stderr.count("\n") == 1 and not done.stdout, done
+
+
+def test_the_live_page(served, snaps, tmp_path, node):  # noqa: F811
+    """page_live.mjs: the list, a new file without a reload, any two compared, a program that runs."""
+    port, home, _ = served
+    env = recording.environment(home, cpu=199)
+    program = subprocess.Popen([recording.VICTIMS / "victim_spin", "40", "2"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        recording.wait_until(lambda: recording.snapshots(home, "*.live"), what="a live file")
+        assert node("page_live.mjs", f"http://127.0.0.1:{port}/", snaps[0], home / "newest.snap").startswith(b"ok ")
+    finally:
+        program.kill()
+        program.wait(10)
