@@ -114,6 +114,36 @@ int cmd_slice(struct cmd_input *in, const struct cmd_slice *s, struct err *err)
 	return 0;
 }
 
+static double duration(const struct model *m)
+{
+	return m->end_ns > m->start_ns ? (double)(m->end_ns - m->start_ns) : 0;
+}
+
+int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,
+              double total_after, double *ret_scale, struct err *err)
+{
+	double a = 1, b = 1;
+
+	if (how && strcmp(how, "duration") == 0) {
+		a = duration(before->model);
+		b = duration(after->model);
+	} else if (how && strcmp(how, "requests") == 0) {
+		a = (double)before->model->requests.count;
+		b = (double)after->model->requests.count;
+	} else if (how && strcmp(how, "share") == 0) {
+		a = total_before;
+		b = total_after;
+	}
+	if (a <= 0 || b <= 0)
+		return err_set(err, -ENODATA, "%s snapshot has no %s to compare by",
+		               a <= 0 ? "the first" : "the second",
+		               strcmp(how, "requests") == 0 ? "answered requests"
+		               : strcmp(how, "share") == 0  ? "total"
+		                                            : "duration");
+	*ret_scale = b / a;
+	return 0;
+}
+
 static int write_all(int fd, const char *data, size_t bytes)
 {
 	while (bytes) {

@@ -7,6 +7,7 @@
 #include "err.h"
 #include "profile.h"
 
+struct html_options;
 struct model;
 struct symbolizer;
 
@@ -76,6 +77,10 @@ extern const struct cli_program cmd_program;
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
         cmd_html, cmd_serve;
+/* What the first input's values are multiplied by so that they compare: `how` is none or NULL, duration (of the recordings), requests
+ * (answered) or share (of the totals given). -ENODATA with a sentence where that is not known of both. */
+int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,
+              double total_after, double *ret_scale, struct err *err) MUST_USE;
 /* What `html` writes, for the other commands that offer it. */
-int cmd_html_write(const char *const *paths, size_t count, bool diff, const char *title, const char *output,
+int cmd_html_write(const char *const *paths, size_t count, struct html_options *look, const char *output,
                    struct err *err) MUST_USE;

@@ -47,7 +47,7 @@ static int add_recording(const char *path, struct buf *recordings, struct buf *t
 	return rc;
 }
 
-int cmd_html_write(const char *const *paths, size_t count, bool diff, const char *title, const char *output,
+int cmd_html_write(const char *const *paths, size_t count, struct html_options *look, const char *output,
                    struct err *err)
 {
 	struct buf recordings = { 0 }, name = { 0 }, out = { 0 };
@@ -56,9 +56,9 @@ int cmd_html_write(const char *const *paths, size_t count, bool diff, const char
 	for (size_t i = 0; i < count && rc == 0; i++)
 		rc = add_recording(paths[i], &recordings, &name, err);
 	if (rc == 0) {
-		struct html_options look = { title ? title : name.data ? name.data : "perfprobe", false, diff };
-
-		html_page(&look, &recordings, &out);
+		if (!look->title)
+			look->title = name.data ? name.data : "perfprobe";
+		html_page(look, &recordings, &out);
 		rc = cmd_output(output, &out, err);
 	}
 	buf_done(&recordings);
@@ -70,6 +70,7 @@ int cmd_html_write(const char *const *paths, size_t count, bool diff, const char
 static int run(int argc, char **argv, struct err *err)
 {
 	struct options o = { 0 };
+	struct html_options look;
 	struct cli_args args;
 	int rc = cmd_parse(&cmd_html, argc, argv, &o, &args, 1, MOST, err);
 
@@ -77,7 +78,8 @@ static int run(int argc, char **argv, struct err *err)
 		return rc < 0 ? rc : 0;
 	if (o.diff && args.count < 2)
 		return err_set(err, -EINVAL, "--diff compares two snapshots; give another one");
-	return cmd_html_write((const char *const *)args.items, args.count, o.diff, o.title, o.output, err);
+	look = (struct html_options){ .title = o.title, .diff = o.diff };
+	return cmd_html_write((const char *const *)args.items, args.count, &look, o.output, err);
 }
 
 const struct cli_command cmd_html = {

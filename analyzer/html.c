@@ -48,8 +48,10 @@ void html_page(const struct html_options *options, const struct buf *recordings,
 {
 	struct buf json = { 0 };
 
-	buf_printf(&json, "{\"format\":1,\"live\":%s,\"diff\":%s,\"recordings\":[", options->live ? "true" : "false",
-	           options->diff ? "true" : "false");
+	buf_printf(&json,
+	           "{\"format\":1,\"live\":%s,\"diff\":%s,\"metric\":\"%s\",\"normalize\":\"%s\",\"recordings\":[",
+	           options->live ? "true" : "false", options->diff ? "true" : "false",
+	           options->metric ? options->metric : "", options->normalize ? options->normalize : "none");
 	if (recordings->len)
 		buf_add(&json, recordings->data, recordings->len);
 	buf_add_str(&json, "]}");

@@ -7,7 +7,8 @@
 
 struct html_options {
 	const char *title;
-	bool live, diff; /* diff: opens with the last two recordings compared */
+	bool live, diff;                /* diff: opens with the last recording compared with the first */
+	const char *metric, *normalize; /* opens with it; NULL: as the page thinks fit */
 };
 
 /* `recordings`: JSON objects separated by commas. */

@@ -98,7 +98,7 @@ function writeAddress() {
 function readAddress() {
 	Object.assign(state, DEFAULTS);
 	if (data.diff && recs.length > 1 && !location.hash)
-		Object.assign(state, { base: 0, rec: recs.length - 1 });
+		Object.assign(state, { base: 0, rec: recs.length - 1, metric: data.metric, normal: data.normalize });
 	for (const word of location.hash.slice(1).split('&')) {
 		const [key, raw] = word.split('=');
 		if (!(key in DEFAULTS) || raw === undefined)

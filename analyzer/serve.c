@@ -288,7 +288,7 @@ static int listen_on_loopback(uint16_t port, uint16_t *ret_port, struct err *err
 
 static int make_page(struct serve *s)
 {
-	struct html_options look = { "perfprobe", true, false };
+	struct html_options look = { .title = "perfprobe", .live = true };
 	struct buf none = { 0 }, b = { 0 };
 
 	html_page(&look, &none, &b);

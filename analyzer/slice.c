@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "model.h"
 #include "profile.h"
 #include "profile_make.h"
@@ -393,6 +394,112 @@ int slice_build(const struct model *m, const struct profile *p, const struct sli
 	}
 	if (rc == 0)
 		rc = build(p, o, &of, &routes, ret_profile, err);
+	slice_requests_done(&of);
+	slice_routes_done(&routes);
+	return rc;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------- */
+
+/* Adds to the stack below a frame of that name. `list`: room for its frames and one more. */
+static int64_t add_below(struct profile_maker *mk, const struct profile_stack *s, const char *name, uint32_t thread,
+                         uint64_t samples, uint32_t *list)
+{
+	const struct profile_frame f = { .function = name, .module = "" };
+	int64_t number = profile_maker_frame(mk, &f);
+
+	if (number < 0)
+		return number;
+	memcpy(list, s->frames, s->depth * sizeof(*list));
+	list[s->depth] = (uint32_t)number;
+	return profile_maker_add(mk, list, s->depth + 1, thread, 0, (double)samples);
+}
+
+static int group_threads(struct profile_maker *mk, const struct profile *p, uint32_t *list)
+{
+	struct buf name = { 0 };
+	int64_t n = 0;
+
+	for (size_t i = 0; i < p->stack_count && n >= 0; i++) {
+		const struct profile_stack *s = &p->stacks[i];
+
+		buf_clear(&name);
+		if (s->thread < p->thread_count)
+			buf_printf(&name, "[thread %s (%" PRIu64 ")]", p->threads[s->thread].name,
+			           p->threads[s->thread].tid);
+		else
+			buf_add_str(&name, "[no thread]");
+		n = name.failed ? -ENOMEM : add_below(mk, s, name.data, s->thread, s->value, list);
+	}
+	buf_done(&name);
+	return n < 0 ? (int)n : 0;
+}
+
+static int group_routes(struct profile_maker *mk, const struct profile *p, const struct slice_requests *of,
+                        const struct slice_routes *routes, uint32_t *list)
+{
+	struct buf name = { 0 };
+	int64_t n = 0;
+
+	for (size_t i = 0; i < p->sample_count && n >= 0; i++) {
+		const struct profile_sample *s = &p->samples[i];
+		uint32_t route = route_of_sample(routes, of->request[i]);
+
+		buf_clear(&name);
+		if (route != SLICE_NONE)
+			buf_printf(&name, "[%s %s]", routes->items[route].method, routes->items[route].route);
+		else
+			buf_add_str(&name, of->request[i] == SLICE_NONE ? "[no request]"
+			                                                : "[requests that are in the file no longer]");
+		n = name.failed ? -ENOMEM : add_below(mk, &p->stacks[s->stack], name.data, s->thread, s->weight, list);
+	}
+	buf_done(&name);
+	return n < 0 ? (int)n : 0;
+}
+
+static uint32_t *room_for_deepest(const struct profile *p)
+{
+	uint32_t deepest = 0;
+
+	for (size_t i = 0; i < p->stack_count; i++)
+		deepest = p->stacks[i].depth > deepest ? p->stacks[i].depth : deepest;
+	return malloc(((size_t)deepest + 1) * sizeof(uint32_t));
+}
+
+int slice_group(const struct model *m, const struct profile *p, bool by_route, struct profile **ret_profile,
+                struct err *err)
+{
+	struct slice_routes routes = { 0 };
+	struct slice_requests of = { 0 };
+	struct profile_maker mk = { 0 };
+	uint32_t *list;
+	int rc = 0;
+
+	if (p->period_ns == 0)
+		return err_set(err, -EINVAL, "%s is not recorded by %s; --group takes a metric of time",
+		               profile_text(p), by_route ? "route" : "thread");
+	if (by_route && !m->requests.recorded)
+		return err_set(err, -ENODATA,
+		               "no requests were recorded (PERFPROBE_HTTP=off, or a recorder before 0.1.0)");
+	if (by_route)
+		rc = slice_routes(m, NULL, &routes, err);
+	if (rc == 0 && by_route)
+		rc = slice_requests(m, p, &of, err);
+	list = room_for_deepest(p);
+	if (rc == 0 && !list)
+		rc = err_set(err, -ENOMEM, "out of memory");
+	if (rc == 0) {
+		rc = begin(p, &mk);
+		if (rc == 0)
+			rc = by_route ? group_routes(&mk, p, &of, &routes, list) : group_threads(&mk, p, list);
+		if (rc == 0)
+			rc = profile_maker_finish(&mk, ret_profile);
+		profile_maker_done(&mk);
+		if (rc < 0)
+			rc = err_set(err, rc,
+			             rc == -E2BIG ? "its stacks have more frames than can be shown" : "out of memory");
+	}
+	free(list);
 	slice_requests_done(&of);
 	slice_routes_done(&routes);
 	return rc;

@@ -61,5 +61,9 @@ struct slice_options {
  * what there is, -ENOMEM. */
 int slice_build(const struct model *m, const struct profile *p, const struct slice_options *o,
                 struct profile **ret_profile, struct err *err) MUST_USE;
+/* The same samples below a frame that names their thread, or the route of their request (of those whose time is known). Errors as
+ * slice_build()'s. */
+int slice_group(const struct model *m, const struct profile *p, bool by_route, struct profile **ret_profile,
+                struct err *err) MUST_USE;
 /* A time since the start of the recording ("1.5s"), or from its end ("-10s"), in the model's clock. -EINVAL. */
 int slice_time(const struct model *m, const char *option, const char *text, uint64_t *ret_ns, struct err *err) MUST_USE;

@@ -201,7 +201,7 @@ def test_serve_serves_the_directory_and_nothing_else(served):
     port, home, _ = served
     status, page, answer = ask(port, "/")
     assert status == 200 and answer.getheader("Content-Type").startswith("text/html") and answer.getheader("X-Content-Type-Options") == "nosniff"
-    assert page_data(page) == {"format": 1, "live": True, "diff": False, "recordings": []}
+    assert page_data(page) == {"format": 1, "live": True, "diff": False, "metric": "", "normalize": "none", "recordings": []}
     files = json.loads(ask(port, "/list")[1])
     assert [f["name"] for f in files["files"]] == ["junk.snap", "before.snap", "after.snap"] and files["skipped"] == 2
     status, body, _ = ask(port, "/recording?name=before.snap")
@@ -238,7 +238,7 @@ def test_serve_bears_bad_clients(served):
     port, _, process = served
     idle = [socket.create_connection(("127.0.0.1", port), 5) for _ in range(20)]
     for junk in (b"\x00\xff" * 500, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 9000, b"GET /list HTTP/1.1\r\nHost: " + b"a" * 70000, b"GET /\r\n\r\n"):
-        with socket.create_connection(("127.0.0.1", port), 5) as s, contextlib.suppress(OSError):
+        with socket.create_connection(("127.0.0.1", port), 1) as s, contextlib.suppress(OSError):
             s.sendall(junk)
             s.shutdown(socket.SHUT_WR)
             s.recv(10)
@@ -267,3 +267,52 @@ def test_the_live_page(served, snaps, tmp_path, node):  # noqa: F811
     finally:
         program.kill()
         program.wait(10)
+
+
+def test_diff_normalises_and_knows_its_error(tmp_path):
+    """Twice as long and twice as many requests: nothing has changed by either; one function is new, one is gone."""
+    paths = [make(tmp_path / f"{k}.snap", "\n".join([
+        "comm demo", "hz 100", f"end {61 + 60 * k}", f"cpu 0 401000;401100 {1000 * (k + 1)}", f"cpu 0 401000;401200 {100 + 130 * k}", f"cpu 0 401000;401{3 + k}00 400", f"cpu 0 401000;401{700 + 100 * k} 2",
+        f"route 200 {50 * (k + 1)} 1000 GET /"]) + "\n") for k in range(2)]
+
+    def diff(*options):
+        return json.loads(run([ANALYZE, "diff", "--metric", "cpu", "--json", *options, *paths]))
+
+    def of(result, leaf):
+        return next(s for s in result["stacks"] if s["frames"][0] == leaf)
+
+    plain = diff()
+    assert plain["scale"] == 1 and of(plain, "demo+0x401100")["delta"] == 1000 and not of(plain, "demo+0x401100")["within_error"]
+    for how in ("duration", "requests"):
+        got = diff("--normalize", how)
+        assert got["scale"] == 2 and of(got, "demo+0x401100")["delta"] == 0, how
+        assert of(got, "demo+0x401200")["delta"] == 30 and of(got, "demo+0x401200")["within_error"], "200 and 230: chance"
+        assert abs(of(got, "demo+0x401200")["error"] - 1.96 * (100 * 4 + 230) ** 0.5) < 0.01
+    big = [f["function"] for f in plain["new"] if not f["within_error"]], [f["function"] for f in plain["vanished"] if not f["within_error"]]
+    assert big == ([plain_new(1)], [plain_new(0)]) and len(plain["new"]) == 2 and len(plain["vanished"]) == 2
+    text = run([ANALYZE, "diff", "--metric", "cpu", "--normalize", "duration", *paths]).decode()
+    assert f"New functions: {plain_new(1)} " in text and f"Vanished functions: {plain_new(0)} " in text and "within the sampling error" in text and "counts 2 times" in text
+    html = page_data(run([ANALYZE, "diff", "--metric", "cpu", "--normalize", "requests", "--format", "html", *paths]))
+    assert html["diff"] and html["metric"] == "cpu" and html["normalize"] == "requests" and len(html["recordings"]) == 2
+    svg = run([ANALYZE, "flamegraph", "--per", "duration", "--metric", "cpu", *paths]).decode()
+    data = json.loads(re.search(r'<script id="data" type="application/json"><!\[CDATA\[(.*?)\]\]>', svg, re.S).group(1))
+    colours = {data["functions"][f - 1][0]: c for f, c in zip(data["function"], data["colour"]) if f}
+    assert data["before_scale"] == 2 and colours["demo+0x401100"] == colours["demo+0x401200"] == "d0" and colours[plain_new(1)] not in ("d0",)
+
+
+def plain_new(k):
+    return f"demo+0x401{3 + k}00"
+
+
+def test_flame_graph_by_thread_and_route(snaps):
+    for by, total in (("thread", report(snaps[0])["total"]), ("route", 600)):
+        svg = run([ANALYZE, "flamegraph", "--group", by, snaps[0]]).decode()
+        data = json.loads(re.search(r'<script id="data" type="application/json"><!\[CDATA\[(.*?)\]\]>', svg, re.S).group(1))
+        roots = {data["functions"][f - 1][0]: v for f, p, v in zip(data["function"], data["parent"], data["total0"]) if f and p == 0}
+        assert data["total0"][0] == total == sum(roots.values()), by
+        for name, value in roots.items():
+            if by == "thread":
+                assert value == totals(snaps[0], "--thread", re.search(r"\((\d+)\)", name).group(1))["total"], name
+            elif name != "[no request]":
+                assert value == totals(snaps[0], "--route", name[1:-1])["total"], name
+        assert len(roots) == (2 if by == "thread" else 3)

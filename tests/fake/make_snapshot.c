@@ -157,8 +157,8 @@ static bool read_request_line(struct model_requests *q, const char *line)
 		q->request_count++;
 	} else if (sscanf(line, "span %u %lu %lu %lu", &s->thread, &s->from_ns, &s->to_ns, &s->request) == 4) {
 		q->span_count++;
-	} else {
-		return read_route(q, line);
+	} else if (!read_route(q, line)) {
+		return false;
 	}
 	q->recorded = true;
 	return true;

@@ -194,7 +194,7 @@ async function hard(page) {
 		await page.emulateMedia({ colorScheme: scheme });
 		for (const [width, height] of [[400, 800], [1280, 800]]) {
 			await page.setViewportSize({ width, height });
-			for (const url of [one, hostile, both]) {
+			for (const url of scheme === 'light' && width === 400 ? [one, hostile, both] : []) {
 				await open(page, url);
 				for (const tab of await page.$$eval('[role=tab]', (all) => all.map((t) => t.id))) {
 					await page.click('#' + tab);
