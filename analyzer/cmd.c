@@ -11,6 +11,7 @@
 #include "model.h"
 #include "slice.h"
 #include "snapshot_read.h"
+#include "symbol_cache.h"
 #include "symbolize.h"
 #include "units.h"
 
@@ -30,11 +31,18 @@ const struct cli_program cmd_program = {
 
 int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
 {
+	static const struct cmd_symbols as_without = { 0 };
+	const struct cmd_symbols *how = ret_input->how ? ret_input->how : &as_without;
+	struct symbolize_options options = { 0 };
 	int rc;
 
-	*ret_input = (struct cmd_input){ 0 };
+	*ret_input = (struct cmd_input){ .how = how };
 	rc = snapshot_open(path, &ret_input->model, err);
-	return rc < 0 ? rc : symbolizer_new(ret_input->model, &ret_input->symbols, err);
+	if (rc < 0)
+		return rc;
+	ret_input->cache = how->no_cache ? NULL : symbol_cache_open();
+	options.cache = ret_input->cache;
+	return symbolizer_new(ret_input->model, &options, &ret_input->symbols, err);
 }
 
 int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
@@ -70,6 +78,7 @@ void cmd_input_done(struct cmd_input *in)
 {
 	profile_free(in->profile);
 	symbolizer_free(in->symbols);
+	symbol_cache_close(in->cache);
 	model_free(in->model);
 	*in = (struct cmd_input){ 0 };
 }

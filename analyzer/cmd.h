@@ -1,6 +1,7 @@
 /* What the commands share: loading, the choice of a metric, output. Main thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 #include "buf.h"
 #include "cli.h"
 #include "compiler.h"
@@ -10,10 +11,23 @@
 struct html_options;
 struct model;
 struct symbolizer;
+struct symbol_cache;
 
-/* A snapshot and one metric of it. Done with cmd_input_done(), whatever happened. */
+/* How names are found: options of every command that shows some. */
+struct cmd_symbols {
+	bool no_cache;
+};
+#define CMD_SYMBOL_OPTIONS(type)                                                                                  \
+	{                                                                                                         \
+		"no-symbol-cache", 0, CLI_FLAG, NULL, "read every file anew, and keep nothing for the next time", \
+		        offsetof(type, symbols.no_cache)                                                          \
+	}
+
+/* A snapshot and one metric of it. Made with { .how = &options.symbols }, done with cmd_input_done(), whatever happened. */
 struct cmd_input {
+	const struct cmd_symbols *how; /* NULL: as without options */
 	struct model *model;
+	struct symbol_cache *cache;
 	struct symbolizer *symbols;
 	struct profile *profile;
 };
@@ -82,5 +96,5 @@ extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_r
 int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,
               double total_after, double *ret_scale, struct err *err) MUST_USE;
 /* What `html` writes, for the other commands that offer it. */
-int cmd_html_write(const char *const *paths, size_t count, struct html_options *look, const char *output,
-                   struct err *err) MUST_USE;
+int cmd_html_write(const char *const *paths, size_t count, const struct cmd_symbols *how, struct html_options *look,
+                   const char *output, struct err *err) MUST_USE;

@@ -18,6 +18,7 @@ struct options {
 	const char *output, *metric, *format, *normalize;
 	bool json, full_frames;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 #define FORMATS "text|json|folded|flamegraph|html"
@@ -37,6 +38,7 @@ static const struct cli_option option_table[] = {
 	  offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -339,7 +341,7 @@ static int write_html(const struct input *in, struct buf *out, struct err *err)
 		                     .normalize = in->options->normalize };
 
 	(void)out; /* written by itself */
-	return cmd_html_write(paths, 2, &look, in->options->output, err);
+	return cmd_html_write(paths, 2, &in->options->symbols, &look, in->options->output, err);
 }
 
 /* One table of formats. */
@@ -395,7 +397,7 @@ static int load_both(const struct cli_args *args, const char *metric, struct cmd
 static int run(int argc, char **argv, struct err *err)
 {
 	struct options o = { 0 };
-	struct cmd_input before = { 0 }, after = { 0 };
+	struct cmd_input before = { .how = &o.symbols }, after = { .how = &o.symbols };
 	const struct format *format = NULL;
 	struct diff *d = NULL;
 	struct cli_args args;

@@ -11,6 +11,7 @@ struct options {
 	const char *format, *output, *metric, *thread;
 	bool with_thread, full_frames;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -28,6 +29,7 @@ static const struct cli_option option_table[] = {
 	{ "full-frames", 0, CLI_FLAG, NULL, "json: frames with source line, module and offset",
 	  offsetof(struct options, full_frames) },
 	{ "top", 'n', CLI_U64, "N", "json: only the largest N stacks (default: all)", offsetof(struct options, top) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -83,7 +85,7 @@ static int run(int argc, char **argv, struct err *err)
 	struct options o = { 0 };
 	struct export_options eo = { .tid = EXPORT_ALL_THREADS };
 	const struct exporter *exporter = NULL;
-	struct cmd_input in = { 0 };
+	struct cmd_input in = { .how = &o.symbols };
 	struct cli_args args;
 	int rc = cmd_parse(&cmd_export, argc, argv, &o, &args, 1, 1, err);
 

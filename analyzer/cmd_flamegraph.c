@@ -19,6 +19,7 @@ struct options {
 	uint64_t width;
 	double min_width;
 	bool inverted, reverse, by_name, before, normalize;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -45,6 +46,7 @@ static const struct cli_option option_table[] = {
 	{ "per", 0, CLI_CHOICE, "none|duration|requests|share",
 	  "with B: compare what stands for a second recorded, a request answered, or the whole",
 	  offsetof(struct options, per) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -100,8 +102,10 @@ static int load(struct work *w, const struct cli_args *args, const struct option
 {
 	for (size_t i = 0; i < args->count; i++) {
 		const char *same = i ? profile_metric_name(w->profiles[0]->metric) : o->metric;
-		int rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
+		int rc;
 
+		w->in[i].how = &o->symbols;
+		rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
 		if (rc == 0)
 			rc = cmd_slice(&w->in[i], &o->slice, err);
 		if (rc == 0 && o->group)

@@ -10,6 +10,7 @@
 struct options {
 	const char *output, *title;
 	bool diff;
+	struct cmd_symbols symbols;
 };
 
 enum { MOST = 64 };
@@ -19,6 +20,7 @@ static const struct cli_option option_table[] = {
 	  offsetof(struct options, output) },
 	{ "title", 0, CLI_STRING, "TEXT", "instead of the program's name", offsetof(struct options, title) },
 	{ "diff", 0, CLI_FLAG, NULL, "open with the first and the last compared", offsetof(struct options, diff) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -29,9 +31,10 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static int add_recording(const char *path, struct buf *recordings, struct buf *title, struct err *err)
+static int add_recording(const char *path, const struct cmd_symbols *how, struct buf *recordings, struct buf *title,
+                         struct err *err)
 {
-	struct cmd_input in;
+	struct cmd_input in = { .how = how };
 	int rc = cmd_load(path, &in, err);
 
 	if (rc == 0) {
@@ -47,14 +50,14 @@ static int add_recording(const char *path, struct buf *recordings, struct buf *t
 	return rc;
 }
 
-int cmd_html_write(const char *const *paths, size_t count, struct html_options *look, const char *output,
-                   struct err *err)
+int cmd_html_write(const char *const *paths, size_t count, const struct cmd_symbols *how, struct html_options *look,
+                   const char *output, struct err *err)
 {
 	struct buf recordings = { 0 }, name = { 0 }, out = { 0 };
 	int rc = 0;
 
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = add_recording(paths[i], &recordings, &name, err);
+		rc = add_recording(paths[i], how, &recordings, &name, err);
 	if (rc == 0) {
 		if (!look->title)
 			look->title = name.data ? name.data : "perfprobe";
@@ -79,7 +82,7 @@ static int run(int argc, char **argv, struct err *err)
 	if (o.diff && args.count < 2)
 		return err_set(err, -EINVAL, "--diff compares two snapshots; give another one");
 	look = (struct html_options){ .title = o.title, .diff = o.diff };
-	return cmd_html_write((const char *const *)args.items, args.count, &look, o.output, err);
+	return cmd_html_write((const char *const *)args.items, args.count, &o.symbols, &look, o.output, err);
 }
 
 const struct cli_command cmd_html = {

@@ -15,12 +15,14 @@
 struct options {
 	const char *output;
 	bool json;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
 	{ "output", 'o', CLI_STRING, "FILE", "write there (default, or -: standard output)",
 	  offsetof(struct options, output) },
 	{ "json", 0, CLI_FLAG, NULL, "as JSON", offsetof(struct options, json) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -647,7 +649,7 @@ static int info_text(const struct model *m, struct symbolizer *symbols, const st
 static int run(int argc, char **argv, struct err *err)
 {
 	struct options o = { 0 };
-	struct cmd_input in = { 0 };
+	struct cmd_input in = { .how = &o.symbols };
 	struct cli_args args;
 	struct buf out = { 0 };
 	int rc = cmd_parse(&cmd_info, argc, argv, &o, &args, 1, 1, err);

@@ -34,6 +34,7 @@ struct options {
 	struct cli_list suppressions;
 	bool json, full_frames, no_suppressions, fail_on_leak;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -52,6 +53,7 @@ static const struct cli_option option_table[] = {
 	  offsetof(struct options, no_suppressions) },
 	{ "fail-on-leak", 0, CLI_FLAG, NULL, "exit 3 if there is a leak, 1 if that could not be found out",
 	  offsetof(struct options, fail_on_leak) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -197,7 +199,7 @@ static void choose(struct work *w, struct cmd_input *in, const char *path, bool 
 static int load_one(struct work *w, const char *path, struct err *err)
 {
 	struct snapshot *s = &w->snapshots[w->count];
-	struct cmd_input in = { 0 };
+	struct cmd_input in = { .how = &w->o.symbols };
 	int rc = cmd_load(path, &in, err);
 	bool newer;
 

@@ -22,6 +22,7 @@ struct options {
 	struct cmd_slice slice;
 	bool json, full_frames;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
@@ -40,6 +41,7 @@ static const struct cli_option option_table[] = {
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
 	{ "json", 0, CLI_FLAG, NULL, "as JSON", offsetof(struct options, json) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -268,7 +270,7 @@ static int report_stacks(const char *path, const struct options *o, struct cmd_i
 static int run(int argc, char **argv, struct err *err)
 {
 	struct options o = { 0 };
-	struct cmd_input in = { 0 };
+	struct cmd_input in = { .how = &o.symbols };
 	struct cli_args args;
 	struct buf out = { 0 };
 	int rc = cmd_parse(&cmd_report, argc, argv, &o, &args, 1, 1, err);

@@ -17,6 +17,7 @@ struct options {
 	const char *output;
 	bool json, full_frames;
 	uint64_t top;
+	struct cmd_symbols symbols;
 };
 
 enum { DEFAULT_SLOWEST = 20, TEXT_FRAMES = 12, TEXT_STACKS = 3 };
@@ -28,6 +29,7 @@ static const struct cli_option option_table[] = {
 	{ "top", 'n', CLI_U64, "N", "the slowest N requests (default: 20)", offsetof(struct options, top) },
 	{ "full-frames", 0, CLI_FLAG, NULL, "source lines and modules; whole stacks in text",
 	  offsetof(struct options, full_frames) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -268,8 +270,10 @@ static int build(struct work *w, enum profile_metric metric, struct profile **re
 
 static int load(struct work *w, const char *path, struct err *err)
 {
-	int rc = cmd_load(path, &w->in, err);
+	int rc;
 
+	w->in.how = &w->o.symbols;
+	rc = cmd_load(path, &w->in, err);
 	if (rc < 0)
 		return rc;
 	if (!w->in.model->requests.recorded && !w->in.model->database.row_count)

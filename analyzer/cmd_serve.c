@@ -11,12 +11,14 @@ enum { DEFAULT_PORT = 8765 };
 struct options {
 	uint64_t port;
 	bool any_user;
+	struct cmd_symbols symbols;
 };
 
 static const struct cli_option option_table[] = {
 	{ "port", 'p', CLI_U64, "PORT", "on 127.0.0.1 (default: 8765; 0: any that is free)",
 	  offsetof(struct options, port) },
 	{ "any-user", 0, CLI_FLAG, NULL, "answer other users of this machine too", offsetof(struct options, any_user) },
+	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
 
@@ -33,7 +35,7 @@ static int run(int argc, char **argv, struct err *err)
 		return rc < 0 ? rc : 0;
 	if (o.port > UINT16_MAX)
 		return err_set(err, -EINVAL, "--port takes a number up to 65535");
-	options = (struct serve_options){ args.items[0], (uint16_t)o.port, o.any_user };
+	options = (struct serve_options){ args.items[0], (uint16_t)o.port, o.any_user, o.symbols.no_cache };
 	/* Before the server's thread is there: it takes none of them. */
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGINT);

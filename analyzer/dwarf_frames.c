@@ -37,7 +37,7 @@ struct dwarf_frames {
 	struct unit *units;
 	size_t unit_count, unit_cap;
 	struct ranges ranges;
-	bool units_read;
+	bool units_read, is_split;
 };
 
 static void add_range(struct ranges *r, uint64_t low, uint64_t high, size_t item)
@@ -144,6 +144,7 @@ static void read_units(struct dwarf_frames *d)
 	while (dwarf_get_units(d->dw, cu, &cu, NULL, &type, &die, &sub) == 0) {
 		bool split = type == DW_UT_skeleton && dwarf_tag(&sub) != DW_TAG_invalid;
 
+		d->is_split |= type == DW_UT_skeleton;
 		if (d->unit_count == d->unit_cap) {
 			size_t cap = d->unit_cap ? d->unit_cap * 2 : 64;
 			struct unit *units = realloc(d->units, cap * sizeof(*units));
@@ -158,6 +159,11 @@ static void read_units(struct dwarf_frames *d)
 		d->units[d->unit_count++].die = split ? sub : die;
 	}
 	sort_ranges(&d->ranges);
+}
+
+bool dwarf_frames_is_split(const struct dwarf_frames *d)
+{
+	return d->is_split;
 }
 
 static bool holds_functions(int tag)

@@ -23,3 +23,5 @@ struct dwarf_frames *dwarf_frames_new(Elf *elf);
 void dwarf_frames_free(struct dwarf_frames *d);
 /* Frames at `address`, innermost first, the last of them the physical function. Their number; 0 if nothing is known. */
 size_t dwarf_frames_find(struct dwarf_frames *d, uint64_t address, struct dwarf_frame ret_frames[DWARF_MAX_INLINE]);
+/* Does any unit say that its content stands in another file (.dwo)? */
+bool dwarf_frames_is_split(const struct dwarf_frames *d);

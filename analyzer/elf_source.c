@@ -9,13 +9,17 @@
 #include <elfutils/libdwelf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "buf.h"
 
 static const struct elf_source closed = { NULL, NULL, -1, -1, "" };
 
@@ -244,4 +248,55 @@ bool elf_source_open_vdso(const uint8_t *id, size_t id_bytes, struct elf_source 
 	elf_source_done(ret);
 	(void)snprintf(why, why_size, "the kernel's own; this machine runs another kernel");
 	return false;
+}
+
+/* ---- identity ----------------------------------------------------------------------------------------------------- */
+
+static int add_own_build_id(struct dl_phdr_info *info, size_t size, void *context)
+{
+	struct buf *out = context;
+
+	(void)size;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+		const char *at = (const char *)(info->dlpi_addr + ph->p_vaddr); /* NOLINT: the loader's address */
+		const char *end = at + ph->p_memsz;
+
+		while (ph->p_type == PT_NOTE && (size_t)(end - at) > sizeof(ElfW(Nhdr))) {
+			ElfW(Nhdr) note;
+			const char *id;
+
+			memcpy(&note, at, sizeof(note));
+			id = at + sizeof(note) + ((note.n_namesz + 3u) & ~3u);
+			at = id + ((note.n_descsz + 3u) & ~3u);
+			if (note.n_type != NT_GNU_BUILD_ID)
+				continue;
+			for (size_t k = 0; k < note.n_descsz; k++)
+				buf_printf(out, "%02x", (unsigned char)id[k]);
+			return 1;
+		}
+	}
+	return -1; /* the first object is the program: the others are not asked */
+}
+
+static bool add_file(struct buf *out, const char *what, const char *path, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	buf_printf(out, "%s %s %jd %jd.%09ld %jd.%09ld\n", what, path, (intmax_t)st.st_size,
+	           (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+	return !out->failed;
+}
+
+bool elf_source_identity(const struct elf_source *s, struct buf *out)
+{
+	buf_add_str(out, "by ");
+	/* Another build of this program may read the same files otherwise. */
+	if (dl_iterate_phdr(add_own_build_id, out) != 1)
+		return false;
+	buf_add_char(out, '\n');
+	return s->main_fd >= 0 && add_file(out, "file", "", s->main_fd) &&
+	       (s->debug_fd < 0 || add_file(out, "debug", s->debug_path, s->debug_fd));
 }

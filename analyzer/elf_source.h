@@ -11,6 +11,7 @@ struct elf_source {
 	int main_fd, debug_fd; /* -1: none */
 	char debug_path[512];
 };
+struct buf;
 
 /* Opens `path` if its build-id is id[0..id_bytes) (any, if id_bytes is 0), and looks for its debug file under
  * /usr/lib/debug and beside it. False: `why` says it in a few words. Done with elf_source_done(). */
@@ -19,3 +20,5 @@ bool elf_source_open(const char *path, const uint8_t *id, size_t id_bytes, struc
 /* The vdso of this very process, if it is the recorded one. */
 bool elf_source_open_vdso(const uint8_t *id, size_t id_bytes, struct elf_source *ret, char *why, size_t why_size);
 void elf_source_done(struct elf_source *s);
+/* Appends what tells these files, and the program that reads them, from all others; false if that cannot be said. */
+bool elf_source_identity(const struct elf_source *s, struct buf *out);

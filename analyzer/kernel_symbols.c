@@ -70,7 +70,7 @@ struct kernel_symbols *kernel_symbols_read(FILE *lines)
 	return k;
 }
 
-static bool is_this_boot(const char *boot)
+bool kernel_symbols_is_boot(const char *boot)
 {
 	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
 	char now[64] = "";
@@ -84,7 +84,7 @@ static bool is_this_boot(const char *boot)
 
 struct kernel_symbols *kernel_symbols_new(const char *boot)
 {
-	FILE *f = is_this_boot(boot) ? fopen("/proc/kallsyms", "r") : NULL;
+	FILE *f = kernel_symbols_is_boot(boot) ? fopen("/proc/kallsyms", "r") : NULL;
 	struct kernel_symbols *k = kernel_symbols_read(f);
 
 	if (f)

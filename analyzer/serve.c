@@ -22,6 +22,7 @@
 #include "serve_list.h"
 #include "serve_peer.h"
 #include "snapshot_read.h"
+#include "symbol_cache.h"
 #include "symbolize.h"
 
 enum { KEPT = 4, CONNECTIONS = 32, CONNECTION_BYTES = 32 << 10, IDLE_S = 30 };
@@ -40,6 +41,7 @@ struct serve {
 	struct kept kept[KEPT];
 	uint64_t clock;
 	struct MHD_Response *page;
+	struct symbol_cache *cache; /* NULL: none */
 };
 
 /* ---- answers ------------------------------------------------------------------------------------------------------ */
@@ -162,7 +164,7 @@ static int make(struct serve *s, const struct serve_file *f, struct buf *out, st
 	rc = snapshot_open_fd(fd, f->name, &m, err);
 	(void)close(fd); /* read only: nothing can be lost */
 	if (rc == 0)
-		rc = symbolizer_new(m, &symbols, err);
+		rc = symbolizer_new(m, &(struct symbolize_options){ .cache = s->cache }, &symbols, err);
 	if (rc == 0)
 		rc = html_data(f->name, m, symbols, out, err);
 	symbolizer_free(symbols);
@@ -304,9 +306,11 @@ int serve_start(const struct serve_options *options, struct serve **ret_serve, s
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
 	s->any_user = options->any_user;
+	s->cache = options->no_cache ? NULL : symbol_cache_open();
 	s->directory = serve_open_directory(options->directory, err);
 	if (s->directory < 0) {
 		fd = s->directory;
+		symbol_cache_close(s->cache);
 		free(s);
 		return fd;
 	}
@@ -350,6 +354,7 @@ void serve_stop(struct serve *s)
 		forget(&s->kept[i]);
 	if (s->page)
 		MHD_destroy_response(s->page);
+	symbol_cache_close(s->cache);
 	(void)close(s->directory);
 	free(s);
 }

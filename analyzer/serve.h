@@ -14,6 +14,7 @@ struct serve_options {
 	const char *directory;
 	uint16_t port; /* 0: any that is free */
 	bool any_user; /* answer other users of the machine too */
+	bool no_cache; /* of symbols */
 };
 
 /* -errno with a sentence; else *ret_serve, which serve_stop() ends. */

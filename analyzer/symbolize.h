@@ -10,6 +10,7 @@
 #include "err.h"
 
 struct model;
+struct symbol_cache;
 struct symbolizer;
 
 struct symbol_frame {
@@ -34,8 +35,15 @@ struct symbols_state {
 	char file[200]; /* separate debug file in use; "" if none */
 };
 
-/* 0 or -ENOMEM. The caller frees *ret_symbolizer. */
-int symbolizer_new(const struct model *model, struct symbolizer **ret_symbolizer, struct err *err) MUST_USE;
+/* How names are found. What it points to must outlive the symbolizer. */
+struct symbolize_options {
+	struct symbol_cache *cache; /* NULL: nothing is kept */
+};
+
+/* 0 or -ENOMEM. `options` NULL: local files in their usual places, no cache. The caller frees *ret_symbolizer. */
+int symbolizer_new(const struct model *model, const struct symbolize_options *options,
+                   struct symbolizer **ret_symbolizer, struct err *err) MUST_USE;
+/* Also writes what is new to the cache. */
 void symbolizer_free(struct symbolizer *s);
 /* Frames at `pc`, innermost first; at least one. 0 or -ENOMEM. The same pc costs a lookup once. */
 int symbolizer_frames(struct symbolizer *s, uint64_t pc, const struct symbol_frame **ret_frames,

@@ -262,6 +262,8 @@ static void set_named(struct config *c, const char *name, size_t name_len, const
 	}
 	if (name_len == 3 && memcmp(name, "LIB", 3) == 0)
 		return; /* the launcher's own: where the library is */
+	if (name_len == 12 && memcmp(name, "SYMBOL_CACHE", 12) == 0)
+		return; /* probe-analyze's own */
 	if (name_len >= sizeof(unknown))
 		name_len = sizeof(unknown) - 1;
 	memcpy(unknown, name, name_len);

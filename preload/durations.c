@@ -1,5 +1,6 @@
 #include "durations.h"
 
+#include "alone.h"
 #include "units.h"
 
 #define MS NS_PER_MS
@@ -15,10 +16,18 @@ void durations_add(struct durations *d, uint64_t ns)
 
 	while (bound < DURATION_BOUNDS && ns > duration_bound_ns[bound])
 		bound++;
-	add_relaxed(&d->bounded[bound], 1);
-	add_relaxed(&d->range[duration_range(ns)], 1);
-	add_relaxed(&d->sum_ns, ns);
+	(void)shared_add(&d->bounded[bound], 1);
+	shared_add_32(&d->range[duration_range(ns)], 1);
+	(void)shared_add(&d->sum_ns, ns);
 	while (ns > max && !cas_relaxed(&d->max_ns, &max, ns))
 		;
-	add_relaxed(&d->count, 1);
+}
+
+uint64_t durations_count(const struct durations *d)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i <= DURATION_BOUNDS; i++)
+		count += load_relaxed(&d->bounded[i]);
+	return count;
 }

@@ -16,7 +16,7 @@ extern const uint64_t duration_bound_ns[DURATION_BOUNDS] HIDDEN;
 
 /* Figures: they order nothing. */
 struct durations {
-	_Atomic uint64_t count, sum_ns, max_ns;
+	_Atomic uint64_t sum_ns, max_ns;
 	_Atomic uint64_t
 	        bounded[DURATION_BOUNDS + 1]; /* not above bound i, and above the one before; the last: above all */
 	_Atomic uint32_t range[DURATION_RANGES];
@@ -31,3 +31,4 @@ static inline uint32_t duration_range(uint64_t ns)
 }
 
 void durations_add(struct durations *d, uint64_t ns) HIDDEN;
+uint64_t durations_count(const struct durations *d) HIDDEN; /* how many were added */

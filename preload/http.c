@@ -13,6 +13,7 @@
  */
 #include "http.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "compiler.h"
@@ -207,11 +208,91 @@ static enum http_event coding_value(struct http_side *s, const char **at, const 
 	return HTTP_MORE;
 }
 
+/* ---- lines that are there whole ------------------------------------------------------------------------------------ */
+
+/* What the machine would do byte by byte, at once, for what usually comes. Whatever is not usual is left to it, from the line's
+ * start: these change nothing then. */
+
+static uint64_t load_eight(const char *text)
+{
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	return word;
+}
+
+/* "Content-", whatever the case of its letters; a CR is not taken for the hyphen. */
+static bool begins(const char *line, const char lower_word[9], size_t hyphen)
+{
+	return (load_eight(line) | UINT64_C(0x2020202020202020)) == load_eight(lower_word) &&
+	       (hyphen == 8 || line[hyphen] == '-');
+}
+
+/* Content-Length, of which the name ends before `value`. */
+static enum http_event whole_length(struct http_side *s, const char **at, const char *value, const char *stop)
+{
+	enum { DIGITS_MAX = 17 /* below NUMBER_MAX */ };
+	const char *c = value, *digits;
+	uint64_t n = 0;
+
+	while (*c == ' ' || *c == '\t')
+		c++;
+	for (digits = c; *c >= '0' && *c <= '9' && c - digits < DIGITS_MAX; c++)
+		n = n * 10 + (uint64_t)(*c - '0');
+	if (c == digits || c + (*c == '\r') != stop)
+		return HTTP_MORE;
+	*at = stop + 1;
+	if (s->framing & HAS_LENGTH && s->left != n)
+		return lost(s);
+	s->framing |= HAS_LENGTH;
+	s->left = n;
+	return HTTP_MORE;
+}
+
+/* The lines of a head, from the start of one. HTTP_END: it has ended. HTTP_MORE: what is left is for the machine. */
+static enum http_event whole_lines(struct http_side *s, const char **at, const char *end)
+{
+	enum { NAME_BYTES = 15 /* Content-Length: */ };
+
+	while (end - *at > NAME_BYTES || (end - *at > 1 && **at == '\r')) {
+		const char *line = *at, *stop;
+		char c = (char)(*line | 0x20);
+
+		if (line[0] == '\r' && line[1] == '\n') {
+			*at += 2;
+			return HTTP_END;
+		}
+		if (*line == '\r' || *line == '\n')
+			return HTTP_MORE;
+		stop = memchr(line, '\n', (size_t)(end - line));
+		if (!stop || (c == 't' && begins(line, "transfer", 8)))
+			return HTTP_MORE;
+		if (c == 'c' && stop - line > NAME_BYTES && begins(line, "content-", 7) &&
+		    (load_eight(line + 7) | UINT64_C(0x2020202020202020)) == load_eight("-length:") &&
+		    line[14] == ':') {
+			if (whole_length(s, at, line + NAME_BYTES, stop) == HTTP_LOST)
+				return HTTP_LOST;
+			if (*at == line)
+				return HTTP_MORE;
+		} else {
+			*at = stop + 1;
+		}
+	}
+	return HTTP_MORE;
+}
+
 /* HTTP_END: the head has ended. HTTP_MORE: go on while there is input. */
 static enum http_event head(struct http_side *s, const char **at, const char *end)
 {
+	enum http_event event;
+
 	switch ((enum state)s->state) {
 	case NAME:
+		if (s->at == 0 && !s->cr) {
+			event = whole_lines(s, at, end);
+			if (event != HTTP_MORE || *at == end)
+				return event;
+		}
 		return name(s, at, end);
 	case LENGTH_VALUE:
 		return length_value(s, at, end);
@@ -392,6 +473,8 @@ static enum http_event begin(struct http_side *s, const char **at, const char *e
 
 static enum http_method find_method(const char *text, size_t bytes)
 {
+	if (bytes == 3 && memcmp(text, "GET", 3) == 0)
+		return HTTP_GET;
 	for (unsigned m = HTTP_METHOD_NONE + 1; m < HTTP_METHOD_OTHER; m++)
 		if (strlen(method_names[m]) == bytes && memcmp(text, method_names[m], bytes) == 0)
 			return (enum http_method)m;
@@ -410,11 +493,7 @@ static enum http_event method(struct http *h, char c)
 
 static uint64_t eight(const char *text)
 {
-	uint64_t word = 0;
-
-	for (unsigned i = 0; i < 8; i++)
-		word = word << 8 | (unsigned char)text[i];
-	return word;
+	return be64toh(load_eight(text));
 }
 
 static enum http_event line_end(struct http *h)
@@ -434,8 +513,52 @@ static enum http_event line_end(struct http *h)
 	return HTTP_LINE;
 }
 
+/* A byte below 0x20, or 0x7f, in one of the eight? (Anderson, "Bit Twiddling Hacks", words with a byte less than n.) */
+static bool has_control(uint64_t word)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7, del = word ^ ones * 0x7f;
+
+	return (((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops;
+}
+
+/* As `whole_lines` of the request line, if it is there whole and of a method we know. */
+static enum http_event whole_request_line(struct http *h, const char **at, const char *end)
+{
+	enum { LINE_MIN = 14 /* GET / HTTP/1.1 */ };
+	const char *line = *at, *stop = memchr(line, '\n', (size_t)(end - line)), *space;
+	size_t n;
+	enum http_method known;
+
+	if (!stop)
+		return HTTP_MORE;
+	n = (size_t)(stop - line);
+	n -= n && line[n - 1] == '\r';
+	space = n >= LINE_MIN ? memchr(line, ' ', 8) : NULL;
+	known = space ? find_method(line, (size_t)(space - line)) : HTTP_METHOD_OTHER;
+	if (known == HTTP_METHOD_OTHER || known == HTTP_PRI)
+		return HTTP_MORE;
+	for (size_t i = 0; i + 8 < n; i += 8)
+		if (has_control(load_eight(line + i)))
+			return HTTP_MORE;
+	if (has_control(load_eight(line + n - 8)))
+		return HTTP_MORE;
+	h->method = (uint8_t)known;
+	h->target_at = (uint8_t)(space - line + 1);
+	memcpy(h->line, line, n < HTTP_LINE_KEPT ? n : HTTP_LINE_KEPT);
+	h->line_bytes = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+	h->tail = eight(line + n - 8);
+	*at = stop + 1;
+	return line_end(h);
+}
+
 static enum http_event request_line(struct http *h, const char **at, const char *end)
 {
+	if (h->line_bytes == 0 && !h->in.cr) {
+		enum http_event event = whole_request_line(h, at, end);
+
+		if (event != HTTP_MORE)
+			return event;
+	}
 	while (*at < end) {
 		char c = *(*at)++;
 
@@ -488,6 +611,69 @@ enum http_event http_in(struct http *h, const char **at, const char *end)
 	return event;
 }
 
+static void in_memorize(const struct http *h, const char *head, const char *end, struct http_memo *memo)
+{
+	memo->bytes = (uint32_t)(end - head);
+	memcpy(memo->head, head, memo->bytes);
+	memo->line_bytes = h->line_bytes;
+	memo->tail = h->tail;
+	memo->method = h->method;
+	memo->target_at = h->target_at;
+}
+
+static void in_remember(struct http *h, const struct http_memo *memo)
+{
+	h->line_bytes = memo->line_bytes;
+	h->tail = memo->tail;
+	h->method = memo->method;
+	h->target_at = memo->target_at;
+	memcpy(h->line, memo->head, memo->line_bytes < HTTP_LINE_KEPT ? memo->line_bytes : HTTP_LINE_KEPT);
+	h->first = false;
+}
+
+/* Does the input begin with that head? */
+static bool is_same(const struct http_memo *memo, const char *at, const char *end)
+{
+	return memo && memo->bytes && (size_t)(end - at) >= memo->bytes && memcmp(at, memo->head, memo->bytes) == 0;
+}
+
+enum http_event http_in_begin(struct http *h, const char **at, const char *end, struct http_memo *memo)
+{
+	struct http_side *s = &h->in;
+	const char *start = *at, *lines;
+	enum http_event event;
+
+	if (s->state != START || start == end || *start == '\r' || *start == '\n')
+		return HTTP_MORE;
+	s->at = s->framing = 0;
+	s->left = 0;
+	if (is_same(memo, start, end)) { /* one that had no body */
+		in_remember(h, memo);
+		*at += memo->bytes;
+		return ended(s);
+	}
+	h->line_bytes = h->target_at = h->method = 0;
+	if (whole_request_line(h, at, end) != HTTP_LINE) {
+		*at = start;
+		s->state = START;
+		return HTTP_MORE;
+	}
+	lines = *at;
+	event = whole_lines(s, at, end);
+	if (event == HTTP_END)
+		event = body_begin(s, false, false);
+	if (event == HTTP_LOST) { /* told with the bytes that make it so */
+		*at = lines;
+		s->framing = 0;
+		head_begin(s);
+	}
+	if (event != HTTP_END)
+		return HTTP_LINE;
+	if (memo && *at - start <= HTTP_MEMO_BYTES)
+		in_memorize(h, start, *at, memo);
+	return HTTP_END;
+}
+
 const char *http_target(const struct http *h, size_t *ret_bytes, bool *ret_cut)
 {
 	size_t end = h->line_bytes - 9; /* " HTTP/1.1" */
@@ -516,8 +702,28 @@ static bool is_status_line(struct http *h, char c)
 	return true;
 }
 
+/* As `whole_lines`, of what is looked at of the status line. */
+enum { STATUS_BYTES = 13 /* HTTP/1.1 200, and what is behind it */ };
+
+static bool whole_status(struct http *h, const char **at)
+{
+	const char *c = *at;
+
+	if (memcmp(c, "HTTP/1.", 7) != 0 || c[7] < '0' || c[7] > '9' || c[8] != ' ' || c[9] < '1' || c[9] > '9' ||
+	    c[10] < '0' || c[10] > '9' || c[11] < '0' || c[11] > '9' ||
+	    (c[12] != ' ' && c[12] != '\r' && c[12] != '\n'))
+		return false;
+	h->status = (uint16_t)((c[9] - '0') * 100 + (c[10] - '0') * 10 + (c[11] - '0'));
+	h->out.at = STATUS_BYTES;
+	h->out.state = SKIP;
+	*at += STATUS_BYTES - 1;
+	return true;
+}
+
 static enum http_event status_line(struct http *h, const char **at, const char *end)
 {
+	if (h->out.at == 0 && end - *at >= STATUS_BYTES && whole_status(h, at))
+		return HTTP_MORE;
 	while (*at < end) {
 		if (!is_status_line(h, **at))
 			return lost(&h->out);
@@ -573,6 +779,70 @@ enum http_event http_out(struct http *h, const char **at, const char *end, enum 
 		}
 	}
 	return event;
+}
+
+static void out_memorize(const struct http *h, const char *head, const char *end, struct http_memo *memo)
+{
+	memo->bytes = (uint32_t)(end - head);
+	memcpy(memo->head, head, memo->bytes);
+	memo->status = h->status;
+	memo->framing = h->out.framing;
+	memo->left = h->out.left;
+}
+
+/* The head of an answer that is final, whole, from the input's start. HTTP_END: it has ended. */
+static enum http_event whole_head(struct http *h, const char **at, const char *end, struct http_memo *memo)
+{
+	struct http_side *s = &h->out;
+	const char *start = *at, *lines;
+	enum http_event event;
+
+	if (is_same(memo, start, end)) {
+		h->status = memo->status;
+		s->framing = memo->framing;
+		s->left = memo->left;
+		*at += memo->bytes;
+		return HTTP_END;
+	}
+	if (end - start < STATUS_BYTES || !whole_status(h, at))
+		return HTTP_MORE;
+	s->framing = 0;
+	s->left = 0;
+	if (h->status < 200 || !skip_line(at, end)) {
+		s->state = START;
+		*at = start;
+		return HTTP_MORE;
+	}
+	head_begin(s);
+	lines = *at;
+	event = whole_lines(s, at, end);
+	if (event == HTTP_LOST) {
+		*at = lines;
+		s->framing = 0;
+		head_begin(s);
+	} else if (event == HTTP_END && memo && *at - start <= HTTP_MEMO_BYTES) {
+		out_memorize(h, start, *at, memo);
+	}
+	return event;
+}
+
+enum http_event http_out_begin(struct http *h, const char **at, const char *end, enum http_method answers,
+                               struct http_memo *memo)
+{
+	const char *start = *at;
+	enum http_event event;
+
+	if (h->out.state != START || answers == HTTP_CONNECT)
+		return HTTP_MORE;
+	h->out.cr = false;
+	event = whole_head(h, at, end, memo);
+	if (event == HTTP_END)
+		event = response_head_end(h, answers);
+	if (event == HTTP_MORE && h->out.state == LENGTH && *at < end)
+		event = data(&h->out, at, end);
+	if (event == HTTP_END)
+		return HTTP_END;
+	return *at == start ? HTTP_MORE : HTTP_BEGIN;
 }
 
 /* ---- what was not seen --------------------------------------------------------------------------------------------- */

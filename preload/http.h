@@ -62,6 +62,18 @@ struct http {
 };
 static_assert(offsetof(struct http, line) <= 128, "small: there is one for each connection");
 
+/* A head that came before: clients and servers say the same again and again, and comparing is cheaper than reading. One for each
+ * direction, for any number of connections. Zeroed: it has none. */
+enum { HTTP_MEMO_BYTES = 320 };
+struct http_memo {
+	uint32_t bytes; /* of the head, with its empty line; 0: none */
+	uint32_t line_bytes;
+	uint64_t tail, left;
+	uint16_t status;
+	uint8_t method, target_at, framing;
+	char head[HTTP_MEMO_BYTES];
+};
+
 void http_init(struct http *h);
 /* May a client's first bytes be these? A connection for which that is false need not be looked at again. */
 bool http_may_begin(const char *data, size_t bytes);
@@ -70,6 +82,12 @@ bool http_may_begin(const char *data, size_t bytes);
  * at *at. `answers`: the method of the oldest request that is not answered yet. */
 enum http_event http_in(struct http *h, const char **at, const char *end);
 enum http_event http_out(struct http *h, const char **at, const char *end, enum http_method answers);
+/* Several calls of those in one, for what usually comes: a head in one piece, from the input's start. HTTP_MORE: it is not so, and
+ * nothing has changed. HTTP_LINE: HTTP_BEGIN and HTTP_LINE (in); HTTP_BEGIN: that (out). HTTP_END: those, and the message has ended.
+ * `memo`: what has to be given again with the next call for this direction, or NULL. */
+enum http_event http_in_begin(struct http *h, const char **at, const char *end, struct http_memo *memo);
+enum http_event http_out_begin(struct http *h, const char **at, const char *end, enum http_method answers,
+                               struct http_memo *memo);
 /* As many bytes went by unseen (sendfile, splice): fine inside a body, else HTTP_LOST. */
 enum http_event http_in_skip(struct http *h, uint64_t bytes);
 enum http_event http_out_skip(struct http *h, uint64_t bytes);

@@ -6,6 +6,7 @@
  */
 #include "http_route.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -33,18 +34,25 @@ const char *http_path(const char *target, size_t bytes, size_t *ret_bytes, bool 
 	return at;
 }
 
+/* What a character counts as, each in bits of its own: digits, what is hexadecimal (or a hyphen), what is not plain text. */
+enum { DIGIT = 1, HEX = 1 << 10, ODD = 1 << 20, COUNT_MASK = (1 << 10) - 1 };
+static_assert((int)SEGMENT_MAX <= (int)COUNT_MASK, "no count reaches the next one's bits");
+
+static const uint32_t kind_of[256] = {
+	[0 ... 0x20] = ODD, [0x7f ... 0xff] = ODD, ['%'] = ODD,         ['*'] = ODD,
+	['-'] = HEX,        ['a' ... 'f'] = HEX,   ['A' ... 'F'] = HEX, ['0' ... '9'] = DIGIT | HEX,
+};
+
 static bool is_value(const char *s, size_t n)
 {
-	size_t digits = 0, hex = 0, odd = 0;
+	uint32_t counts = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i], l = c | 0x20;
-
-		digits += c >= '0' && c <= '9';
-		hex += (c >= '0' && c <= '9') || (l >= 'a' && l <= 'f') || c == '-';
-		odd += c <= 0x20 || c >= 0x7f || c == '%' || c == '*';
-	}
-	return digits > 1 || (digits == 1 && n == 1) || (hex == n && n >= HEX_MIN) || n > SEGMENT_MAX || odd;
+	if (n > SEGMENT_MAX)
+		return true;
+	for (size_t i = 0; i < n; i++)
+		counts += kind_of[(unsigned char)s[i]];
+	return (counts & COUNT_MASK) > 1 || ((counts & COUNT_MASK) == 1 && n == 1) ||
+	       ((counts >> 10 & COUNT_MASK) == n && n >= HEX_MIN) || counts >= ODD;
 }
 
 static size_t many(char to[HTTP_ROUTE_BYTES], size_t len)

@@ -17,7 +17,12 @@
 #include "leak_index.h"
 #include "os_linux.h"
 
-enum { WORDS = 32, NEAR = 16 };
+enum {
+	WORDS = 32,
+	NEAR = 16,
+	LINE = 64,
+	AHEAD = 1024 /* bytes of a block; beyond it the processor has seen the direction */
+};
 enum { WORD = 8, PACK_BITS = 9 };
 #define NOBODY UINT32_MAX
 
@@ -126,10 +131,9 @@ static ALWAYS_INLINE void reach(struct leak_at at)
 		owner[leak_index_number(at)] = head_now;
 }
 
-static ALWAYS_INLINE void word_seen(uint64_t value)
+/* It may lead to a block. */
+static NOINLINE void pointer_seen(uint64_t value)
 {
-	if (LIKELY(value - lowest > span))
-		return;
 	leak_index_prefetch(value);
 	if (words_count == WORDS) {
 		uint64_t oldest = words[words_head];
@@ -142,10 +146,22 @@ static ALWAYS_INLINE void word_seen(uint64_t value)
 	words[(words_head + words_count++) % WORDS] = value;
 }
 
+static ALWAYS_INLINE void word_seen(uint64_t value)
+{
+	if (UNLIKELY(value - lowest <= span))
+		pointer_seen(value);
+}
+
 static NO_SANITIZE void read_words(uint64_t start, uint64_t end)
 {
-	for (uint64_t at = (start + WORD - 1) / WORD * WORD; at + WORD <= end; at += WORD)
-		word_seen(*(const uint64_t *)at);
+	const uint64_t low = lowest, width = span; /* in registers: this is most of what marking does */
+
+	for (uint64_t at = (start + WORD - 1) / WORD * WORD; at + WORD <= end; at += WORD) {
+		uint64_t value = *(const uint64_t *)at;
+
+		if (UNLIKELY(value - low <= width))
+			pointer_seen(value);
+	}
 }
 
 static NO_SANITIZE void read_everywhere(uint64_t start, uint64_t end)
@@ -195,9 +211,11 @@ uint64_t leak_mark_follow(void)
 {
 	for (;;) {
 		while (depth && near_count < NEAR) {
-			uint64_t packed = stack[--depth];
+			uint64_t packed = stack[--depth], start = leak_address(unpack(packed));
+			uint64_t end = leak_index_end(unpack(packed));
 
-			__builtin_prefetch((const void *)leak_address(unpack(packed)));
+			for (uint64_t line = start; line < end && line < start + AHEAD; line += LINE)
+				__builtin_prefetch((const void *)line);
 			near[(near_head + near_count++) % NEAR] = packed;
 		}
 		if (near_count) {

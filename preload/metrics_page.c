@@ -156,7 +156,7 @@ static void database_labels(struct metrics_text *t, const void *of)
 static bool any_database(void)
 {
 	for (uint32_t i = 0; i < DATABASE_ROWS; i++)
-		if (database_row(i) && load_relaxed(&database_row(i)->took.count))
+		if (database_row(i) && durations_count(&database_row(i)->took))
 			return true;
 	return false;
 }
@@ -181,7 +181,7 @@ static void add_database(struct page *p)
 	if (metrics_family(&p->t, METRIC_DATABASE_ERRORS))
 		for (uint32_t i = 0; i < DATABASE_ROWS; i++) {
 			r = database_row(i);
-			if (!r || !load_relaxed(&r->took.count))
+			if (!r || !durations_count(&r->took))
 				continue;
 			metrics_sample(&p->t, "");
 			database_labels(&p->t, r);

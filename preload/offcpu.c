@@ -219,7 +219,7 @@ static uint64_t request_of(const struct thread *th)
 {
 	uint64_t id = load_relaxed(&th->http_now);
 
-	return id || load_relaxed(&th->http_connections) != 1 ? id : load_relaxed(&th->http_last);
+	return id || threads_connections(th) != 1 ? id : load_relaxed(&th->http_last);
 }
 
 static void look(struct thread *th, uint64_t now, uint64_t request, bool first)

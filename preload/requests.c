@@ -6,6 +6,7 @@
  * Invariants I1  a request under way is written by the holder of its connection's lock only; `used` is set last and cleared first.
  *            I2  a place of a ring is taken by a counter; its number is 0 while it is written, and is stored last.
  *            I3  a row of routes gets its key once; its name is complete when `ready` is set.
+ *            I5  a number is that of a request under way, in the stack of free ones, or one thread's spare.
  *            I4  the low bits of an id are its number among those under way: an id that the program gives back leads there.
  * Spans      only those are kept in which a CPU sample fell: the others say nothing, and at 99 Hz that is nearly all.
  * Slowest    kept when the ring is overwritten: a second table, entered by requests above its least, of which those older than
@@ -15,6 +16,7 @@
 
 #include <string.h>
 
+#include "alone.h"
 #include "compiler.h"
 #include "lock.h"
 #include "losses.h"
@@ -23,6 +25,7 @@
 #include "units.h"
 
 enum { ROUTES_OTHER = REQUESTS_ROUTES / 4 /* rows kept for _OTHER */, ID_BITS = 12 };
+enum { SPARE_MAX = REQUESTS_OPEN / 2 /* numbers that may be a thread's; the others are for whoever needs one */ };
 static_assert(REQUESTS_OPEN == 1 << ID_BITS, "I4");
 
 struct open_request {
@@ -99,10 +102,15 @@ static struct tables *make(void)
 
 /* ---- under way ----------------------------------------------------------------------------------------------------- */
 
-static uint32_t take(struct tables *t)
+/* th: NULL, or the calling thread. */
+static uint32_t take(struct tables *t, struct thread *th)
 {
-	uint32_t i = 0;
+	uint32_t i = th ? th->http_spare : 0;
 
+	if (LIKELY(i)) {
+		th->http_spare = 0;
+		return i;
+	}
 	lock_enter(&t->free_lock); /* a few instructions, and never this thread's own: GUARD_NET */
 	if (t->free_count)
 		i = t->free[--t->free_count];
@@ -115,7 +123,7 @@ static uint32_t take(struct tables *t)
 uint32_t requests_begin(struct thread *th, uint64_t now)
 {
 	struct tables *t = make();
-	uint32_t i = t ? take(t) : 0;
+	uint32_t i = t ? take(t, th) : 0;
 	struct open_request *o;
 
 	if (UNLIKELY(!load_relaxed(&first_seen)) && on_first && !exchange_acq_rel(&first_seen, true)) /* once */
@@ -127,7 +135,7 @@ uint32_t requests_begin(struct thread *th, uint64_t now)
 	o->next = 0;
 	store_relaxed(&o->worker, NULL);
 	store_relaxed(&o->handed, false);
-	o->r.id = (add_relaxed(&ids, 1) + 1) << ID_BITS | (i - 1);
+	o->r.id = (shared_add(&ids, 1) + 1) << ID_BITS | (i - 1);
 	o->r.start_ns = now;
 	o->r.thread_start = (uint16_t)(th ? th->record : 0);
 	store_release(&o->used, o->r.id); /* pairs with the acquire in requests_get */
@@ -157,18 +165,27 @@ void requests_line(uint32_t i, enum http_method method, const char *target, size
 	o->r.method = (uint8_t)method;
 }
 
-static void give_back(struct tables *t, uint32_t i)
+/* th: as in take(). */
+static void give_back(struct tables *t, uint32_t i, struct thread *th)
 {
 	struct open_request *o = &t->open[i];
 	struct thread *worker = load_relaxed(&o->worker);
 	uint64_t id = o->r.id;
 
-	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once. */
-	if (worker)
-		(void)cas_relaxed(&worker->http_last, &id, 0);
+	/* Whoever last worked on it has nothing to go on with. Relaxed: a thread that resumes it meanwhile ends its span at once.
+	 * Others only ever make it 0, so its owner needs no CAS. */
+	if (worker && load_relaxed(&worker->http_last) == id) {
+		if (worker == th)
+			store_relaxed(&worker->http_last, 0);
+		else
+			(void)cas_relaxed(&worker->http_last, &id, 0);
+	}
 	store_release(&o->used, 0);
-	lock_enter(
-	        &t->free_lock); /* a few instructions; the holder is never interrupted by its own thread (GUARD_NET) */
+	if (th && !th->http_spare && i <= SPARE_MAX) {
+		th->http_spare = i;
+		return;
+	}
+	lock_enter(&t->free_lock); /* likewise */
 	t->free[t->free_count++] = (uint16_t)i;
 	lock_leave(&t->free_lock);
 }
@@ -179,7 +196,7 @@ void requests_drop(uint32_t i, bool count)
 
 	if (count && t->open[i].r.method)
 		add_relaxed(&unanswered, 1);
-	give_back(t, i);
+	give_back(t, i, NULL);
 }
 
 /* ---- routes -------------------------------------------------------------------------------------------------------- */
@@ -254,6 +271,36 @@ static struct request_route *route_of(struct tables *t, const struct open_reques
 	return r ? r : row(t, other, sizeof(other) - 1, HTTP_METHOD_OTHER, 0, REQUESTS_ROUTES);
 }
 
+static_assert((int)ROUTE_MEMO_PATH == (int)REQUEST_PATH_BYTES, "a memo has the whole path");
+
+/* As route_of(): what is asked for again and again has its row at hand. th: the calling thread, or NULL. */
+static struct request_route *route_again(struct tables *t, const struct open_request *o, struct thread *th)
+{
+	const struct request *r = &o->r;
+	struct route_memo *m;
+
+	if (!th)
+		return route_of(t, o);
+	m = &th->http_route;
+	if (LIKELY(m->row != NULL) && m->status == r->status && m->method == r->method && m->cut == o->cut &&
+	    m->path_bytes == r->path_bytes && memcmp(m->path, r->path, r->path_bytes) == 0)
+		return m->row;
+	m->row = route_of(t, o);
+	/* One that is counted as _OTHER is counted as a loss each time. */
+	if (m->row && load_relaxed(&route_count) >= REQUESTS_ROUTES - ROUTES_OTHER - 1) {
+		struct request_route *row = m->row;
+
+		m->row = NULL;
+		return row;
+	}
+	m->status = r->status;
+	m->method = r->method;
+	m->cut = o->cut;
+	m->path_bytes = r->path_bytes;
+	memcpy(m->path, r->path, r->path_bytes);
+	return m->row;
+}
+
 /* ---- answered ------------------------------------------------------------------------------------------------------ */
 
 static void write_kept(struct kept *k, uint64_t number, const struct request *r)
@@ -277,7 +324,7 @@ static bool read_kept(struct kept *k, struct request *ret)
 
 static void to_ring(struct tables *t, const struct request *r)
 {
-	uint64_t number = add_relaxed(&ring_head, 1);
+	uint64_t number = shared_add(&ring_head, 1);
 
 	write_kept(&t->ring[number % REQUESTS_RING], number + 1, r);
 }
@@ -349,17 +396,17 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 	o->r.thread_end = (uint16_t)(th ? th->record : 0);
 	if (th && load_relaxed(&th->http_now) == o->r.id)
 		requests_leave(th, now);
-	add_relaxed(&answered, 1);
+	(void)shared_add(&answered, 1);
 	if (limit && now - o->r.start_ns > limit && o->r.method != HTTP_METHOD_WORK)
 		count_slow(o, now - o->r.start_ns);
-	r = route_of(t, o);
+	r = route_again(t, o, th);
 	if (r)
 		durations_add(&r->took, now - o->r.start_ns);
 	else
 		add_relaxed(&untimed, 1);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
-	give_back(t, i);
+	give_back(t, i, th);
 }
 
 /* ---- who works on what --------------------------------------------------------------------------------------------- */
@@ -426,7 +473,7 @@ void requests_work(struct thread *th, uint32_t i, uint64_t now)
 	requests_leave(th, now);
 	store_relaxed(&o->worker, th);
 	store_relaxed(&th->http_last, o->r.id);
-	work(th, o->r.id, load_relaxed(&th->http_connections) > 1, now);
+	work(th, o->r.id, threads_connections(th) > 1, now);
 }
 
 void requests_resume(struct thread *th, uint64_t now)
@@ -434,7 +481,7 @@ void requests_resume(struct thread *th, uint64_t now)
 	uint64_t last = load_relaxed(&th->http_last);
 
 	/* With one connection to answer, what woke the thread concerns that. With more nobody knows. */
-	if (last && !load_relaxed(&th->http_now) && load_relaxed(&th->http_connections) == 1)
+	if (last && !load_relaxed(&th->http_now) && threads_connections(th) == 1)
 		work(th, last, false, now);
 }
 
@@ -520,7 +567,7 @@ void requests_work_end(struct thread *th, uint64_t id, uint64_t now)
 	if (!mine || !open_of(before))
 		return;
 	th->http_told = told;
-	work(th, before, !told && load_relaxed(&th->http_connections) > 1, now);
+	work(th, before, !told && threads_connections(th) > 1, now);
 }
 
 /* ---- the trigger --------------------------------------------------------------------------------------------------- */
@@ -681,6 +728,21 @@ void requests_fork_parent(void)
 	lock_leave(&slowest_lock);
 }
 
+/* Records are counted anew in a child. The numbers that threads kept, or had just taken, are free: those threads are not here. */
+static void child_numbers(struct tables *t)
+{
+	t->free_count = 0;
+	for (uint32_t i = 1; i <= t->fresh; i++) {
+		t->open[i].r.thread_start = 0;
+		if (!load_relaxed(&t->open[i].used))
+			t->free[t->free_count++] = (uint16_t)i;
+	}
+	if (tls_self.thread) { /* as of all (threads_fork_child) */
+		tls_self.thread->http_spare = 0;
+		tls_self.thread->http_route.row = NULL;
+	}
+}
+
 void requests_fork_child(void)
 {
 	struct tables *t = get();
@@ -705,9 +767,8 @@ void requests_fork_child(void)
 	for (uint32_t i = 0; t && i < REQUESTS_ROUTES; i++)
 		if (load_relaxed(&t->routes[i].key))
 			memset(&t->routes[i], 0, sizeof(t->routes[i]));
-	/* Records are counted anew in a child. */
-	for (uint32_t i = 1; t && i <= t->fresh; i++)
-		t->open[i].r.thread_start = 0;
+	if (t)
+		child_numbers(t);
 	store_relaxed(&ring_head, 0);
 	store_relaxed(&span_head, 0);
 }

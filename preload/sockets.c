@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "alone.h"
 #include "guard.h"
 #include "http.h"
 #include "lock.h"
@@ -183,15 +184,21 @@ static void owner_begin(struct conn *c, struct thread *th)
 	if (!th)
 		return;
 	c->owner_record = th->record;
-	add_relaxed(&th->http_connections, 1);
+	store_relaxed(&th->http_connections, load_relaxed(&th->http_connections) + 1); /* th is the calling thread */
 }
 
 static void owner_end(struct conn *c)
 {
-	/* A thread that ended may have become another's struct since. */
-	if (c->owner && c->owner->record == c->owner_record && load_relaxed(&c->owner->http_connections))
-		sub_relaxed(&c->owner->http_connections, 1);
+	struct thread *th = c->owner;
+
 	c->owner = NULL;
+	/* A thread that ended may have become another's struct since. */
+	if (!th || th->record != c->owner_record || !threads_connections(th))
+		return;
+	if (th == tls_self.thread)
+		store_relaxed(&th->http_connections, load_relaxed(&th->http_connections) - 1);
+	else
+		add_relaxed(&th->http_ended, 1);
 }
 
 static void push(struct conn *c, struct here *here)
@@ -255,22 +262,28 @@ static bool is_next(const struct conn *c)
 	       (c->oldest && *requests_next(c->oldest) == c->reading && requests_handed(c->oldest));
 }
 
-static void on_in(struct conn *c, enum http_event e, struct here *here)
+/* The request's line is known. */
+static void line_read(struct conn *c, struct here *here)
 {
 	size_t bytes;
 	bool cut;
-	const char *target;
+	const char *target = http_target(&c->http, &bytes, &cut);
 
+	if (!c->reading)
+		return;
+	requests_line(c->reading, (enum http_method)c->http.method, target, bytes, cut);
+	if (here->thread && is_next(c))
+		requests_work(here->thread, c->reading, now(here));
+}
+
+static void on_in(struct conn *c, enum http_event e, struct here *here)
+{
 	switch (e) {
 	case HTTP_BEGIN:
 		push(c, here);
 		break;
 	case HTTP_LINE:
-		target = http_target(&c->http, &bytes, &cut);
-		if (c->reading)
-			requests_line(c->reading, (enum http_method)c->http.method, target, bytes, cut);
-		if (c->reading && here->thread && is_next(c))
-			requests_work(here->thread, c->reading, now(here));
+		line_read(c, here);
 		break;
 	case HTTP_END:
 		c->reading = 0;
@@ -287,18 +300,36 @@ static void on_in(struct conn *c, enum http_event e, struct here *here)
 	}
 }
 
+/* What usually comes: a head in one piece. */
+static const char *head_in(struct conn *c, const char *at, const char *stop, struct here *here)
+{
+	const char *start = at;
+	enum http_event e = http_in_begin(&c->http, &at, stop, here->thread ? &here->thread->http_in : NULL);
+
+	if (e == HTTP_MORE)
+		return at;
+	push(c, here);
+	if (c->reading)
+		requests_open(c->reading)->bytes_in += (uint64_t)(at - start);
+	line_read(c, here);
+	if (e == HTTP_END)
+		c->reading = 0;
+	return at;
+}
+
 static void bytes_in(struct conn *c, const char *at, const char *stop, struct here *here)
 {
 	enum http_event e;
 
-	do {
+	at = head_in(c, at, stop, here);
+	while (at < stop && !c->over) {
 		const char *before = at;
 
 		e = http_in(&c->http, &at, stop);
 		if (c->reading)
 			requests_open(c->reading)->bytes_in += (uint64_t)(at - before);
 		on_in(c, e, here);
-	} while (e != HTTP_MORE && !c->over);
+	}
 }
 
 /* The response is complete. */
@@ -347,11 +378,33 @@ static void on_out(struct conn *c, enum http_event e, struct here *here)
 	}
 }
 
+/* What usually comes: a head in one piece, for a request that waits. */
+static const char *head_out(struct conn *c, const char *at, const char *stop, struct here *here)
+{
+	struct request *r = c->oldest && !c->answering ? requests_open(c->oldest) : NULL;
+	const char *start = at;
+	enum http_event e = r ? http_out_begin(&c->http, &at, stop, (enum http_method)r->method,
+	                                       here->thread ? &here->thread->http_out : NULL)
+	                      : HTTP_MORE;
+
+	if (e == HTTP_MORE)
+		return at;
+	c->answering = c->oldest;
+	c->unasked = false;
+	r->first_ns = now(here);
+	r->bytes_out += (uint64_t)(at - start);
+	r->status = c->http.status;
+	if (e == HTTP_END)
+		answered(c, here);
+	return at;
+}
+
 static void bytes_out(struct conn *c, const char *at, const char *stop, struct here *here)
 {
 	enum http_event e;
 
-	do {
+	at = head_out(c, at, stop, here);
+	while (at < stop && !c->over) {
 		struct request *r = c->answering ? requests_open(c->answering) : NULL;
 		const char *before = at;
 
@@ -361,7 +414,7 @@ static void bytes_out(struct conn *c, const char *at, const char *stop, struct h
 			r->status = c->http.status;
 		}
 		on_out(c, e, here);
-	} while (e != HTTP_MORE && !c->over);
+	}
 }
 
 /* ---- from a word to its connection --------------------------------------------------------------------------------- */
@@ -405,7 +458,7 @@ static struct conn *enter(_Atomic uintptr_t *word, struct tls *t)
 		return NULL;
 	}
 	/* Waits for a holder that was preempted; in vain for one whose signal handler left by longjmp. */
-	if (!lock_try_for(&c->lock, 64) && !lock_within(&c->lock, PATIENCE_NS)) {
+	if (!shared_lock_try(&c->lock) && !lock_try_for(&c->lock, 64) && !lock_within(&c->lock, PATIENCE_NS)) {
 		store_relaxed(&c->torn, true);
 		guard_leave(t, GUARD_NET);
 		return NULL;

@@ -167,6 +167,7 @@ static struct thread *thread_make(pid_t tid, uintptr_t stack_lo, uintptr_t stack
 	store_relaxed(&th->http_last, 0);
 	store_relaxed(&th->database_row, 0);
 	store_relaxed(&th->http_connections, 0);
+	store_relaxed(&th->http_ended, 0);
 	th->http_told = false;
 	return th;
 }
@@ -501,6 +502,8 @@ void threads_fork_child(struct tls *t, bool forget)
 	}
 	store_release(&record_count, table ? 1 : 0);
 	for (struct thread *th = threads_first(); th; th = th->next) {
+		th->http_spare = 0; /* requests.c counts them as free here, and its rows are new */
+		th->http_route.row = NULL;
 		if (load_relaxed(&th->use) == THREAD_FREE && !load_relaxed(&th->ring))
 			continue;
 		begin_anew(th, forget);

@@ -11,6 +11,7 @@
 #include "capture.h"
 #include "counters.h"
 #include "guard.h"
+#include "http.h"
 #include "lock.h"
 #include "probes.h"
 #include "stacks.h"
@@ -62,6 +63,16 @@ struct freed {
 };
 enum { THREAD_FREED = 256 };
 
+/* What the last answer of this thread was, and its row of routes; NULL: none. */
+struct request_route;
+enum { ROUTE_MEMO_PATH = 64 };
+struct route_memo {
+	struct request_route *row;
+	uint16_t status;
+	uint8_t method, cut, path_bytes;
+	char path[ROUTE_MEMO_PATH];
+};
+
 enum thread_use { THREAD_FREE, THREAD_LIVE, THREAD_ENDED /* counters not merged yet */ };
 
 struct thread {
@@ -100,14 +111,18 @@ struct thread {
 	uint64_t deferred_ns;
 	uintptr_t deferred_pcs[STACKS_MAX_DEPTH];
 
-	/* requests.c; written by the owner, but for http_last and http_connections */
+	/* requests.c; written by the owner, but for http_last and http_ended */
 	_Atomic uint64_t http_now, http_since; /* the request it works on; 0: none */
 	_Atomic uint32_t http_shared;          /* struct request_span */
 	_Atomic uint64_t http_start;           /* when the request in http_last began */
 	_Atomic uint64_t http_last;            /* the last one it worked on that is not answered */
-	_Atomic uint32_t http_connections;     /* that it read a request from and that wait for an answer */
-	uint64_t http_samples;                 /* ring_head at http_since */
-	bool http_told;                        /* the program said so (perfprobe_adopt): a wait does not end it */
+	_Atomic uint32_t http_connections;  /* that it read a request from and that wait for an answer, and those in: */
+	_Atomic uint32_t http_ended;        /* of them: which others have answered */
+	uint64_t http_samples;              /* ring_head at http_since */
+	struct http_memo http_in, http_out; /* sockets.c: heads that came before; its next owner's too */
+	struct route_memo http_route;       /* requests.c: the last answer's; likewise */
+	uint32_t http_spare;                /* a number for its next request; its next owner's too. 0: none */
+	bool http_told;                     /* the program said so (perfprobe_adopt): a wait does not end it */
 
 	/* offcpu.c; the helper's */
 	uint64_t offcpu_looked_ns, offcpu_cpu_ns, offcpu_due_ns; /* the last look; 0: none */
@@ -130,6 +145,14 @@ struct thread {
 	uint64_t cpu_checked_ns;      /* ... when the helper looked last */
 	int64_t cpu_due_ns;           /* CPU time not yet paid for by samples, less than half a period either way */
 };
+
+/* Connections that it read a request from and that wait for an answer. [any thread: a figure of this moment] */
+static inline uint32_t threads_connections(const struct thread *th)
+{
+	uint32_t ended = load_relaxed(&th->http_ended), all = load_relaxed(&th->http_connections);
+
+	return all > ended ? all - ended : 0;
+}
 
 /* A struct thread for the calling thread, now in t->thread; its stack, or 0, 0: not known (the main thread's is). NULL without memory (counted). */
 struct thread *threads_attach(struct tls *t, uintptr_t stack_lo, uintptr_t stack_hi);

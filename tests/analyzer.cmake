@@ -40,6 +40,7 @@ target_link_libraries(views_check PUBLIC analyzer_views analyzer_core)
 perfprobe_fuzz(snapshot views_check test_snapshots)
 perfprobe_fuzz(live views_check test_snapshots)
 perfprobe_fuzz(demangle analyzer_core)
+perfprobe_fuzz(symbol_file analyzer_core)
 
 # Programs that the symbolizer is asked about. Built without the tree's flags: what matters is what compilers usually do.
 # C++ and Rust take part where their compilers are installed.
@@ -48,6 +49,7 @@ target_compile_options(symbols_c PRIVATE -O2 -g -fno-sanitize=all)
 target_link_options(symbols_c PRIVATE -Wl,--build-id=sha1)
 perfprobe_unit_test(symbolize test_snapshots)
 perfprobe_unit_test(kernel_symbols analyzer_core)
+perfprobe_unit_test(symbol_cache analyzer_core)
 target_compile_definitions(test_symbolize PRIVATE SYMBOLS_C="$<TARGET_FILE:symbols_c>" OBJCOPY="${CMAKE_OBJCOPY}"
   OBJDUMP="${CMAKE_OBJDUMP}")
 add_dependencies(test_symbolize symbols_c)

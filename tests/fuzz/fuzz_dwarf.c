@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	model = build_empty();
 	model.modules = &module;
 	model.module_count = 1;
-	assert(symbolizer_new(&model, &s, &err) == 0);
+	assert(symbolizer_new(&model, NULL, &s, &err) == 0);
 	for (size_t i = 0; i < sizeof(bases) / sizeof(bases[0]); i++)
 		for (uint64_t at = 0; at < ADDRESSES; at += STEP)
 			ask(s, bases[i] + at);

@@ -136,7 +136,7 @@ void views_check(struct model *m)
 
 	for (size_t i = 0; i < m->module_count; i++)
 		m->modules[i].path = "/nowhere"; /* a fuzzer must not open files of its own choice */
-	assert(symbolizer_new(m, &symbols, &err) == 0);
+	assert(symbolizer_new(m, NULL, &symbols, &err) == 0);
 	for (unsigned metric = 0; metric < METRIC_COUNT; metric++) {
 		struct profile *p = NULL, *folded = NULL;
 		struct diff *d = NULL;

@@ -76,15 +76,15 @@ static void rows_and_figures(void **state)
 	for (unsigned i = 0; i < DURATION_RANGES; i++)
 		ranges += load_relaxed(&row(users)->took.range[i]);
 	assert_int_equal(ranges, 10);
-	assert_int_equal(load_relaxed(&row(users)->took.count), 10);
+	assert_int_equal(durations_count(&row(users)->took), 10);
 	assert_int_equal(load_relaxed(&row(users)->errors), 2);
 	assert_int_equal(load_relaxed(&row(users)->took.sum_ns), 55000);
 	assert_int_equal(load_relaxed(&row(users)->took.max_ns), 10000);
-	assert_int_equal(load_relaxed(&row(begin)->took.count), 0);
+	assert_int_equal(durations_count(&row(begin)->took), 0);
 	database_fork_child();
 	assert_int_equal(row_of("SELECT * FROM users"), users); /* rows stay, for statements name them */
 	assert_int_equal(
-	        load_relaxed(&row(users)->took.count) + load_relaxed(&row(users)->took.range[duration_range(1000)]), 0);
+	        durations_count(&row(users)->took) + load_relaxed(&row(users)->took.range[duration_range(1000)]), 0);
 }
 
 static void calls_of_a_request(void **state)
@@ -116,7 +116,7 @@ static void calls_of_a_request(void **state)
 	database_count(&c, 6, true);
 	assert_int_equal(spans(s, 4), 1);
 	assert_true(s[0].request == 42 && s[0].ns == 6 && s[0].failed && !s[0].unfinished && s[0].thread == 7);
-	assert_int_equal(load_relaxed(&row(users)->took.count), 2);
+	assert_int_equal(durations_count(&row(users)->took), 2);
 }
 
 static void send(const void *handle, uint32_t number, uint64_t now)
@@ -143,26 +143,26 @@ static void answers_in_order(void **state)
 	assert_int_equal(spans(s, 4), 3);
 	assert_true(s[0].unfinished && s[1].unfinished);
 	database_answered(&conn, 150); /* nothing has come yet: a NULL that belongs to no call */
-	assert_int_equal(load_relaxed(&row(a)->took.count), 0);
+	assert_int_equal(durations_count(&row(a)->took), 0);
 	database_answer(&conn, false);
 	database_answered(&conn, 200);
-	assert_int_equal(load_relaxed(&row(a)->took.count), 1);
+	assert_int_equal(durations_count(&row(a)->took), 1);
 	assert_int_equal(load_relaxed(&row(a)->took.sum_ns), 100);
 	database_answered(&conn, 210); /* again: b has no answer yet */
-	assert_int_equal(load_relaxed(&row(b)->took.count), 0);
+	assert_int_equal(durations_count(&row(b)->took), 0);
 	database_answer(&conn, true);
 	database_answer(&conn, false);
 	database_answered(&conn, 310);
-	assert_int_equal(load_relaxed(&row(b)->took.count), 1);
+	assert_int_equal(durations_count(&row(b)->took), 1);
 	assert_int_equal(load_relaxed(&row(b)->errors), 1);
 	database_drop(&other, 1120);
-	assert_int_equal(load_relaxed(&row(b)->took.count), 2);
+	assert_int_equal(durations_count(&row(b)->took), 2);
 	assert_int_equal(load_relaxed(&row(b)->errors), 2);
 	assert_int_equal(load_relaxed(&row(b)->took.sum_ns), 200 + 1000);
 	database_drop(&other, 2000);
 	database_answer(&conn, true);
 	database_answered(&conn, 2000);
-	assert_int_equal(load_relaxed(&row(b)->took.count), 2);
+	assert_int_equal(durations_count(&row(b)->took), 2);
 	assert_int_equal(spans(s, 4), 3);
 }
 
@@ -190,11 +190,11 @@ static void deep_pipeline(void **state)
 			database_answer(&conn, false);
 			database_answered(&conn, 1300);
 		}
-		assert_int_equal(load_relaxed(&row(a)->took.count), counted * (unsigned)(round + 1));
-		assert_int_equal(load_relaxed(&row(b)->took.count), round);
+		assert_int_equal(durations_count(&row(a)->took), counted * (unsigned)(round + 1));
+		assert_int_equal(durations_count(&row(b)->took), round);
 		database_answer(&conn, true);
 		database_answered(&conn, 1400);
-		assert_int_equal(load_relaxed(&row(b)->took.count), round + 1);
+		assert_int_equal(durations_count(&row(b)->took), round + 1);
 		assert_int_equal(load_relaxed(&row(b)->errors), round + 1);
 		database_answer(&conn, true);
 		database_answered(&conn, 1500);
@@ -226,7 +226,7 @@ static void steps(void **state)
 	database_step_end(&stmt, place, 3, true, true);
 	assert_int_equal(database_stepped(&stmt), 0);
 	database_step_end(&stmt, place, 3, true, true); /* of a call that has ended */
-	assert_int_equal(load_relaxed(&row(a)->took.count), 1);
+	assert_int_equal(durations_count(&row(a)->took), 1);
 	assert_int_equal(load_relaxed(&row(a)->errors), 1);
 	assert_int_equal(load_relaxed(&row(a)->took.sum_ns), 60);
 	assert_int_equal(spans(s, 2), 1);
@@ -288,7 +288,7 @@ static void old_spans_make_room(void **state)
 	}
 	assert_int_equal(lost(LOSS_DATABASE_SPANS), 40); /* the other 60 were older than the window */
 	assert_int_equal(spans(s, DATABASE_SPANS), DATABASE_SPANS);
-	assert_int_equal(load_relaxed(&row(a)->took.count), DATABASE_SPANS + 100);
+	assert_int_equal(durations_count(&row(a)->took), DATABASE_SPANS + 100);
 }
 
 enum { THREADS = 4, EACH = 20000 };
@@ -344,7 +344,7 @@ static void threads_at_once(void **state)
 		const struct database_row *r = database_row(i);
 
 		if (r && r->operation == SQL_UPDATE) {
-			count += load_relaxed(&r->took.count);
+			count += durations_count(&r->took);
 			sum += load_relaxed(&r->took.sum_ns);
 		}
 	}

@@ -15,9 +15,55 @@ struct stream {
 	struct http h;
 	enum http_method answers;
 	bool out, over; /* no more is to be fed */
+	bool brief;     /* no offsets of what begins: several events may be told at once */
+	bool heads;     /* likewise they are asked for */
+	struct http_memo *memo;
 	size_t offset;
 	char trace[TRACE];
 };
+
+static void tell(struct stream *s, enum http_event e, size_t offset)
+{
+	size_t len = strlen(s->trace);
+	bool cut;
+
+	if (s->brief && (e == HTTP_BEGIN || e == HTTP_LINE))
+		(void)snprintf(s->trace + len, TRACE - len, "%c", letters[e]);
+	else
+		(void)snprintf(s->trace + len, TRACE - len, "%c%zu", letters[e], offset);
+	len = strlen(s->trace);
+	if (e == HTTP_LINE) {
+		size_t n;
+		const char *target = http_target(&s->h, &n, &cut);
+
+		(void)snprintf(s->trace + len, TRACE - len, "(%s %.*s%s)",
+		               http_method_name((enum http_method)s->h.method), (int)(n > 40 ? 40 : n), target,
+		               cut ? "..." : "");
+	}
+	if (s->out && e == HTTP_END)
+		(void)snprintf(s->trace + len, TRACE - len, "(%u)", s->h.status);
+	s->over = e == HTTP_LOST || e == HTTP_SWITCH || e == HTTP_IS_H2;
+}
+
+/* Several events in one, if there are. */
+static bool feed_head(struct stream *s, const char *start, const char **at, const char *end)
+{
+	const char *before = *at;
+	enum http_event e =
+	        s->out ? http_out_begin(&s->h, at, end, s->answers, s->memo) : http_in_begin(&s->h, at, end, s->memo);
+
+	if (e == HTTP_MORE) {
+		assert_true(*at == before);
+		return false;
+	}
+	assert_true(*at > before && *at <= end);
+	tell(s, HTTP_BEGIN, 0);
+	if (!s->out)
+		tell(s, HTTP_LINE, 0);
+	if (e != HTTP_BEGIN && e != HTTP_LINE)
+		tell(s, e, s->offset + (size_t)(*at - start));
+	return true;
+}
 
 static void feed(struct stream *s, const char *data, size_t bytes)
 {
@@ -27,27 +73,18 @@ static void feed(struct stream *s, const char *data, size_t bytes)
 
 	do {
 		const char *before = at;
-		size_t len = strlen(s->trace);
 
+		e = HTTP_MORE;
+		if (s->heads && feed_head(s, start, &at, end)) {
+			e = HTTP_BEGIN;
+			continue;
+		}
 		e = s->out ? http_out(&s->h, &at, end, s->answers) : http_in(&s->h, &at, end);
 		assert_true(at >= before && at <= end);
 		if (e == HTTP_MORE)
 			assert_true(at == end);
 		else
-			(void)snprintf(s->trace + len, TRACE - len, "%c%zu", letters[e],
-			               s->offset + (size_t)(at - start));
-		if (e == HTTP_LINE) {
-			bool cut;
-			size_t n, to = strlen(s->trace);
-			const char *target = http_target(&s->h, &n, &cut);
-
-			(void)snprintf(s->trace + to, TRACE - to, "(%s %.*s%s)",
-			               http_method_name((enum http_method)s->h.method), (int)(n > 40 ? 40 : n), target,
-			               cut ? "..." : "");
-		}
-		if (s->out && e == HTTP_END)
-			(void)snprintf(s->trace + strlen(s->trace), TRACE - strlen(s->trace), "(%u)", s->h.status);
-		s->over = e == HTTP_LOST || e == HTTP_SWITCH || e == HTTP_IS_H2;
+			tell(s, e, s->offset + (size_t)(at - start));
 	} while (e != HTTP_MORE && !s->over);
 	s->offset += bytes;
 	t_guarded_free(&g);
@@ -61,6 +98,33 @@ static void begin(struct stream *s, bool out, enum http_method answers)
 	s->answers = answers;
 }
 
+static void feed_in_two(struct stream *s, const char *text, size_t len, size_t cut)
+{
+	feed(s, text, cut);
+	if (!s->over && cut < len)
+		feed(s, text + cut, len - cut);
+}
+
+/* Heads that are there whole are told the same, with and without one that came before; so are those that only begin like it. */
+static void check_heads(bool out, enum http_method answers, const char *text)
+{
+	static struct http_memo memo;
+	size_t len = strlen(text);
+	struct stream plain, s;
+
+	begin(&plain, out, answers);
+	plain.brief = true;
+	feed(&plain, text, len);
+	for (size_t cut = 1; cut <= len; cut++)
+		for (int with = 0; with < 3; with++) { /* no memo, an empty or another text's, this text's */
+			begin(&s, out, answers);
+			s.brief = s.heads = true;
+			s.memo = with ? &memo : NULL;
+			feed_in_two(&s, text, len, cut);
+			T_STR(text, s.trace, plain.trace);
+		}
+}
+
 static void check(bool out, enum http_method answers, const char *text, const char *want)
 {
 	size_t len = strlen(text);
@@ -71,15 +135,14 @@ static void check(bool out, enum http_method answers, const char *text, const ch
 	T_STR(text, s.trace, want);
 	for (size_t cut = 1; cut < len; cut++) {
 		begin(&s, out, answers);
-		feed(&s, text, cut);
-		if (!s.over)
-			feed(&s, text + cut, len - cut);
+		feed_in_two(&s, text, len, cut);
 		T_STR(text, s.trace, want);
 	}
 	begin(&s, out, answers);
 	for (size_t i = 0; i < len && !s.over; i++)
 		feed(&s, text + i, 1);
 	T_STR(text, s.trace, want);
+	check_heads(out, answers, text);
 }
 
 #define IN(text, want)             check(false, HTTP_METHOD_NONE, (text), (want))
@@ -97,6 +160,19 @@ static void test_requests(void **state)
 	IN("POST /p HTTP/1.1\r\ncontent-LENGTH:  5 \r\n\r\nhelloGET / HTTP/1.1\r\n\r\n",
 	   "B0L18(POST /p)E46B46L62(GET /)E64");
 	IN("POST /p HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "B0L18(POST /p)E39");
+	/* Names that are nearly that one. */
+	IN("POST /p HTTP/1.1\r\nContent\rLength: 5\r\nContent-Length : 5\r\nContent-Length\r\nContent_Length: "
+	   "5\r\n\r\n",
+	   "B0L18(POST /p)E94");
+	IN("POST /p HTTP/1.1\r\nCONTENT-length:\t 00005\nConnection: close\r\nContent-Type: text/plain\r\n\r\nhello",
+	   "B0L18(POST /p)E93");
+	IN("POST /p HTTP/1.1\r\nContent-Length: 12345678901234567\r\n\r\n", "B0L18(POST /p)");
+	IN("POST /p HTTP/1.1\r\nContent-Length: 123456789012345678\r\n\r\n", "B0L18(POST /p)");
+	IN("OPTIONS /a/path/that/is/long HTTP/1.1\r\n\r\n", "B0L39(OPTIONS /a/path/that/is/long)E41");
+	IN("GET /a/path/with/\x7f HTTP/1.1\r\n\r\n", "B0X18");
+	IN("GET /a/path/with/\x1f/and HTTP/1.1\r\n\r\n", "B0X18");
+	IN("GET /\xc3\xa4\xc3\xb6 HTTP/1.1\r\n\r\n", "B0L20(GET /\xc3\xa4\xc3\xb6)E22");
+	IN("GET /\r HTTP/1.1\r\n\r\n", "B0X7");
 	IN("PUT /p HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n"
 	   "3\r\nabc\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\r\n\r\n",
 	   "B0L17(PUT /p)E113B113L129(GET /)E131");

@@ -29,7 +29,7 @@ static struct leaks *leaks_of(const struct model *m, const char *lines, struct s
 
 	*s = (struct suppressions){ 0 };
 	assert_int_equal(suppressions_add(s, lines, strlen(lines), "test", NULL, &err), 0);
-	assert_int_equal(symbolizer_new(m, &symbols, &err), 0);
+	assert_int_equal(symbolizer_new(m, NULL, &symbols, &err), 0);
 	assert_int_equal(leaks_build(m, symbols, s, false, &l, &err), 0);
 	symbolizer_free(symbols);
 	return l;
@@ -182,7 +182,7 @@ static struct profile *leaked(const struct model *m)
 	struct profile *p = NULL;
 	struct err err = { 0 };
 
-	assert_int_equal(symbolizer_new(m, &symbols, &err), 0);
+	assert_int_equal(symbolizer_new(m, NULL, &symbols, &err), 0);
 	assert_int_equal(profile_build(m, symbols, METRIC_LEAKED, &p, &err), 0);
 	symbolizer_free(symbols);
 	return p;

@@ -72,7 +72,7 @@ static struct profile *profile_of(const struct model *m, enum profile_metric met
 	struct profile *p = NULL;
 	struct err err = { 0 };
 
-	assert_int_equal(symbolizer_new(m, &s, &err), 0);
+	assert_int_equal(symbolizer_new(m, NULL, &s, &err), 0);
 	if (profile_build(m, s, metric, &p, &err) != 0)
 		fail_msg("%s", err.text);
 	symbolizer_free(s); /* the profile owns its strings */
@@ -262,7 +262,7 @@ static void what_was_not_recorded_says_so(void **state)
 		m.clock_is_wall = cases[i].wall;
 		m.cpu_hz = cases[i].cpu_off ? 0 : 99;
 		m.heap_mode = cases[i].heap_off ? SNAP_HEAP_OFF : SNAP_HEAP_FULL;
-		assert_int_equal(symbolizer_new(&m, &s, &err), 0);
+		assert_int_equal(symbolizer_new(&m, NULL, &s, &err), 0);
 		T_CHECK(cases[i].words, profile_build(&m, s, cases[i].metric, &p, &err) == -ENODATA);
 		T_CHECK(err.text, strstr(err.text, cases[i].words));
 		T_CHECK(cases[i].words, p == NULL);
@@ -290,7 +290,7 @@ static void deep_stacks_are_bounded(void **state)
 	}
 	m.node_count = m.heap_count = DEEP;
 	m.heap_mode = SNAP_HEAP_FULL;
-	assert_int_equal(symbolizer_new(&m, &s, &err), 0);
+	assert_int_equal(symbolizer_new(&m, NULL, &s, &err), 0);
 	assert_int_equal(profile_build(&m, s, METRIC_LIVE, &p, &err), -E2BIG);
 	assert_non_null(strstr(err.text, "more frames than"));
 	symbolizer_free(s);
@@ -523,7 +523,7 @@ static int whole_way(const uint8_t *file, size_t bytes)
 	int rc = snapshot_read(file, bytes, &m, &err);
 
 	if (rc == 0)
-		rc = symbolizer_new(m, &s, &err);
+		rc = symbolizer_new(m, NULL, &s, &err);
 	if (rc == 0)
 		rc = profile_build(m, s, METRIC_CPU, &p, &err);
 	if (rc == 0)

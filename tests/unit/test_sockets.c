@@ -103,10 +103,10 @@ static void test_keep_alive_and_pipelining(void **state)
 	in(pair[0], "ET /d HTTP/1.1\r\n\r\n");
 	out(pair[0], "HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n");
 	totals(6, 0);
-	assert_int_equal(load_relaxed(&route("/a/*", 200)->took.count), 2);
-	assert_int_equal(load_relaxed(&route("/b", 200)->took.count), 2);
-	assert_int_equal(load_relaxed(&route("/c", 200)->took.count), 1);
-	assert_int_equal(load_relaxed(&route("/d", 404)->took.count), 1);
+	assert_int_equal(durations_count(&route("/a/*", 200)->took), 2);
+	assert_int_equal(durations_count(&route("/b", 200)->took), 2);
+	assert_int_equal(durations_count(&route("/c", 200)->took), 1);
+	assert_int_equal(durations_count(&route("/d", 404)->took), 1);
 	assert_int_equal(requests_totals().slow, 6); /* the limit is one nanosecond */
 	assert_true(requests_get(0, &r) && r.status == 200 && r.bytes_out == strlen(OK) && r.path_bytes == 5);
 	assert_true(r.start_ns <= r.first_ns && r.first_ns <= r.end_ns);
@@ -122,10 +122,10 @@ static void test_more_than_there_is_room_for(void **state)
 	for (int i = 0; i < REQUESTS_OPEN + 50; i++)
 		out(pair[0], OK);
 	totals(REQUESTS_OPEN + 50, 0); /* counted, not timed */
-	assert_int_equal(load_relaxed(&route("/", 200)->took.count), REQUESTS_OPEN);
+	assert_int_equal(durations_count(&route("/", 200)->took), REQUESTS_OPEN);
 	in(pair[0], GET("/"));
 	out(pair[0], OK);
-	assert_int_equal(load_relaxed(&route("/", 200)->took.count), REQUESTS_OPEN + 1);
+	assert_int_equal(durations_count(&route("/", 200)->took), REQUESTS_OPEN + 1);
 }
 
 static void test_what_is_no_server_connection(void **state)
@@ -246,7 +246,7 @@ static void test_spans(void **state)
 	assert_false(requests_working(th, &s));
 	out(pair[1], OK);
 	out(pair[0], OK);
-	assert_int_equal(load_relaxed(&th->http_connections), 0);
+	assert_int_equal(threads_connections(th), 0);
 	totals(2, 0);
 	requests_resume(th, s.to_ns);
 	assert_false(requests_working(th, &s));
@@ -355,9 +355,9 @@ static void test_work_that_is_told(void **state)
 	assert_int_equal(load_relaxed(&th->http_now), outer);
 	requests_adopt(th, request, 6000);
 	totals(2, 0);
-	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->took.count), 1);
+	assert_int_equal(durations_count(&route("mail/*/send_it", 0)->took), 1);
 	assert_int_equal(load_relaxed(&route("mail/*/send_it", 0)->took.max_ns), 4000);
-	assert_int_equal(load_relaxed(&route("resize", 0)->took.count), 1);
+	assert_int_equal(durations_count(&route("resize", 0)->took), 1);
 	assert_int_equal(route("resize", 0)->method, HTTP_METHOD_WORK);
 	outer = requests_work_begin(NULL, "", 7000);
 	requests_work_end(NULL, outer, 8000);
@@ -395,8 +395,8 @@ static void test_routes_are_folded(void **state)
 	}
 	other = route("_OTHER", 200);
 	assert_non_null(other);
-	assert_int_equal(load_relaxed(&other->took.count), load_relaxed(&losses_count[LOSS_HTTP_ROUTES]));
-	assert_true(load_relaxed(&other->took.count) > 100 && load_relaxed(&other->took.count) < 400);
+	assert_int_equal(durations_count(&other->took), load_relaxed(&losses_count[LOSS_HTTP_ROUTES]));
+	assert_true(durations_count(&other->took) > 100 && durations_count(&other->took) < 400);
 	totals(600, 0);
 }
 

@@ -43,7 +43,7 @@ static void load(struct loaded *l, const char *path, const uint8_t *id, size_t i
 		memcpy(l->module.build_id, id, id_bytes);
 	l->model.modules = &l->module;
 	l->model.module_count = 1;
-	assert_int_equal(symbolizer_new(&l->model, &l->s, &err), 0);
+	assert_int_equal(symbolizer_new(&l->model, NULL, &l->s, &err), 0);
 }
 
 static size_t build_id_of(const char *path, uint8_t id[SNAP_MAX_BUILD_ID])
@@ -402,7 +402,7 @@ static void the_module_loaded_last_owns_the_address(void **state)
 	(void)state;
 	m.modules = modules;
 	m.module_count = ARRAY_LEN(modules);
-	assert_int_equal(symbolizer_new(&m, &s, &err), 0);
+	assert_int_equal(symbolizer_new(&m, NULL, &s, &err), 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		const struct symbol_frame *f;
 		size_t n;
