@@ -411,6 +411,37 @@ static void write_marks(struct html_work *w)
 	json_array_end(j);
 }
 
+static void write_series_column(struct html_work *w, const char *key, unsigned column)
+{
+	struct json *j = &w->j;
+
+	json_key(j, key);
+	json_array_begin(j);
+	for (size_t i = 0; i < w->m->series.count; i++) {
+		const struct model_series_point *p = &w->m->series.points[i];
+		const uint64_t words[] = { html_us(w, p->time_ns), p->cpu_ns, p->resident_bytes, p->live_bytes,
+			                   p->requests };
+
+		json_u64(j, words[column]);
+	}
+	json_array_end(j);
+}
+
+static void write_series(struct html_work *w)
+{
+	static const char *const keys[] = { "time_us", "cpu_ns", "rss_bytes", "heap_bytes", "requests" };
+
+	json_key(&w->j, "series");
+	if (w->m->series.count < 2) {
+		json_null(&w->j);
+		return;
+	}
+	json_object_begin(&w->j);
+	for (unsigned i = 0; i < ARRAY_LEN(keys); i++)
+		write_series_column(w, keys[i], i);
+	json_object_end(&w->j);
+}
+
 /* Modules whose functions have no names at all, and why; how often each kind of misuse was seen. */
 static void write_warnings(struct html_work *w, struct symbolizer *symbols)
 {
@@ -489,6 +520,7 @@ static int write_all(struct html_work *w, const char *name, struct symbolizer *s
 	write_numbers(&w->j, "function", w->tree.called, w->tree.nodes.count);
 	json_object_end(&w->j);
 	write_threads(w);
+	write_series(w);
 	write_metrics(w);
 	write_leaks(w, leaks);
 	rc = html_requests(w, err);

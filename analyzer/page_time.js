@@ -2,6 +2,7 @@
  * The timeline: CPU, memory, requests and events of a recording on one axis; a drag across it chooses a range of time.
  * Keyboard: arrows move the range (or begin one), with Shift they make it longer or shorter, Escape takes it away.
  */
+const MIN_STEP_US = 20000;
 const TRACKS = { cpu: 56, memory: 56, requests: 64, events: 20 }, TRACK_GAP = 8, AXIS = 20, LABEL_PAD = 4;
 
 class Timeline {
@@ -42,7 +43,7 @@ class Timeline {
 		if (series && series.time_us.length > 1) {
 			for (let i = 1; i < series.time_us.length; i++) {
 				const span = series.time_us[i] - series.time_us[i - 1];
-				if (span > 0)
+				if (span >= MIN_STEP_US || (span > 0 && series.time_us.length < 20)) /* the last, taken for the file, may be a moment */
 					out.push([series.time_us[i - 1], series.time_us[i], (series.cpu_ns[i] - series.cpu_ns[i - 1]) / 1000 / span]);
 			}
 			return out;
@@ -189,10 +190,30 @@ class Timeline {
 		}
 	}
 
+	/* How many were answered, by the series, behind the points. */
+	drawRate(c, t) {
+		const { series } = this.rec, steps = [];
+		for (let i = 1; series && i < series.time_us.length; i++) {
+			const span = series.time_us[i] - series.time_us[i - 1];
+			if (span >= MIN_STEP_US)
+				steps.push([series.time_us[i - 1], series.time_us[i], (series.requests[i] - series.requests[i - 1]) / span * 1e6]);
+		}
+		const most = maxOf(steps.map((s) => s[2]), 0);
+		c.fillStyle = cssColour('--request');
+		c.globalAlpha = 0.28;
+		for (const [from, to, rate] of most ? steps : []) {
+			const h = (t.h - 18) * rate / most;
+			c.fillRect(this.x(from), t.y + t.h - h, Math.max(0.6, this.x(to) - this.x(from) - 0.4), h);
+		}
+		c.globalAlpha = 1;
+		return most;
+	}
+
 	/* Each request a point: when it began, how long it took, on a scale of powers of ten. */
 	draw_requests(c, t) {
 		const q = this.rec.requests.list, n = this.rec.requestCount, most = maxOf(q.duration_us, 1000), least = 100;
 		const slow = this.rec.requests.latency_ns / 1000, y = (us) => t.y + t.h - 3 - (t.h - 18) * Math.max(0, Math.log(Math.max(us, least) / least) / Math.log(most / least));
+		const rate = this.drawRate(c, t);
 		for (let i = 0; i < n; i++) {
 			const bad = q.status[i] >= 500 || !q.answered[i], late = slow > 0 && q.duration_us[i] >= slow;
 			c.fillStyle = cssColour(bad ? '--bad' : late ? '--late' : '--request');
@@ -202,7 +223,8 @@ class Timeline {
 		}
 		c.globalAlpha = 1;
 		this.baseline(c, t);
-		this.words(c, LABEL_PAD, t.y + 11, `Requests kept: ${whole(n)}, longest ${timeText(most * 1000)}`, '--muted');
+		const kept = `${whole(n)} known one by one, longest ${timeText(most * 1000)}`, narrow = this.width < 600;
+		this.words(c, LABEL_PAD, t.y + 11, rate ? `Requests, up to ${whole(rate)}/s` + (narrow ? '' : `; ${kept}`) : `Requests: ${kept}`, '--muted');
 		if (slow > 0 && slow < most)
 			this.words(c, this.width - LABEL_PAD, y(slow) - 2, `slow: ${timeText(slow * 1000)}`, '--late', true);
 	}

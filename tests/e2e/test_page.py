@@ -316,3 +316,16 @@ def test_flame_graph_by_thread_and_route(snaps):
             elif name != "[no request]":
                 assert value == totals(snaps[0], "--route", name[1:-1])["total"], name
         assert len(roots) == (2 if by == "thread" else 3)
+
+
+def test_a_recording_has_a_series(tmp_path):
+    """CPU time and memory over time, from the recorder to the page."""
+    recording.record(tmp_path, [recording.VICTIMS / "victim_spin", "1.2", "2"], cpu=99, heap="full")
+    (snapshot,) = recording.snapshots(tmp_path)
+    (rec,) = page_data(run([ANALYZE, "html", snapshot]))["recordings"]
+    series = rec["series"]
+    assert 5 <= len(series["time_us"]) <= rec["duration_us"] / 100_000 + 3, "ten a second, and one for the file"
+    for key in ("time_us", "cpu_ns", "requests"):
+        assert series[key] == sorted(series[key]), key
+    assert abs(series["cpu_ns"][-1] - rec["cpu_ns"]) < 0.1e9 and series["cpu_ns"][-1] > 0.5e9
+    assert min(series["rss_bytes"]) > 500_000 and abs(series["time_us"][-1] - rec["duration_us"]) < 200_000

@@ -262,5 +262,6 @@ struct model *live_build_expected(void)
 	m.because = m.boot = "";
 	m.handler = m.late = build_empty().handler;
 	m.database = build_empty().database;
+	m.series = build_empty().series;
 	return &m;
 }

@@ -411,6 +411,24 @@ static void put_requests(struct put *p, const struct model_requests *q)
 	}
 }
 
+static void put_series(struct put *p, const struct model_series *s)
+{
+	struct model_series_point last = { 0 };
+
+	put_varint(p, s->interval_ns);
+	put_varint(p, s->count);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct model_series_point *x = &s->points[i];
+
+		put_varint(p, x->time_ns - last.time_ns);
+		put_varint(p, x->cpu_ns - last.cpu_ns);
+		put_varint(p, x->resident_bytes);
+		put_varint(p, x->live_bytes);
+		put_varint(p, x->requests - last.requests);
+		last = *x;
+	}
+}
+
 static void put_offcpu(struct put *p, const struct model_offcpu *o)
 {
 	uint64_t last = 0;
@@ -523,6 +541,9 @@ uint8_t *build_section(const struct model *m, enum snap_section_id id, size_t *r
 		break;
 	case SNAP_DATABASE:
 		put_database(&p, &m->database);
+		break;
+	case SNAP_SERIES:
+		put_series(&p, &m->series);
 		break;
 	}
 	assert(!p.full);
@@ -712,6 +733,15 @@ static void add_offcpu(struct model *m)
 	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
 }
 
+static void add_series(struct model *m)
+{
+	static struct model_series_point points[] = { { 1000000000, 5000000, 3 << 20, 0, 0 },
+		                                      { 1100000000, 105000000, 4 << 20, 1 << 20, 7 },
+		                                      { 1100000000, 105000000, 2 << 20, 3, 7 } };
+
+	m->series = (struct model_series){ 100000000, points, 3 };
+}
+
 static void add_database(struct model *m)
 {
 	static struct model_bucket quick[] = { { 280, 3 }, { 300, 1 } }, once[] = { { 640, 1 } };
@@ -796,6 +826,7 @@ struct model *build_example(void)
 	add_requests(&m);
 	add_offcpu(&m);
 	add_database(&m);
+	add_series(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.cpu = cpu;
@@ -834,6 +865,7 @@ struct model *build_example_of(uint16_t minor)
 		m->handler = m->late = build_empty().handler;
 		m->offcpu = build_empty().offcpu;
 		m->database = build_empty().database;
+		m->series = build_empty().series;
 	}
 	return m;
 }
