@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "elf_debuginfod.h"
+#include "elf_places.h"
 #include "model.h"
 #include "slice.h"
 #include "snapshot_read.h"
@@ -17,19 +19,54 @@
 
 static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
 	                                   { "B", CLI_FILES, "snap live" },
+	                                   { "OLD", CLI_DIRS, NULL },
+	                                   { "NEW", CLI_DIRS, NULL },
 	                                   { NULL, CLI_FILES, NULL } };
 
 const struct cli_program cmd_program = {
 	.name = "probe-analyze",
 	.purpose = "Turns perfprobe snapshots (.snap) and live files (.live) into answers.",
-	.exit_status = "  0  done\n"
-	               "  1  failed: a file that cannot be read or written, or is no snapshot\n"
-	               "  2  wrong usage, or something that is not built yet\n"
-	               "  3  a check that was asked for did not hold\n",
+	.exit_status =
+	        "  0  done\n"
+	        "  1  failed: a file that cannot be read or written, or is no snapshot; a server that did not take it\n"
+	        "  2  wrong usage, or something that is not built yet\n"
+	        "  3  a check that was asked for did not hold\n",
 	.values = values,
 };
 
-int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
+static bool is_directory(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* What the options say about files, checked: a directory that is not there would only look like missing symbols. */
+static int find_places(const struct cmd_symbols *how, struct elf_places **ret_places, struct err *err)
+{
+	struct elf_places *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	*ret_places = p;
+	p->sysroot = how->sysroot;
+	p->debug_dirs = how->debug_dirs.items;
+	p->debug_dir_count = how->debug_dirs.count;
+	p->maps = how->maps.items;
+	p->map_count = how->maps.count;
+	if (p->sysroot && !is_directory(p->sysroot))
+		return err_set(err, -ENOENT, "--sysroot: '%s' is no directory", p->sysroot);
+	for (size_t i = 0; i < p->debug_dir_count; i++)
+		if (!is_directory(p->debug_dirs[i]))
+			return err_set(err, -ENOENT, "--debug-dir: '%s' is no directory", p->debug_dirs[i]);
+	for (size_t i = 0; i < p->map_count; i++)
+		if (p->maps[i][0] != '/' || !strchr(p->maps[i], '=') || !strchr(p->maps[i], '=')[1])
+			return err_set(err, -EINVAL, "--map takes OLD=NEW, OLD an absolute path, not '%s'", p->maps[i]);
+	return how->debuginfod ? elf_debuginfod_open(&p->debuginfod, err) : 0;
+}
+
+/* The file, or the open one that `fd` is (-1: none is). */
+static int load(const char *path, int fd, struct cmd_input *ret_input, struct err *err)
 {
 	static const struct cmd_symbols as_without = { 0 };
 	const struct cmd_symbols *how = ret_input->how ? ret_input->how : &as_without;
@@ -37,12 +74,26 @@ int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
 	int rc;
 
 	*ret_input = (struct cmd_input){ .how = how };
-	rc = snapshot_open(path, &ret_input->model, err);
+	rc = find_places(how, &ret_input->places, err);
+	if (rc == 0)
+		rc = fd < 0 ? snapshot_open(path, &ret_input->model, err)
+		            : snapshot_open_fd(fd, path, &ret_input->model, err);
 	if (rc < 0)
 		return rc;
 	ret_input->cache = how->no_cache ? NULL : symbol_cache_open();
 	options.cache = ret_input->cache;
+	options.places = ret_input->places;
 	return symbolizer_new(ret_input->model, &options, &ret_input->symbols, err);
+}
+
+int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
+{
+	return load(path, -1, ret_input, err);
+}
+
+int cmd_load_fd(int fd, const char *name, struct cmd_input *ret_input, struct err *err)
+{
+	return load(name, fd, ret_input, err);
 }
 
 int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
@@ -79,6 +130,9 @@ void cmd_input_done(struct cmd_input *in)
 	profile_free(in->profile);
 	symbolizer_free(in->symbols);
 	symbol_cache_close(in->cache);
+	if (in->places)
+		elf_debuginfod_close(in->places->debuginfod);
+	free(in->places);
 	model_free(in->model);
 	*in = (struct cmd_input){ 0 };
 }
@@ -261,7 +315,10 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 		               command->name, command->name);
 	if (ret_args->count < least)
 		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
-		               least == 1 ? "a snapshot" : "two snapshots", command->name, command->args);
+		               command->args[0] != 'A' ? command->args
+		               : least == 1            ? "a snapshot"
+		                                       : "two snapshots",
+		               command->name, command->args);
 	if (ret_args->count > most)
 		return err_set(err, -EINVAL, "'%s' is one too many; usage: probe-analyze %s [options] %s",
 		               ret_args->items[most], command->name, command->args);

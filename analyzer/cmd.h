@@ -12,12 +12,41 @@ struct html_options;
 struct model;
 struct symbolizer;
 struct symbol_cache;
+struct elf_places;
 
 /* How names are found: options of every command that shows some. */
 struct cmd_symbols {
-	bool no_cache;
+	bool no_cache, debuginfod;
+	const char *sysroot;
+	struct cli_list debug_dirs, maps;
 };
 #define CMD_SYMBOL_OPTIONS(type)                                                                                  \
+	{                                                                                                         \
+		"sysroot",                                                                                        \
+		0,                                                                                                \
+		CLI_STRING,                                                                                       \
+		"DIR",                                                                                            \
+		"the recorded machine's files are below DIR",                                                     \
+		offsetof(type, symbols.sysroot)                                                                   \
+	},                                                                                                        \
+	        { "debug-dir",                                                                                    \
+		  0,                                                                                              \
+		  CLI_LIST,                                                                                       \
+		  "DIR",                                                                                          \
+		  "debug files are in DIR, too; may be given several times",                                      \
+		  offsetof(type, symbols.debug_dirs) },                                                           \
+	        { "map",                                                                                          \
+		  0,                                                                                              \
+		  CLI_LIST,                                                                                       \
+		  "OLD=NEW",                                                                                      \
+		  "what was below OLD is below NEW here; may be given several times",                             \
+		  offsetof(type, symbols.maps) },                                                                 \
+	        { "debuginfod",                                                                                   \
+		  0,                                                                                              \
+		  CLI_FLAG,                                                                                       \
+		  NULL,                                                                                           \
+		  "ask the servers in DEBUGINFOD_URLS for debug files",                                           \
+		  offsetof(type, symbols.debuginfod) },                                                           \
 	{                                                                                                         \
 		"no-symbol-cache", 0, CLI_FLAG, NULL, "read every file anew, and keep nothing for the next time", \
 		        offsetof(type, symbols.no_cache)                                                          \
@@ -28,6 +57,7 @@ struct cmd_input {
 	const struct cmd_symbols *how; /* NULL: as without options */
 	struct model *model;
 	struct symbol_cache *cache;
+	struct elf_places *places;
 	struct symbolizer *symbols;
 	struct profile *profile;
 };
@@ -35,6 +65,8 @@ struct cmd_input {
 enum cmd_prefer { CMD_PREFER_TIME, CMD_PREFER_MEMORY };
 
 int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err) MUST_USE;
+/* The same of an open file, which the caller closes; `name` is for the sentence. */
+int cmd_load_fd(int fd, const char *name, struct cmd_input *ret_input, struct err *err) MUST_USE;
 /* The metric named, or what is recorded if `name` is NULL: time before memory or the other way round. */
 int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
                struct err *err) MUST_USE;
@@ -85,12 +117,16 @@ bool cmd_may_colour(const char *path);
 int cmd_parse(const struct cli_command *command, int argc, char **argv, void *options, struct cli_args *ret_args,
               size_t least, size_t most, struct err *err) MUST_USE;
 
+/* The metrics of the heap (enum export_memory), for formats that hold several. Those that are there are the caller's to free, also
+ * after a failure. */
+int cmd_export_memory(const struct cmd_input *in, const struct profile *memory[], struct err *err) MUST_USE;
+
 /* Name, purpose, exit statuses and what arguments are; the table of commands is main.c's. */
 extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
-        cmd_html, cmd_serve;
+        cmd_html, cmd_serve, cmd_merge, cmd_push, cmd_top;
 /* What the first input's values are multiplied by so that they compare: `how` is none or NULL, duration (of the recordings), requests
  * (answered) or share (of the totals given). -ENODATA with a sentence where that is not known of both. */
 int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,

@@ -8,6 +8,7 @@
 #include "cmd.h"
 #include "diff.h"
 #include "estimate.h"
+#include "export_parts.h"
 #include "headline.h"
 #include "html.h"
 #include "json_write.h"
@@ -298,8 +299,7 @@ static int write_folded(const struct input *in, struct buf *out, struct err *err
 		const struct diff_stack *s = &d->stacks[i];
 
 		for (uint32_t k = s->depth; k > 0; k--) {
-			for (const char *c = d->frames[s->frames[k - 1]].function; *c; c++)
-				buf_add_char(out, *c == ';' ? ':' : (unsigned char)*c < 0x20 ? '?' : *c);
+			export_folded_name(out, d->frames[s->frames[k - 1]].function);
 			if (k > 1)
 				buf_add_char(out, ';');
 		}

@@ -41,8 +41,7 @@ static int find_format(const char *name, const struct exporter **ret, struct err
 	return *ret ? 0 : cli_check_choice("--format", EXPORTER_VALUE, name, err);
 }
 
-/* The other metrics of the heap, for formats that hold several. Frees nothing: the caller does. */
-static int load_memory(const struct cmd_input *in, const struct profile *memory[EXPORT_MEMORY_COUNT], struct err *err)
+int cmd_export_memory(const struct cmd_input *in, const struct profile *memory[], struct err *err)
 {
 	static const enum profile_metric metrics[EXPORT_MEMORY_COUNT] = {
 		[EXPORT_ALLOC] = METRIC_ALLOC, [EXPORT_ALLOC_COUNT] = METRIC_ALLOC_COUNT,
@@ -70,7 +69,7 @@ static int write_export(const struct exporter *exporter, const struct cmd_input 
 	cmd_output_begin(&to, output, &out);
 	eo->model = in->model;
 	if (export_is_of_memory(in->profile) && (exporter->holds & EXPORT_AT_ONCE))
-		rc = load_memory(in, eo->memory, err);
+		rc = cmd_export_memory(in, eo->memory, err);
 	if (rc == 0)
 		rc = exporter->write(in->profile, eo, &out, err);
 	rc = cmd_output_end(&to, &out, rc, err);

@@ -251,6 +251,8 @@ static void json_modules(struct json *j, const struct model *m, struct symbolize
 		json_key_string(j, "symbols_kind", symbols_kind_name(st.kind));
 		json_key_string(j, "why", st.why);
 		json_key_string(j, "debug_file", st.file);
+		json_key_string(j, "wanted_package", st.wanted_package);
+		json_key_string(j, "wanted_file", st.wanted_file);
 		json_key_u64(j, "start", m->modules[i].start);
 		json_key_u64(j, "end", m->modules[i].end);
 		json_key_u64(j, "bias", m->modules[i].bias);
@@ -514,6 +516,21 @@ static void text_threads(const struct view *v, const struct model *m)
 		buf_printf(v->out, "%10s... and %zu more (--json lists all)\n", "", m->thread_count - MOST);
 }
 
+/* "; package libjq1-dbgsym, or /usr/lib/debug/.build-id/..., would bring them" */
+static void text_wanted(const struct view *v, const struct symbols_state *st)
+{
+	if (!st->wanted_package[0] && !st->wanted_file[0])
+		return;
+	buf_add_str(v->out, "; to be had from ");
+	if (st->wanted_package[0]) {
+		buf_add_str(v->out, "package ");
+		view_text(v, VIEW_PLAIN, st->wanted_package);
+	}
+	if (st->wanted_package[0] && st->wanted_file[0])
+		buf_add_str(v->out, " or ");
+	view_text(v, VIEW_DIM, st->wanted_file);
+}
+
 static void text_modules(const struct view *v, const struct model *m, struct symbolizer *symbols)
 {
 	row(v, "modules");
@@ -539,6 +556,7 @@ static void text_modules(const struct view *v, const struct model *m, struct sym
 			row(v, "");
 			buf_printf(v->out, "%8s", "");
 			view_text(v, VIEW_DIM, st.why);
+			text_wanted(v, &st);
 			buf_add_char(v->out, '\n');
 		}
 	}

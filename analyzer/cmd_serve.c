@@ -35,7 +35,7 @@ static int run(int argc, char **argv, struct err *err)
 		return rc < 0 ? rc : 0;
 	if (o.port > UINT16_MAX)
 		return err_set(err, -EINVAL, "--port takes a number up to 65535");
-	options = (struct serve_options){ args.items[0], (uint16_t)o.port, o.any_user, o.symbols.no_cache };
+	options = (struct serve_options){ args.items[0], (uint16_t)o.port, o.any_user, &o.symbols };
 	/* Before the server's thread is there: it takes none of them. */
 	(void)sigemptyset(&ends);
 	(void)sigaddset(&ends, SIGINT);

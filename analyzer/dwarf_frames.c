@@ -33,7 +33,7 @@ struct unit {
 };
 
 struct dwarf_frames {
-	Dwarf *dw;
+	Dwarf *dw, *alt;
 	struct unit *units;
 	size_t unit_count, unit_cap;
 	struct ranges ranges;
@@ -100,7 +100,7 @@ static const struct range *find_range(const struct ranges *r, uint64_t address)
 	return NULL;
 }
 
-struct dwarf_frames *dwarf_frames_new(Elf *elf)
+struct dwarf_frames *dwarf_frames_new(Elf *elf, Elf *alt)
 {
 	Dwarf *dw = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
 	struct dwarf_frames *d;
@@ -117,6 +117,9 @@ struct dwarf_frames *dwarf_frames_new(Elf *elf)
 		return NULL;
 	}
 	d->dw = dw;
+	d->alt = alt ? dwarf_begin_elf(alt, DWARF_C_READ, NULL) : NULL;
+	if (d->alt)
+		dwarf_setalt(dw, d->alt);
 	return d;
 }
 
@@ -131,6 +134,8 @@ void dwarf_frames_free(struct dwarf_frames *d)
 	free(d->units);
 	free(d->ranges.list);
 	(void)dwarf_end(d->dw);
+	if (d->alt)
+		(void)dwarf_end(d->alt);
 	free(d);
 }
 

@@ -18,8 +18,8 @@ struct dwarf_frame {
 	uint32_t line;
 };
 
-/* NULL if `elf` has no DWARF, or memory runs out. `elf` must outlive it. */
-struct dwarf_frames *dwarf_frames_new(Elf *elf);
+/* NULL if `elf` has no DWARF, or memory runs out. `alt`: what .gnu_debugaltlink names, or NULL. Both must outlive it. */
+struct dwarf_frames *dwarf_frames_new(Elf *elf, Elf *alt);
 void dwarf_frames_free(struct dwarf_frames *d);
 /* Frames at `address`, innermost first, the last of them the physical function. Their number; 0 if nothing is known. */
 size_t dwarf_frames_find(struct dwarf_frames *d, uint64_t address, struct dwarf_frame ret_frames[DWARF_MAX_INLINE]);

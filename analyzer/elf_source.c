@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <link.h>
+#include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,19 +21,27 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "elf_debuginfod.h"
+#include "elf_places.h"
+#include "elf_section.h"
 
-static const struct elf_source closed = { NULL, NULL, -1, -1, "" };
+static const struct elf_source closed = { .main_fd = -1, .debug_fd = -1, .alt_fd = -1 };
+
+static void close_one(Elf *elf, int fd)
+{
+	if (elf)
+		elf_end(elf);
+	if (fd >= 0)
+		(void)close(fd); /* read only: nothing can be lost */
+}
 
 void elf_source_done(struct elf_source *s)
 {
-	if (s->debug)
-		elf_end(s->debug);
-	if (s->main)
-		elf_end(s->main);
-	if (s->debug_fd >= 0)
-		(void)close(s->debug_fd); /* read only: nothing can be lost */
-	if (s->main_fd >= 0)
-		(void)close(s->main_fd);
+	close_one(s->mini, -1);
+	free(s->mini_bytes);
+	close_one(s->alt, s->alt_fd);
+	close_one(s->debug, s->debug_fd);
+	close_one(s->main, s->main_fd);
 	*s = closed;
 }
 
@@ -97,131 +106,260 @@ static bool file_crc(int fd, uint32_t *ret_crc)
 	return n == 0;
 }
 
+static void hex(char *text, size_t size, const uint8_t *id, size_t bytes)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < bytes && 2 * i + 2 < size; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", id[i]);
+}
+
+struct opened {
+	Elf *elf;
+	int fd;
+	char *path; /* where it is shown; 512 bytes of struct elf_source */
+};
+
+static void take(struct opened *to, Elf *elf, int fd, const char *path)
+{
+	to->elf = elf;
+	to->fd = fd;
+	(void)snprintf(to->path, ELF_PATH_SHOWN, "%.*s", ELF_PATH_SHOWN - 1, path);
+}
+
+/* ---- separate debug files ----------------------------------------------------------------------------------------- */
+
 struct debug_wanted {
-	const uint8_t *id;
-	size_t id_bytes;
+	struct elf_wanted w;
 	bool has_crc;
 	uint32_t crc;
 };
 
-static bool is_wanted(Elf *elf, int fd, const struct debug_wanted *w)
+static bool is_wanted(Elf *elf, int fd, const struct debug_wanted *d)
 {
 	const void *have;
 	uint32_t crc;
 
-	if (w->id_bytes && dwelf_elf_gnu_build_id(elf, &have) > 0)
-		return has_build_id(elf, w->id, w->id_bytes);
-	return w->has_crc && file_crc(fd, &crc) && crc == w->crc;
+	if (d->w.id_bytes && dwelf_elf_gnu_build_id(elf, &have) > 0)
+		return has_build_id(elf, d->w.id, d->w.id_bytes);
+	return d->has_crc && file_crc(fd, &crc) && crc == d->crc;
 }
 
-static bool try_debug(struct elf_source *s, const struct debug_wanted *w, const char *path)
+static bool try_debug(struct opened *to, const struct debug_wanted *d, const char *path)
 {
 	const char *why;
 	int fd;
-	Elf *elf = open_elf(path, &fd, &why);
+	Elf *elf = path[0] ? open_elf(path, &fd, &why) : NULL;
 
 	if (!elf)
 		return false;
-	if (!is_wanted(elf, fd, w)) {
+	if (!is_wanted(elf, fd, d)) {
 		elf_end(elf);
 		(void)close(fd);
 		return false;
 	}
-	s->debug = elf;
-	s->debug_fd = fd;
-	(void)snprintf(s->debug_path, sizeof(s->debug_path), "%s", path); /* for display only */
+	take(to, elf, fd, path);
 	return true;
 }
 
-static bool try_build_id_path(struct elf_source *s, const struct debug_wanted *w)
+static bool try_server(struct opened *to, const struct elf_places *p, const struct debug_wanted *d)
 {
-	char path[64 + 2 * 64];
-	int n;
+	char path[PATH_MAX];
 
-	if (w->id_bytes < 2 || w->id_bytes > 64)
-		return false;
-	n = snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%02x/", w->id[0]);
-	for (size_t i = 1; i < w->id_bytes; i++)
-		n += snprintf(path + n, sizeof(path) - (size_t)n, "%02x", w->id[i]);
-	(void)snprintf(path + n, sizeof(path) - (size_t)n, ".debug");
-	return try_debug(s, w, path);
+	return p->debuginfod && d->w.id_bytes && elf_debuginfod_find(p->debuginfod, d->w.id, d->w.id_bytes, path) &&
+	       try_debug(to, d, path);
 }
 
-/* Beside the file, in .debug/ beside it, and in the same place under /usr/lib/debug. */
-static bool try_link_paths(struct elf_source *s, const struct debug_wanted *w, const char *object, const char *link)
+static bool find_debug(const struct elf_places *p, const struct debug_wanted *d, const char *object, const char *link,
+                       struct opened *to)
 {
-	const char *slash = strrchr(object, '/');
-	int dir = slash ? (int)(slash - object) : 0;
-	char path[PATH_MAX + 512];
-	static const char *const forms[] = { "%.*s/%s", "%.*s/.debug/%s", "/usr/lib/debug%.*s/%s" };
+	char path[PATH_MAX];
 
-	if (strchr(link, '/') || !slash)
-		return false;
-	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
-		int n;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		n = snprintf(path, sizeof(path), forms[i], dir, object, link);
-#pragma GCC diagnostic pop
-		if (n > 0 && (size_t)n < sizeof(path) && strcmp(path, object) != 0 && try_debug(s, w, path))
+	for (size_t k = 0; elf_places_debug(p, &d->w, object, link, k, path); k++)
+		if (try_debug(to, d, path))
 			return true;
-	}
 	return false;
 }
 
-static void find_debug(struct elf_source *s, const char *path)
+/* The debug file of `s->main`, which is at `object`. */
+static void find_debug_of(struct elf_source *s, const struct elf_places *p, const struct elf_wanted *module,
+                          const char *object)
 {
-	struct debug_wanted w = { 0 };
+	struct debug_wanted d = { .w = { .path = module->path } };
+	struct opened to = { .fd = -1, .path = s->debug_path };
 	const void *id = NULL;
 	ssize_t n = dwelf_elf_gnu_build_id(s->main, &id);
-	GElf_Word crc;
+	GElf_Word crc = 0;
 	const char *link = dwelf_elf_gnu_debuglink(s->main, &crc);
+	struct elf_section own;
 	char *real;
 
 	if (n > 0) {
-		w.id = id;
-		w.id_bytes = (size_t)n;
+		d.w.id = id;
+		d.w.id_bytes = (size_t)n;
 	}
-	if (try_build_id_path(s, &w) || !link)
-		return;
-	w.has_crc = true;
-	w.crc = crc;
-	if (try_link_paths(s, &w, path, link))
-		return;
-	real = realpath(path, NULL); /* /lib is a link to /usr/lib on merged systems */
-	if (real && strcmp(real, path) != 0)
-		(void)try_link_paths(s, &w, real, link); /* none: the module has no debug file */
-	free(real);
+	d.has_crc = link != NULL;
+	d.crc = crc;
+	(void)snprintf(s->link, sizeof(s->link), "%.*s", (int)sizeof(s->link) - 1, link ? link : "");
+	if (!find_debug(p, &d, object, s->link, &to)) {
+		real = realpath(object, NULL); /* /lib is a link to /usr/lib on merged systems */
+		if (real && strcmp(real, object) != 0) {
+			d.w.path = real;
+			(void)find_debug(p, &d, real, s->link, &to); /* none: the module has no debug file */
+		}
+		free(real);
+	}
+	if (!to.elf && !elf_section_find(s->main, ".debug_info", &own) &&
+	    !elf_section_find(s->main, ".zdebug_info", &own))
+		(void)try_server(&to, p, &d);
+	s->debug = to.elf;
+	s->debug_fd = to.fd;
 }
 
-bool elf_source_open(const char *path, const uint8_t *id, size_t id_bytes, struct elf_source *ret, char *why,
-                     size_t why_size)
+/* ".gnu_debugaltlink": a name, NUL, a build-id. What several debug files have in common stands there (dwz(1)). */
+static void find_alt(struct elf_source *s, const struct elf_places *p, Elf *of, const char *from)
 {
+	struct opened to = { .fd = -1, .path = s->alt_path };
+	struct debug_wanted d = { 0 };
+	struct elf_section link;
+	const char *end;
+	char path[PATH_MAX];
+
+	if (!elf_section_find(of, ".gnu_debugaltlink", &link))
+		return;
+	end = memchr(link.data, '\0', link.bytes);
+	if (!end)
+		return;
+	s->alt_wanted = true;
+	d.w.path = (const char *)link.data;
+	d.w.id = (const uint8_t *)end + 1;
+	d.w.id_bytes = link.bytes - (size_t)(d.w.id - link.data);
+	for (size_t k = 0; d.w.id_bytes && !to.elf && elf_places_alt(p, &d.w, from, k, path); k++)
+		(void)try_debug(&to, &d, path);
+	if (!to.elf)
+		(void)try_server(&to, p, &d);
+	if (!to.elf) /* so that it can be named */
+		(void)snprintf(s->alt_path, sizeof(s->alt_path), "%.*s", ELF_PATH_SHOWN - 1, d.w.path);
+	s->alt = to.elf;
+	s->alt_fd = to.fd;
+}
+
+/* ---- a module ----------------------------------------------------------------------------------------------------- */
+
+/* The module's own file, at the first place that has the build recorded. `why`: what the first file there was is wrong with. */
+static bool find_main(struct elf_source *s, const struct elf_places *p, const struct elf_wanted *w, char *why,
+                      size_t why_size, char object[PATH_MAX])
+{
+	struct opened to = { .fd = -1, .path = s->main_path };
+	bool told = false;
+
+	for (size_t k = 0; elf_places_file(p, w, k, object); k++) {
+		const char *reason = "";
+		int fd;
+		Elf *elf = object[0] ? open_elf(object, &fd, &reason) : NULL;
+
+		if (elf && (!w->id_bytes || has_build_id(elf, w->id, w->id_bytes))) {
+			take(&to, elf, fd, object);
+			s->main = elf;
+			s->main_fd = fd;
+			return true;
+		}
+		if (!object[0] || (told && !elf))
+			continue;
+		if (elf) {
+			char here[48], recorded[48];
+			const void *id = NULL;
+			ssize_t n = dwelf_elf_gnu_build_id(elf, &id);
+
+			hex(here, sizeof(here), id, n > 0 ? (size_t)n : 0);
+			hex(recorded, sizeof(recorded), w->id, w->id_bytes);
+			(void)snprintf(why, why_size,
+			               "the file here is another build: %s has build-id %s, recorded was %s", object,
+			               here[0] ? here : "none", recorded);
+			elf_end(elf);
+			(void)close(fd);
+		} else {
+			(void)snprintf(why, why_size, "%s", reason);
+		}
+		told = true;
+	}
+	object[0] = '\0';
+	return false;
+}
+
+bool elf_source_open(const struct elf_places *places, const char *path, const uint8_t *id, size_t id_bytes,
+                     struct elf_source *ret, char *why, size_t why_size)
+{
+	static const struct elf_places usual = { 0 };
 	static const char deleted[] = " (deleted)";
+	const struct elf_places *p = places ? places : &usual;
+	struct debug_wanted d = { .w = { path, id, id_bytes } };
+	struct opened to = { .fd = -1, .path = ret->debug_path };
 	size_t len = strlen(path), cut = sizeof(deleted) - 1;
-	char *stripped = NULL;
-	const char *reason = "";
+	char own[PATH_MAX], object[PATH_MAX];
 
 	*ret = closed;
 	(void)elf_version(EV_CURRENT);
-	if (len > cut && strcmp(path + len - cut, deleted) == 0) {
-		stripped = strndup(path, len - cut);
-		path = stripped ? stripped : path;
+	if (path[0] != '/' || len >= sizeof(own)) {
+		(void)snprintf(why, why_size, "no file belongs to it");
+		return false;
 	}
-	ret->main = path[0] == '/' ? open_elf(path, &ret->main_fd, &reason) : NULL;
-	if (path[0] != '/')
-		reason = "no file belongs to it";
-	if (ret->main && id_bytes && !has_build_id(ret->main, id, id_bytes)) {
-		elf_source_done(ret);
-		reason = "the file here is another build (its build-id differs)";
+	if (len > cut && strcmp(path + len - cut, deleted) == 0)
+		len -= cut;
+	(void)snprintf(own, sizeof(own), "%.*s", (int)len, path);
+	d.w.path = own;
+	if (find_main(ret, p, &d.w, why, why_size, object)) {
+		find_debug_of(ret, p, &d.w, object);
+		find_alt(ret, p, ret->debug ? ret->debug : ret->main, ret->debug ? ret->debug_path : ret->main_path);
+		return true;
 	}
-	if (ret->main)
-		find_debug(ret, path);
-	else
-		(void)snprintf(why, why_size, "%s", reason);
-	free(stripped);
-	return ret->main != NULL;
+	if (!id_bytes)
+		return false;
+	/* The debug file alone has the names as well, and the lines. */
+	if (!find_debug(p, &d, "", "", &to) && !try_server(&to, p, &d))
+		return false;
+	ret->debug = to.elf;
+	ret->debug_fd = to.fd;
+	find_alt(ret, p, ret->debug, ret->debug_path);
+	return true;
+}
+
+/* ---- MiniDebugInfo ------------------------------------------------------------------------------------------------ */
+
+/* Bytes of an xz stream; NULL if it is none, or too large. */
+static unsigned char *unpack(const struct elf_section *packed, size_t *ret_bytes)
+{
+	for (size_t room = 1 << 20; room <= ELF_MINI_MAX_BYTES; room *= 4) {
+		uint64_t memory = 256u << 20;
+		size_t in = 0, out = 0;
+		unsigned char *bytes = malloc(room);
+		lzma_ret rc = bytes ? lzma_stream_buffer_decode(&memory, 0, NULL, packed->data, &in, packed->bytes,
+		                                                bytes, &out, room)
+		                    : LZMA_MEM_ERROR;
+
+		if (rc == LZMA_OK) {
+			*ret_bytes = out;
+			return bytes;
+		}
+		free(bytes);
+		if (rc != LZMA_BUF_ERROR)
+			break;
+	}
+	return NULL;
+}
+
+void elf_source_load_mini(struct elf_source *s)
+{
+	struct elf_section packed;
+	size_t bytes = 0;
+
+	if (s->mini || s->mini_bytes || !elf_section_find(s->main, ".gnu_debugdata", &packed))
+		return;
+	s->mini_bytes = unpack(&packed, &bytes);
+	s->mini = s->mini_bytes ? elf_memory((char *)s->mini_bytes, bytes) : NULL;
+	if (s->mini && elf_kind(s->mini) != ELF_K_ELF) {
+		elf_end(s->mini);
+		s->mini = NULL;
+	}
 }
 
 /* The vdso has no size of its own: its section headers end it. */
@@ -297,6 +435,8 @@ bool elf_source_identity(const struct elf_source *s, struct buf *out)
 	if (dl_iterate_phdr(add_own_build_id, out) != 1)
 		return false;
 	buf_add_char(out, '\n');
-	return s->main_fd >= 0 && add_file(out, "file", "", s->main_fd) &&
-	       (s->debug_fd < 0 || add_file(out, "debug", s->debug_path, s->debug_fd));
+	/* A file that is wanted and not here counts, too: when it comes, there is more to say. */
+	return (s->main || s->debug) && (!s->main || add_file(out, "file", s->main_path, s->main_fd)) &&
+	       (!s->debug || add_file(out, "debug", s->debug_path, s->debug_fd)) &&
+	       (!s->alt || add_file(out, "alt", s->alt_path, s->alt_fd));
 }

@@ -4,42 +4,13 @@
  */
 #include "elf_starts.h"
 
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "elf_section.h"
 #include "elf_source.h"
 
 enum { HEADER_BYTES = 12, PAIR_BYTES = 8, ENC_PCREL_SDATA4 = 0x1b, ENC_UDATA4 = 0x03, ENC_DATAREL_SDATA4 = 0x3b };
-
-struct section {
-	const uint8_t *data;
-	size_t bytes;
-	uint64_t address;
-};
-
-static bool find_section(Elf *elf, const char *wanted, struct section *ret)
-{
-	size_t names;
-	Elf_Scn *scn = NULL;
-
-	if (!elf || elf_getshdrstrndx(elf, &names) != 0)
-		return false;
-	while ((scn = elf_nextscn(elf, scn))) {
-		GElf_Shdr mem, *sh = gelf_getshdr(scn, &mem);
-		const char *name = sh ? elf_strptr(elf, names, sh->sh_name) : NULL;
-		Elf_Data *data;
-
-		if (!name || strcmp(name, wanted) != 0 || sh->sh_type == SHT_NOBITS)
-			continue;
-		data = elf_rawdata(scn, NULL);
-		if (!data || !data->d_buf)
-			return false;
-		*ret = (struct section){ data->d_buf, data->d_size, sh->sh_addr };
-		return true;
-	}
-	return false;
-}
 
 static int32_t signed_at(const uint8_t *at)
 {
@@ -51,7 +22,7 @@ static int32_t signed_at(const uint8_t *at)
 
 /* The end that the entry at `address` gives for a function that begins at `start`; 0 if it is not in the usual encoding:
  * length, CIE, begin relative to itself, size, four bytes each. */
-static uint64_t end_of(const struct section *frames, uint64_t address, uint64_t start)
+static uint64_t end_of(const struct elf_section *frames, uint64_t address, uint64_t start)
 {
 	uint64_t at = address - frames->address;
 	uint32_t size;
@@ -73,13 +44,13 @@ static int by_start(const void *left, const void *right)
 
 bool elf_starts_load(struct elf_starts *t, const struct elf_source *source)
 {
-	struct section hdr, frames = { 0 };
+	struct elf_section hdr, frames = { 0 };
 	uint32_t count;
 
-	if (!find_section(source->main, ".eh_frame_hdr", &hdr) || hdr.bytes < HEADER_BYTES || hdr.data[0] != 1 ||
+	if (!elf_section_find(source->main, ".eh_frame_hdr", &hdr) || hdr.bytes < HEADER_BYTES || hdr.data[0] != 1 ||
 	    hdr.data[1] != ENC_PCREL_SDATA4 || hdr.data[2] != ENC_UDATA4 || hdr.data[3] != ENC_DATAREL_SDATA4)
 		return true;
-	(void)find_section(source->main, ".eh_frame", &frames); /* without it ends are not known */
+	(void)elf_section_find(source->main, ".eh_frame", &frames); /* without it ends are not known */
 	count = (uint32_t)signed_at(hdr.data + 8);
 	if (count > (hdr.bytes - HEADER_BYTES) / PAIR_BYTES)
 		return true;

@@ -320,8 +320,8 @@ static void sort_and_join(struct elf_symbols *t)
 
 bool elf_symbols_load(struct elf_symbols *t, const struct elf_source *source, struct arena *names)
 {
-	bool ok = add_elf(t, source->main) && (!source->debug || add_elf(t, source->debug)) &&
-	          add_plt(t, source->main, names);
+	bool ok = (!source->main || add_elf(t, source->main)) && (!source->debug || add_elf(t, source->debug)) &&
+	          (!source->mini || add_elf(t, source->mini)) && (!source->main || add_plt(t, source->main, names));
 
 	sort_and_join(t);
 	return ok;

@@ -41,7 +41,8 @@ static uint64_t lifetimes_us(const struct profile_heap *h)
 
 	for (unsigned i = 1; h && i < SNAP_LIFETIMES; i++)
 		ns += h->lifetime[i] * (double)lifetime_end_ns(i - 1);
-	return (uint64_t)(ns / (double)NS_PER_US);
+	ns /= (double)NS_PER_US;
+	return ns >= 0x1p63 ? INT64_MAX : (uint64_t)ns; /* counts of up to 63 bits, times a lifetime */
 }
 
 static void write_stack(struct writer *w, const struct join_stack *s)

@@ -15,7 +15,7 @@
 #include "profile.h"
 #include "tree.h"
 
-static void add_name(struct buf *out, const char *name)
+void export_folded_name(struct buf *out, const char *name)
 {
 	size_t start = out->len, digits, len;
 
@@ -70,11 +70,11 @@ static int write_tree(const struct tree *t, const struct functions *functions, c
 		size_t depth = path_of(t, lines[i].node, path);
 
 		if (first)
-			add_name(out, first);
+			export_folded_name(out, first);
 		for (size_t k = 0; k < depth; k++) {
 			if (k || first)
 				buf_add_char(out, ';');
-			add_name(out, functions->items[t->nodes[path[k]].function].name);
+			export_folded_name(out, functions->items[t->nodes[path[k]].function].name);
 		}
 		buf_printf(out, " %llu\n", (unsigned long long)lines[i].value);
 		buf_pour(out);

@@ -28,3 +28,5 @@ const char *export_place(const struct function *f);
 /* For formats of lines: a name, cleaned, which has no line ends then, without blanks at its end; "[unknown]" if nothing is
  * left. */
 void export_line_name(struct buf *out, const char *name);
+/* The same for the folded format: no ';', and no number at the end that could be taken for a value. In export_folded.c. */
+void export_folded_name(struct buf *out, const char *name);

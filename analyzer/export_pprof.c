@@ -10,6 +10,7 @@
  *   default. What was lost stands in the comments ("pprof -comments").
  */
 #include "export.h"
+#include "export_pprof.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,8 +50,6 @@ enum location_field { O_ID = 1, O_MAPPING = 2, O_ADDRESS = 3, O_LINE = 4 };
 enum line_field { I_FUNCTION = 1, I_LINE = 2 };
 enum function_field { F_ID = 1, F_NAME = 2, F_SYSTEM_NAME = 3, F_FILE = 4, F_START_LINE = 5 };
 
-enum { MAX_VALUES = 6 };
-
 /* A column of values: what it is called, which profile of the join it is of, and whether that one's blocks. */
 struct column {
 	const char *type, *unit;
@@ -64,7 +63,7 @@ struct writer {
 	const struct export_options *o;
 	struct join join;
 	struct export_modules modules;
-	struct column columns[MAX_VALUES];
+	struct column columns[EXPORT_PPROF_COLUMNS];
 	size_t column_count, default_column;
 	struct arena arena;
 	struct intern strings, functions, locations;
@@ -187,6 +186,18 @@ static size_t choose(struct writer *w, const struct profile *profiles[JOIN_MAX])
 	}
 	w->default_column = w->column_count - 1;
 	return 1;
+}
+
+size_t export_pprof_columns(const struct profile *p, const struct export_options *o,
+                            struct export_pprof_column ret[EXPORT_PPROF_COLUMNS])
+{
+	struct writer w = { .p = p, .o = o };
+	const struct profile *profiles[JOIN_MAX];
+
+	(void)choose(&w, profiles);
+	for (size_t i = 0; i < w.column_count; i++)
+		ret[i] = (struct export_pprof_column){ w.columns[i].type, w.columns[i].unit };
+	return w.column_count;
 }
 
 /* ---- tables ---- */

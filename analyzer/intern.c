@@ -58,6 +58,21 @@ static bool grow_keys(struct intern *t)
 	return true;
 }
 
+int64_t intern_find(const struct intern *t, const void *key, size_t bytes)
+{
+	uint32_t hash = hash_bytes(key, bytes);
+
+	if (!t->slot_count)
+		return INTERN_FAILED;
+	for (size_t at = hash & (t->slot_count - 1); t->slots[at].index1; at = (at + 1) & (t->slot_count - 1)) {
+		uint32_t i = t->slots[at].index1 - 1;
+
+		if (t->slots[at].hash == hash && t->key_bytes[i] == bytes && memcmp(t->keys[i], key, bytes) == 0)
+			return i;
+	}
+	return INTERN_FAILED;
+}
+
 int64_t intern_add(struct intern *t, const void *key, size_t bytes)
 {
 	uint32_t hash = hash_bytes(key, bytes);

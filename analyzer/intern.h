@@ -19,6 +19,8 @@ enum { INTERN_FAILED = -1 };
 
 /* The index, or INTERN_FAILED when memory runs out. A new key is copied. */
 int64_t intern_add(struct intern *t, const void *key, size_t bytes);
+/* The index of a key that is there, or INTERN_FAILED. */
+int64_t intern_find(const struct intern *t, const void *key, size_t bytes);
 /* The one copy of a string; NULL when memory runs out. */
 const char *intern_string(struct intern *t, const char *text);
 /* Frees the table, not the keys. */

@@ -8,15 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clean_text.h"
 #include "cmd.h"
 #include "completion.h"
 
 static const struct {
 	const char *name, *help;
 } later[] = {
-	{ "merge", "one profile from many" },
-	{ "top", "a live terminal view of a process" },
-	{ "push", "send as pprof to a continuous-profiling server" },
 	{ "results", "load-test results" },
 };
 
@@ -38,9 +36,10 @@ static const struct cli_command cmd_help = {
 };
 
 /* Every command of the program in the order of its help. */
-static const struct cli_command *const built[] = { &cmd_info,     &cmd_report,     &cmd_diff,   &cmd_leaks,
-	                                           &cmd_requests, &cmd_flamegraph, &cmd_export, &cmd_html,
-	                                           &cmd_serve,    &cmd_completion, &cmd_help };
+static const struct cli_command *const built[] = { &cmd_info,       &cmd_report,     &cmd_diff,   &cmd_leaks,
+	                                           &cmd_requests,   &cmd_flamegraph, &cmd_export, &cmd_html,
+	                                           &cmd_serve,      &cmd_merge,      &cmd_push,   &cmd_top,
+	                                           &cmd_completion, &cmd_help };
 
 /* The same as one array, and cmd_program with it: made by main(). */
 static struct cli_command commands[ARRAY_LEN(built)];
@@ -125,6 +124,16 @@ static int exit_code(int rc)
 	return rc == -EINVAL || rc == -ENOSYS ? CLI_USAGE : CLI_FAILED;
 }
 
+/* The sentence may name a file, and so may hold what a terminal would obey. */
+static void print_error(const struct err *err)
+{
+	struct buf clean = { 0 };
+
+	clean_text(&clean, err->text);
+	fprintf(stderr, "%s: %s\n", program.name, clean.data && !clean.failed ? clean.data : "out of memory");
+	buf_done(&clean);
+}
+
 int main(int argc, char **argv)
 {
 	struct err err = { 0 };
@@ -141,6 +150,6 @@ int main(int argc, char **argv)
 	if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
 		rc = err_set(&err, -EIO, "cannot write to standard output");
 	if (rc < 0)
-		fprintf(stderr, "%s: %s\n", program.name, err.text);
+		print_error(&err);
 	return exit_code(rc);
 }

@@ -15,15 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cmd.h"
 #include "html.h"
 #include "html_data.h"
 #include "json_write.h"
-#include "model.h"
 #include "serve_list.h"
 #include "serve_peer.h"
-#include "snapshot_read.h"
-#include "symbol_cache.h"
-#include "symbolize.h"
 
 enum { KEPT = 4, CONNECTIONS = 32, CONNECTION_BYTES = 32 << 10, IDLE_S = 30 };
 
@@ -41,7 +38,7 @@ struct serve {
 	struct kept kept[KEPT];
 	uint64_t clock;
 	struct MHD_Response *page;
-	struct symbol_cache *cache; /* NULL: none */
+	const struct cmd_symbols *symbols;
 };
 
 /* ---- answers ------------------------------------------------------------------------------------------------------ */
@@ -155,20 +152,16 @@ static struct kept *place_for(struct serve *s, const char *name)
 
 static int make(struct serve *s, const struct serve_file *f, struct buf *out, struct err *err)
 {
-	struct symbolizer *symbols = NULL;
-	struct model *m = NULL;
+	struct cmd_input in = { .how = s->symbols };
 	int fd = serve_list_open(s->directory, f), rc;
 
 	if (fd < 0)
 		return err_set(err, fd, "%s: cannot open: %s", f->name, strerror(-fd));
-	rc = snapshot_open_fd(fd, f->name, &m, err);
+	rc = cmd_load_fd(fd, f->name, &in, err);
 	(void)close(fd); /* read only: nothing can be lost */
 	if (rc == 0)
-		rc = symbolizer_new(m, &(struct symbolize_options){ .cache = s->cache }, &symbols, err);
-	if (rc == 0)
-		rc = html_data(f->name, m, symbols, out, err);
-	symbolizer_free(symbols);
-	model_free(m);
+		rc = html_data(f->name, in.model, in.symbols, out, err);
+	cmd_input_done(&in);
 	return rc;
 }
 
@@ -306,11 +299,10 @@ int serve_start(const struct serve_options *options, struct serve **ret_serve, s
 	if (!s)
 		return err_set(err, -ENOMEM, "out of memory");
 	s->any_user = options->any_user;
-	s->cache = options->no_cache ? NULL : symbol_cache_open();
+	s->symbols = options->symbols;
 	s->directory = serve_open_directory(options->directory, err);
 	if (s->directory < 0) {
 		fd = s->directory;
-		symbol_cache_close(s->cache);
 		free(s);
 		return fd;
 	}
@@ -354,7 +346,6 @@ void serve_stop(struct serve *s)
 		forget(&s->kept[i]);
 	if (s->page)
 		MHD_destroy_response(s->page);
-	symbol_cache_close(s->cache);
 	(void)close(s->directory);
 	free(s);
 }

@@ -8,13 +8,14 @@
 #include "compiler.h"
 #include "err.h"
 
+struct cmd_symbols;
 struct serve;
 
 struct serve_options {
 	const char *directory;
-	uint16_t port; /* 0: any that is free */
-	bool any_user; /* answer other users of the machine too */
-	bool no_cache; /* of symbols */
+	uint16_t port;                     /* 0: any that is free */
+	bool any_user;                     /* answer other users of the machine too */
+	const struct cmd_symbols *symbols; /* must outlive the server */
 };
 
 /* -errno with a sentence; else *ret_serve, which serve_stop() ends. */

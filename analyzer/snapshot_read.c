@@ -172,8 +172,8 @@ static int decode_section(const struct frame *f, const struct snap_section *s, s
 	return rc < 0 ? err_wrap(err, "section %s", section_name(s->id)) : 0;
 }
 
-/* All checksums first, then the known sections by rising id. */
-static int decode_sections(const struct frame *f, struct model *m, struct err *err)
+/* All checksums first, then the known sections by rising id, or only the first of them. */
+static int decode_sections(const struct frame *f, bool only_info, struct model *m, struct err *err)
 {
 	static const uint32_t ids[] = {
 #define SECTION_ID(number, name, text) number,
@@ -191,6 +191,8 @@ static int decode_sections(const struct frame *f, struct model *m, struct err *e
 	for (size_t k = 0; k < ARRAY_LEN(ids); k++) {
 		bool seen = false;
 
+		if (only_info && ids[k] != SNAP_INFO)
+			continue;
 		for (uint32_t i = 0; i < f->header.section_count; i++) {
 			int rc;
 
@@ -209,7 +211,7 @@ static int decode_sections(const struct frame *f, struct model *m, struct err *e
 	return 0;
 }
 
-int snapshot_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
+static int read_frame(const uint8_t *data, size_t bytes, bool only_info, struct model **ret_model, struct err *err)
 {
 	struct frame f = { .data = data, .bytes = bytes };
 	struct model *m;
@@ -224,13 +226,18 @@ int snapshot_read(const uint8_t *data, size_t bytes, struct model **ret_model, s
 		return err_set(err, -ENOMEM, "out of memory");
 	m->major = f.header.major;
 	m->minor = f.header.minor;
-	rc = decode_sections(&f, m, err);
+	rc = decode_sections(&f, only_info, m, err);
 	if (rc < 0) {
 		model_free(m);
 		return rc;
 	}
 	*ret_model = m;
 	return 0;
+}
+
+int snapshot_read(const uint8_t *data, size_t bytes, struct model **ret_model, struct err *err)
+{
+	return read_frame(data, bytes, false, ret_model, err);
 }
 
 /* Grows by doubling: a pipe has no size, and a regular file's may change meanwhile. */
@@ -289,7 +296,7 @@ static int load_file(int fd, uint8_t **ret_data, size_t *ret_bytes, struct err *
 	return read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : 1 << 16, ret_data, ret_bytes, err);
 }
 
-int snapshot_open_fd(int fd, const char *name, struct model **ret_model, struct err *err)
+static int open_fd(int fd, const char *name, bool only_info, struct model **ret_model, struct err *err)
 {
 	uint8_t *data = NULL;
 	size_t bytes = 0;
@@ -297,12 +304,12 @@ int snapshot_open_fd(int fd, const char *name, struct model **ret_model, struct 
 
 	if (rc == 0)
 		rc = live_is(data, bytes) ? live_read(data, bytes, ret_model, err)
-		                          : snapshot_read(data, bytes, ret_model, err);
+		                          : read_frame(data, bytes, only_info, ret_model, err);
 	free(data);
 	return rc < 0 ? err_wrap(err, "%s", name) : 0;
 }
 
-int snapshot_open(const char *path, struct model **ret_model, struct err *err)
+static int open_file(const char *path, bool only_info, struct model **ret_model, struct err *err)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
 	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc;
@@ -311,8 +318,23 @@ int snapshot_open(const char *path, struct model **ret_model, struct err *err)
 		rc = -errno;
 		return err_set(err, rc, "%s: cannot open: %s", path, strerror(-rc));
 	}
-	rc = snapshot_open_fd(fd, is_stdin ? "standard input" : path, ret_model, err);
+	rc = open_fd(fd, is_stdin ? "standard input" : path, only_info, ret_model, err);
 	if (!is_stdin)
 		(void)close(fd); /* read only: nothing can be lost */
 	return rc;
+}
+
+int snapshot_open(const char *path, struct model **ret_model, struct err *err)
+{
+	return open_file(path, false, ret_model, err);
+}
+
+int snapshot_open_fd(int fd, const char *name, struct model **ret_model, struct err *err)
+{
+	return open_fd(fd, name, false, ret_model, err);
+}
+
+int snapshot_open_info(const char *path, struct model **ret_model, struct err *err)
+{
+	return open_file(path, true, ret_model, err);
 }

@@ -1,5 +1,5 @@
 /* Addresses to named frames: a side table over a model, which it never edits.
- * A file is used only when its build-id is the recorded one; nothing is ever downloaded.
+ * A file is used only when its build-id is the recorded one; nothing is downloaded unless the options say so.
  * Ownership  the symbolizer owns every string and frame it returns, until symbolizer_free(). The model must outlive it.
  * Context    hosted programs; one thread at a time. */
 #pragma once
@@ -11,6 +11,7 @@
 
 struct model;
 struct symbol_cache;
+struct elf_places;
 struct symbolizer;
 
 struct symbol_frame {
@@ -31,16 +32,19 @@ enum symbols_kind {
 
 struct symbols_state {
 	enum symbols_kind kind;
-	char why[200];  /* what is missing, why, and what to do; "" if nothing is */
-	char file[200]; /* separate debug file in use; "" if none */
+	char why[600];            /* what is missing, and why; "" if nothing is */
+	char file[512];           /* separate debug file in use; "" if none */
+	char wanted_package[128]; /* what would bring the rest, as far as that is known: a package of Debian's; */
+	char wanted_file[512];    /* a file */
 };
 
 /* How names are found. What it points to must outlive the symbolizer. */
 struct symbolize_options {
-	struct symbol_cache *cache; /* NULL: nothing is kept */
+	struct symbol_cache *cache;      /* NULL: nothing is kept */
+	const struct elf_places *places; /* NULL: local files in their usual places */
 };
 
-/* 0 or -ENOMEM. `options` NULL: local files in their usual places, no cache. The caller frees *ret_symbolizer. */
+/* 0 or -ENOMEM. `options` NULL: as if all were NULL. The caller frees *ret_symbolizer. */
 int symbolizer_new(const struct model *model, const struct symbolize_options *options,
                    struct symbolizer **ret_symbolizer, struct err *err) MUST_USE;
 /* Also writes what is new to the cache. */

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "demangle.h"
 #include "dwarf_frames.h"
+#include "elf_places.h"
 #include "model.h"
 
 /* ---- what a module's files offer ---------------------------------------------------------------------------------- */
@@ -26,37 +28,57 @@ static enum symbols_kind kind_of(const struct symbolize_module *mod)
 	return mod->symbols.count ? SYMBOLS_DYNAMIC : SYMBOLS_NONE;
 }
 
+/* The debug file that is missing: by build-id, else by the name that the file itself gives. */
+static void want_debug_file(struct symbolize_module *mod)
+{
+	struct elf_wanted w = { mod->about->path, mod->about->build_id, mod->about->build_id_bytes };
+	char usual[PATH_MAX];
+
+	elf_places_usual(&w, usual);
+	(void)snprintf(mod->state.wanted_file, sizeof(mod->state.wanted_file), "%.511s",
+	               usual[0] ? usual : mod->source.link);
+}
+
 static void describe(struct symbolize_module *mod)
 {
 	struct symbols_state *st = &mod->state;
 
+	(void)snprintf(st->file, sizeof(st->file), "%s", mod->source.debug_path);
 	if (is_vdso(mod)) { /* what it has is all there is */
 		st->kind = st->kind == SYMBOLS_NONE ? SYMBOLS_NONE : SYMBOLS_DYNAMIC;
-	} else if (st->kind == SYMBOLS_TABLE) {
-		(void)snprintf(st->why, sizeof(st->why), "no debug information: no lines, no inlined calls");
-	} else if (st->kind == SYMBOLS_DYNAMIC) {
-		(void)snprintf(st->why, sizeof(st->why),
-		               "stripped: only exported functions have names (its -dbgsym package has the rest)");
-	} else if (st->kind == SYMBOLS_NONE) {
-		(void)snprintf(st->why, sizeof(st->why), "stripped: no symbols at all (see its -dbgsym package)");
+		return;
 	}
-	if (st->kind != SYMBOLS_NONE && !mod->about->build_id_bytes && !st->why[0])
+	if (st->kind == SYMBOLS_TABLE)
+		(void)snprintf(st->why, sizeof(st->why), "no debug information: no lines, no inlined calls");
+	else if (st->kind == SYMBOLS_DYNAMIC)
+		(void)snprintf(st->why, sizeof(st->why), "stripped: only exported functions have names");
+	else if (st->kind == SYMBOLS_NONE)
+		(void)snprintf(st->why, sizeof(st->why), "stripped: no symbols at all");
+	if (st->kind != SYMBOLS_DEBUG)
+		want_debug_file(mod);
+	if (st->kind == SYMBOLS_DEBUG && mod->source.alt_wanted && !mod->source.alt) {
+		(void)snprintf(st->why, sizeof(st->why), "its debug information is incomplete without the file %s",
+		               mod->source.alt_path);
+		(void)snprintf(st->wanted_file, sizeof(st->wanted_file), "%s", mod->source.alt_path);
+	} else if (st->kind != SYMBOLS_NONE && !mod->about->build_id_bytes && !st->why[0]) {
 		(void)snprintf(st->why, sizeof(st->why),
 		               "no build-id: that the file is the one recorded is not verified");
-	(void)snprintf(st->file, sizeof(st->file), "%.199s", mod->source.debug_path);
+	}
 }
 
 static void load(struct symbolize_module *mod, struct symbolize_names *names)
 {
-	if (mod->loaded || !mod->source.main)
+	if (mod->loaded || (!mod->source.main && !mod->source.debug))
 		return;
 	mod->loaded = true;
+	elf_source_load_mini(&mod->source);
 	/* Out of memory leaves fewer names; the frames that need them show as module+offset. */
 	(void)elf_symbols_load(&mod->symbols, &mod->source, names->arena);
 	(void)elf_starts_load(&mod->starts, &mod->source); /* likewise */
-	mod->dwarf = dwarf_frames_new(mod->source.main);
+	if (mod->source.main)
+		mod->dwarf = dwarf_frames_new(mod->source.main, mod->source.alt);
 	if (!mod->dwarf && mod->source.debug)
-		mod->dwarf = dwarf_frames_new(mod->source.debug);
+		mod->dwarf = dwarf_frames_new(mod->source.debug, mod->source.alt);
 }
 
 static void find_cached(struct symbolize_module *mod, struct symbol_cache *cache)
@@ -80,16 +102,17 @@ static void find_cached(struct symbolize_module *mod, struct symbol_cache *cache
 		mod->cached = (struct symbol_file){ 0 };
 }
 
-void symbolize_module_open(struct symbolize_module *mod, struct symbolize_names *names, struct symbol_cache *cache)
+void symbolize_module_open(struct symbolize_module *mod, struct symbolize_names *names,
+                           const struct symbolize_options *options)
 {
 	const struct model_module *about = mod->about;
-	char why[160] = "";
+	char why[600] = "";
 	bool ok;
 
 	if (mod->opened)
 		return;
 	mod->opened = true;
-	mod->source.main_fd = mod->source.debug_fd = -1;
+	mod->source.main_fd = mod->source.debug_fd = mod->source.alt_fd = -1;
 	if (about->flags & SNAP_MODULE_ANON) {
 		(void)snprintf(mod->state.why, sizeof(mod->state.why),
 		               "code made at run time (JIT): no file describes it");
@@ -98,13 +121,16 @@ void symbolize_module_open(struct symbolize_module *mod, struct symbolize_names 
 	if (is_vdso(mod))
 		ok = elf_source_open_vdso(about->build_id, about->build_id_bytes, &mod->source, why, sizeof(why));
 	else
-		ok = elf_source_open(about->path, about->build_id, about->build_id_bytes, &mod->source, why,
-		                     sizeof(why));
+		ok = elf_source_open(options->places, about->path, about->build_id, about->build_id_bytes, &mod->source,
+		                     why, sizeof(why));
 	if (!ok) {
 		(void)snprintf(mod->state.why, sizeof(mod->state.why), "%s", why);
+		if (about->path[0] == '/' && access(about->path, F_OK) < 0)
+			(void)snprintf(mod->state.wanted_file, sizeof(mod->state.wanted_file), "%.511s", about->path);
+		mod->needs_itself = true;
 		return;
 	}
-	find_cached(mod, cache);
+	find_cached(mod, options->cache);
 	if (mod->cached.data) {
 		mod->state.kind = mod->cached.kind;
 	} else {

@@ -28,6 +28,7 @@ struct symbolize_names {
 struct symbolize_module {
 	const struct model_module *about;
 	bool opened, loaded;
+	bool needs_itself; /* the recorded file is not here */
 	struct elf_source source;
 	struct elf_symbols symbols;
 	struct elf_starts starts;
@@ -41,7 +42,8 @@ struct symbolize_module {
 };
 
 /* Opens the module's files if that has not happened. */
-void symbolize_module_open(struct symbolize_module *mod, struct symbolize_names *names, struct symbol_cache *cache);
+void symbolize_module_open(struct symbolize_module *mod, struct symbolize_names *names,
+                           const struct symbolize_options *options);
 /* Frames at `address` in the file. 0 or -ENOMEM. */
 int symbolize_module_frames(struct symbolize_module *mod, struct symbolize_names *names, uint64_t address,
                             const struct symbol_frame **ret_frames, size_t *ret_count) MUST_USE;

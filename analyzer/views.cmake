@@ -1,5 +1,6 @@
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
+pkg_check_modules(CURL REQUIRED libcurl) # its headers: the library is opened by http_post.c
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
 set(embedded_files flamegraph.css flamegraph.js page.css page.js page_data.js page_flame.js page_live.js page_panels.js page_table.js
     page_time.js page_words.js)
@@ -17,6 +18,9 @@ add_library(analyzer_views STATIC
   cmd_flamegraph.c
   cmd_html.c
   cmd_leaks.c
+  cmd_merge.c
+  cmd_push.c
+  cmd_top.c
   cmd_requests.c
   cmd_serve.c
   export.c
@@ -44,7 +48,10 @@ add_library(analyzer_views STATIC
   html_data.c
   html_requests.c
   html_tree.c
+  http_post.c
   join.c
+  push.c
+  screen.c
   serve.c
   serve_list.c
   serve_peer.c
@@ -52,6 +59,8 @@ add_library(analyzer_views STATIC
   view_database.c
   view_leaks.c
   view_leaks_json.c
+  view_top.c
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_include_directories(analyzer_views SYSTEM PRIVATE ${CURL_INCLUDE_DIRS})
 target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB PkgConfig::MICROHTTPD m)

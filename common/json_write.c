@@ -91,6 +91,17 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 	return n;
 }
 
+/* Whole, but no character of a name in JSON that is printed steers a terminal or turns what a person reads round: C1 (U+0080 to
+ * U+009F), line and paragraph separators, bidirectional overrides and isolates. 0: none of these. */
+static unsigned steers(const unsigned char *s, size_t n)
+{
+	unsigned c = n == 2   ? (s[0] & 0x1fu) << 6 | (s[1] & 0x3fu)
+	             : n == 3 ? (s[0] & 0x0fu) << 12 | (s[1] & 0x3fu) << 6 | (s[2] & 0x3fu)
+	                      : 0;
+
+	return (c >= 0x80 && c <= 0x9f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) ? c : 0;
+}
+
 static void add_escaped(struct buf *out, const char *text, size_t len)
 {
 	const unsigned char *s = (const unsigned char *)text;
@@ -113,6 +124,8 @@ static void add_escaped(struct buf *out, const char *text, size_t len)
 			buf_add_str(out, "\\t");
 		} else if (s[i] < 0x20 || s[i] == 0x7f) {
 			buf_printf(out, "\\u%04x", s[i]);
+		} else if (steers(s + i, n)) {
+			buf_printf(out, "\\u%04x", steers(s + i, n));
 		} else {
 			buf_add(out, s + i, n);
 		}

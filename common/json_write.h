@@ -1,5 +1,5 @@
-/* Streaming JSON emitter. Writes into a struct buf, keeps the commas and nesting right, escapes every string, replaces
- * invalid UTF-8 by U+FFFD, and writes numbers that JSON allows (NaN and infinities become null). Hosted programs.
+/* Streaming JSON emitter. Writes into a struct buf, keeps the commas and nesting right, escapes every string (also
+ * what would steer a terminal that it is printed on), replaces invalid UTF-8 by U+FFFD, and writes numbers that JSON allows (NaN and infinities become null). Hosted programs.
  * Errors: memory exhaustion is sticky in the buffer (buf.failed). Wrong nesting is a programming error (assert). */
 #pragma once
 #include <stdbool.h>

@@ -10,3 +10,4 @@ foreach(module tree join clean_text flamegraph export export_threads html_tree s
   perfprobe_unit_test(${module} analyzer_views fake_profile)
 endforeach()
 perfprobe_unit_test(view_database analyzer_views test_snapshots)
+perfprobe_unit_test(top analyzer_views test_snapshots)

@@ -54,12 +54,12 @@ static void check(const struct elf_source *source, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int fd = memfd_create("elf", MFD_CLOEXEC);
-	struct elf_source source;
-	char path[64], why[160] = "";
+	static struct elf_source source;
+	char path[64], why[600] = "";
 
 	assert(fd >= 0 && write(fd, data, size) == (ssize_t)size);
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (elf_source_open(path, NULL, 0, &source, why, sizeof(why)))
+	if (elf_source_open(NULL, path, NULL, 0, &source, why, sizeof(why)))
 		check(&source, size);
 	else
 		assert(why[0]); /* a refusal without a reason is a bug */

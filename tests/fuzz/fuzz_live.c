@@ -7,17 +7,44 @@
  * with magic, version and one size mended, offsets within the content, and the example's description where none is listed. */
 #undef NDEBUG
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "live_build.h"
 #include "live_read.h"
 #include "model.h"
+#include "top.h"
+#include "view_top.h"
 #include "views_check.h"
 
 enum { HEAD_BYTES = offsetof(struct live_header, chunk), MOST_BYTES = 1 << 20 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Frees the model. */
+static void show_on_top(struct model *m)
+{
+	const struct top_picture *p = NULL;
+	struct view_top how = { .interval_ns = 1 };
+	struct top *t = NULL;
+	struct buf out = { 0 };
+	const struct view v = { &out, false };
+	struct err err = { 0 };
+	int rc;
+
+	assert(top_new(UINT64_MAX, NULL, &t, &err) == 0);
+	rc = top_add(t, m, &p, &err);
+	assert(rc == 0 || (rc == -E2BIG && err.text[0]));
+	for (unsigned k = 0; k < TOP_TABLES && rc == 0; k++) {
+		how.table = (enum top_table)k;
+		view_top_screen(&v, (struct top_picture *)p, &how, 80, 24);
+	}
+	for (size_t i = 0; i < out.len; i++)
+		assert((unsigned char)out.data[i] >= 0x20 || out.data[i] == '\n');
+	buf_done(&out);
+	top_free(t);
+}
 
 static void read_one(const uint8_t *data, size_t size)
 {
@@ -31,7 +58,7 @@ static void read_one(const uint8_t *data, size_t size)
 	}
 	model_check(m);
 	views_check(m);
-	model_free(m);
+	show_on_top(m);
 }
 
 static void mend_header(struct live_header *h)

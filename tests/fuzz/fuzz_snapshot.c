@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merge_check.h"
 #include "model.h"
 #include "snapshot_build.h"
 #include "snapshot_read.h"
@@ -24,6 +25,7 @@ static void read_one(const uint8_t *data, size_t size)
 	}
 	model_check(m);
 	views_check(m);
+	merge_check(m);
 	model_free(m);
 }
 
