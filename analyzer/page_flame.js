@@ -250,6 +250,8 @@ class Flame {
 	/* ---- mouse ---- */
 
 	at(event) {
+		if (!this.view)
+			return -1;
 		const box = this.canvas.getBoundingClientRect(), x = event.clientX - box.left;
 		const line = Math.floor((event.clientY - box.top) / FRAME), row = this.rows[this.icicle ? line : this.levels - 1 - line] || [];
 		let low = 0, high = row.length - 1;
@@ -316,9 +318,9 @@ class Flame {
 	}
 
 	nextHit(step) {
-		const { tree } = this.view;
-		if (!this.hits)
+		if (!this.view || !this.hits)
 			return;
+		const { tree } = this.view;
 		let i = this.selected < 0 ? (step > 0 ? 0 : tree.count) : this.selected;
 		for (let n = 0; n < tree.count; n++) {
 			i = (i + step + tree.count) % tree.count;
@@ -375,6 +377,8 @@ class Flame {
 	}
 
 	key(event) {
+		if (!this.view)
+			return;
 		const keys = { Enter: () => this.selected >= 0 && (this.selected === this.zoomNode ? this.back() : this.zoom(this.pathOf(this.selected))),
 			Backspace: () => this.back(), u: () => this.back(), Escape: () => this.escape(), Home: () => this.select(0), n: () => this.nextHit(1),
 			p: () => this.nextHit(-1), N: () => this.nextHit(-1), i: () => this.on.turn() };

@@ -143,7 +143,7 @@ function sumsBy(keyOf, filter) {
 
 const threadPanel = {
 	title: () => 'Threads',
-	there: () => !base() && current().metrics.some((m) => m.period_ns),
+	there: () => !base() && current().metrics.some((m) => m.period_ns && !m.ofRequest),
 	table: once(() => new Table({ id: 'threads', title: 'threads', sort: 'value', find: (r) => `${r.name}\n${r.tid}`, columns: [
 		{ key: 'value', title: 'Time', number: true, show: (r) => withError(metricNow(), r.value, 1), sort: (r) => r.value },
 		{ key: 'share', title: '%', number: true, show: (r) => percentText(r.value, r.all), sort: (r) => r.value, css: 'share' },
@@ -187,7 +187,7 @@ function routeRows() {
 const several = (r, ns) => (r.figures > 1 ? '\u2013' : timeText(ns));
 const routePanel = {
 	title: () => 'Routes',
-	there: () => !base() && Boolean(current().requests),
+	there: () => !base() && Boolean(current().requests) && Boolean(metricNow()),
 	table: once(() => new Table({ id: 'routes', title: 'routes', sort: 'value', find: (r) => r.name, columns: [
 		{ key: 'name', title: 'Route', show: (r) => el('button', { type: 'button', class: 'link', title: 'Look at this route alone', onclick: () => set({ route: r.i, request: null, tab: 'flame' }) }, r.name), sort: (r) => r.name, css: 'fn' },
 		{ key: 'value', title: 'Time', number: true, hint: 'Of the chosen metric, in samples that fell into its requests', show: (r) => withError(metricNow(), r.value, 1), sort: (r) => r.value },

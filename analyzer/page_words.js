@@ -41,7 +41,7 @@ function errorText(metric, value, variance) {
 	if (!variance || !value)
 		return '';
 	const half = Z95 * Math.sqrt(variance);
-	return '\u00b1' + NBSP + (half >= Math.abs(value) ? '100' : three(100 * half / Math.abs(value))) + NBSP + '%';
+	return '\u00b1' + NBSP + (half > Math.abs(value) ? 'over' + NBSP + '100' : three(100 * half / Math.abs(value))) + NBSP + '%';
 }
 function clockText(ms) {
 	const d = new Date(ms);

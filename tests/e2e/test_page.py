@@ -76,6 +76,8 @@ def test_the_page_in_a_browser(snaps, tmp_path, node):  # noqa: F811
     both.write_bytes(run([ANALYZE, "html", "--diff", *snaps]))
     bad = make(tmp_path / f"bad <img src=x onerror=alert(2)>.snap", lines(3, extra=[f"comm {HOSTILE}", f"route 200 1 5000 GET /{HOSTILE[:40]}", f"request 99 1 50000000000 2000000000 200 GET /{HOSTILE}"]))
     hostile.write_bytes(run([ANALYZE, "html", bad]))
+    empty = tmp_path / "empty.html"
+    empty.write_bytes(run([ANALYZE, "html", make(tmp_path / "empty.snap", "comm nothing\nhz 100\nroute 200 1 5000 GET /\n")]))
     parts = {
         "all": ({}, []), "range": ({"from": 25_000_000, "to": 31_500_000}, ["--from", "25s", "--to", "31500ms"]),
         "thread": ({"tid": 4712}, ["--thread", "4712"]), "route": ({"route": "POST /cart"}, ["--route", "POST /cart"]),
@@ -85,7 +87,7 @@ def test_the_page_in_a_browser(snaps, tmp_path, node):  # noqa: F811
     want = {name: {"state": state, **totals(snaps[1], *options)} for name, (state, options) in parts.items()}
     assert want["range"]["total"] > 20 and want["route"]["total"] > 5 and want["mixed"]["total"] > 5
     (tmp_path / "want.json").write_text(json.dumps(want))
-    assert node("page_ui.mjs", one, both, hostile, tmp_path / "want.json", tmp_path).startswith(b"ok ")
+    assert node("page_ui.mjs", one, both, hostile, tmp_path / "want.json", tmp_path, empty).startswith(b"ok ")
 
 
 def test_what_the_file_holds(snaps):

@@ -1,4 +1,4 @@
-/* page_ui.mjs ONE BOTH HOSTILE WANT DIRECTORY: the page in a browser, driven by mouse and keyboard. Pages and what they should show are
+/* page_ui.mjs ONE BOTH HOSTILE WANT DIRECTORY EMPTY: the page in a browser, driven by mouse and keyboard. Pages and what they should show are
  * made by test_page.py. Screenshots go to DIRECTORY. Prints "ok N checks"; the first check that fails ends it with 1. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 import { withPage } from './browser.mjs';
 
 const [one, both, hostile] = process.argv.slice(2, 5).map((p) => 'file://' + resolve(p));
-const want = JSON.parse(readFileSync(process.argv[5])), pictures = process.argv[6];
+const want = JSON.parse(readFileSync(process.argv[5])), pictures = process.argv[6], empty = 'file://' + resolve(process.argv[7]);
 let checks = 0;
 function same(got, wanted, what) {
 	assert.deepEqual(got, wanted, what);
@@ -189,6 +189,16 @@ async function hard(page) {
 		same(await page.locator('main img, main script').count(), 0, 'no element out of a name: ' + tab);
 	}
 	same(alerts, 0, 'nothing was run');
+	await open(page, empty);
+	for (const tab of await page.$$eval('[role=tab]', (all) => all.map((t) => t.id))) {
+		await page.click('#' + tab);
+		for (const key of ['n', 'p', 'i', 'Backspace', 'Escape', 'd'])
+			await page.keyboard.press(key);
+	}
+	await page.evaluate(() => localStorage.clear());
+	await page.locator('#timeline').hover();
+	holds(/Nothing was recorded/.test(await page.locator('#scope').innerText()), 'a recording of nothing is one, too');
+	await open(page, hostile);
 	holds((await page.locator('h1').innerText()).includes('</script><img src=x onerror=alert(1)>"\'&'), 'names are shown as they are');
 	for (const scheme of ['light', 'dark']) {
 		await page.emulateMedia({ colorScheme: scheme });
