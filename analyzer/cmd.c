@@ -11,9 +11,11 @@
 #include "elf_debuginfod.h"
 #include "elf_places.h"
 #include "model.h"
+#include "slice.h"
 #include "snapshot_read.h"
 #include "symbol_cache.h"
 #include "symbolize.h"
+#include "units.h"
 
 static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
 	                                   { "B", CLI_FILES, "snap live" },
@@ -63,7 +65,8 @@ static int find_places(const struct cmd_symbols *how, struct elf_places **ret_pl
 	return how->debuginfod ? elf_debuginfod_open(&p->debuginfod, err) : 0;
 }
 
-int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
+/* The file, or the open one that `fd` is (-1: none is). */
+static int load(const char *path, int fd, struct cmd_input *ret_input, struct err *err)
 {
 	static const struct cmd_symbols as_without = { 0 };
 	const struct cmd_symbols *how = ret_input->how ? ret_input->how : &as_without;
@@ -73,13 +76,24 @@ int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
 	*ret_input = (struct cmd_input){ .how = how };
 	rc = find_places(how, &ret_input->places, err);
 	if (rc == 0)
-		rc = snapshot_open(path, &ret_input->model, err);
+		rc = fd < 0 ? snapshot_open(path, &ret_input->model, err)
+		            : snapshot_open_fd(fd, path, &ret_input->model, err);
 	if (rc < 0)
 		return rc;
 	ret_input->cache = how->no_cache ? NULL : symbol_cache_open();
 	options.cache = ret_input->cache;
 	options.places = ret_input->places;
 	return symbolizer_new(ret_input->model, &options, &ret_input->symbols, err);
+}
+
+int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err)
+{
+	return load(path, -1, ret_input, err);
+}
+
+int cmd_load_fd(int fd, const char *name, struct cmd_input *ret_input, struct err *err)
+{
+	return load(name, fd, ret_input, err);
 }
 
 int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
@@ -121,6 +135,76 @@ void cmd_input_done(struct cmd_input *in)
 	free(in->places);
 	model_free(in->model);
 	*in = (struct cmd_input){ 0 };
+}
+
+bool cmd_slice_is_asked(const struct cmd_slice *s)
+{
+	return s->from || s->to || s->thread || s->route;
+}
+
+static bool has_thread(const struct model *m, uint64_t tid)
+{
+	for (size_t i = 0; i < m->thread_count; i++)
+		if (m->threads[i].tid == tid)
+			return true;
+	return false;
+}
+
+int cmd_slice(struct cmd_input *in, const struct cmd_slice *s, struct err *err)
+{
+	struct slice_options o = {
+		.by_time = s->from || s->to, .by_thread = s->thread, .route = s->route, .to_ns = UINT64_MAX
+	};
+	struct profile *part;
+	int rc = 0;
+
+	if (!cmd_slice_is_asked(s))
+		return 0;
+	if (s->thread && units_parse_count(s->thread, &o.tid) < 0)
+		return err_set(err, -EINVAL, "--thread takes the number of a thread, not '%s'", s->thread);
+	if (s->thread && !has_thread(in->model, o.tid))
+		return err_set(err, -ENODATA, "there is no thread %s in the recording", s->thread);
+	if (s->from)
+		rc = slice_time(in->model, "--from", s->from, &o.from_ns, err);
+	if (rc == 0 && s->to)
+		rc = slice_time(in->model, "--to", s->to, &o.to_ns, err);
+	if (rc == 0)
+		rc = slice_build(in->model, in->profile, &o, &part, err);
+	if (rc < 0)
+		return rc;
+	profile_free(in->profile);
+	in->profile = part;
+	return 0;
+}
+
+static double duration(const struct model *m)
+{
+	return m->end_ns > m->start_ns ? (double)(m->end_ns - m->start_ns) : 0;
+}
+
+int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,
+              double total_after, double *ret_scale, struct err *err)
+{
+	double a = 1, b = 1;
+
+	if (how && strcmp(how, "duration") == 0) {
+		a = duration(before->model);
+		b = duration(after->model);
+	} else if (how && strcmp(how, "requests") == 0) {
+		a = (double)before->model->requests.count;
+		b = (double)after->model->requests.count;
+	} else if (how && strcmp(how, "share") == 0) {
+		a = total_before;
+		b = total_after;
+	}
+	if (a <= 0 || b <= 0)
+		return err_set(err, -ENODATA, "%s snapshot has no %s to compare by",
+		               a <= 0 ? "the first" : "the second",
+		               strcmp(how, "requests") == 0 ? "answered requests"
+		               : strcmp(how, "share") == 0  ? "total"
+		                                            : "duration");
+	*ret_scale = b / a;
+	return 0;
 }
 
 static int write_all(int fd, const char *data, size_t bytes)
@@ -226,6 +310,9 @@ int cmd_parse(const struct cli_command *command, int argc, char **argv, void *op
 		cli_print_help(stdout, &cmd_program, command);
 		return 1;
 	}
+	if (ret_args->count < least && strcmp(command->args, "DIR") == 0)
+		return err_set(err, -EINVAL, "%s needs a directory; usage: probe-analyze %s [options] DIR",
+		               command->name, command->name);
 	if (ret_args->count < least)
 		return err_set(err, -EINVAL, "%s needs %s; usage: probe-analyze %s [options] %s", command->name,
 		               command->args[0] != 'A' ? command->args

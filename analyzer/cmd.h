@@ -8,6 +8,7 @@
 #include "err.h"
 #include "profile.h"
 
+struct html_options;
 struct model;
 struct symbolizer;
 struct symbol_cache;
@@ -64,6 +65,8 @@ struct cmd_input {
 enum cmd_prefer { CMD_PREFER_TIME, CMD_PREFER_MEMORY };
 
 int cmd_load(const char *path, struct cmd_input *ret_input, struct err *err) MUST_USE;
+/* The same of an open file, which the caller closes; `name` is for the sentence. */
+int cmd_load_fd(int fd, const char *name, struct cmd_input *ret_input, struct err *err) MUST_USE;
 /* The metric named, or what is recorded if `name` is NULL: time before memory or the other way round. */
 int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, enum profile_metric *ret_metric,
                struct err *err) MUST_USE;
@@ -71,6 +74,28 @@ int cmd_metric(const struct model *m, const char *name, enum cmd_prefer prefer, 
 int cmd_load_profile(const char *path, const char *metric, enum cmd_prefer prefer, struct cmd_input *ret_input,
                      struct err *err) MUST_USE;
 void cmd_input_done(struct cmd_input *in);
+
+/* A part of a recording, as options: each NULL unless given. */
+struct cmd_slice {
+	const char *from, *to, *thread, *route;
+};
+#define CMD_SLICE_OPTIONS(options, field)                                                                         \
+	{ "from",                                                                                                 \
+	  0,                                                                                                      \
+	  CLI_STRING,                                                                                             \
+	  "TIME",                                                                                                 \
+	  "only samples from then on: 1.5s after the recording began, -10s before its end (time)",                \
+	  offsetof(options, field.from) },                                                                        \
+	        { "to", 0, CLI_STRING, "TIME", "only samples before that", offsetof(options, field.to) },         \
+	        { "thread", 't', CLI_STRING, "TID", "only this thread (time)", offsetof(options, field.thread) }, \
+	{                                                                                                         \
+		"route", 0, CLI_STRING, "ROUTE",                                                                  \
+		        "only samples that fell into requests of it: \"GET /users\", or \"/users\" (time)",       \
+		        offsetof(options, field.route)                                                            \
+	}
+bool cmd_slice_is_asked(const struct cmd_slice *s);
+/* The input's profile becomes that part of it. -EINVAL, -ENODATA (no such thread or route), -ENOMEM. */
+int cmd_slice(struct cmd_input *in, const struct cmd_slice *s, struct err *err) MUST_USE;
 
 /* Writes the result to `path`, or to standard output if it is NULL or "-". A failed write is -errno with a sentence, and
  * leaves no partial file that was not there before. */
@@ -101,4 +126,11 @@ extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
-        cmd_merge, cmd_push, cmd_top;
+        cmd_html, cmd_serve, cmd_merge, cmd_push, cmd_top;
+/* What the first input's values are multiplied by so that they compare: `how` is none or NULL, duration (of the recordings), requests
+ * (answered) or share (of the totals given). -ENODATA with a sentence where that is not known of both. */
+int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,
+              double total_after, double *ret_scale, struct err *err) MUST_USE;
+/* What `html` writes, for the other commands that offer it. */
+int cmd_html_write(const char *const *paths, size_t count, const struct cmd_symbols *how, struct html_options *look,
+                   const char *output, struct err *err) MUST_USE;

@@ -4,15 +4,18 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "estimate.h"
 #include "flamegraph.h"
 #include "functions.h"
+#include "slice.h"
 #include "tree.h"
 #include "units.h"
 
 enum { LEAST_WIDTH = 200, MOST_WIDTH = 20000 };
 
 struct options {
-	const char *output, *metric, *title, *thread;
+	const char *output, *metric, *title, *group, *per;
+	struct cmd_slice slice;
 	uint64_t width;
 	double min_width;
 	bool inverted, reverse, by_name, before, normalize;
@@ -34,10 +37,15 @@ static const struct cli_option option_table[] = {
 	{ "reverse", 'r', CLI_FLAG, NULL, "stacks leaf first: what each hot function was called by",
 	  offsetof(struct options, reverse) },
 	{ "by-name", 0, CLI_FLAG, NULL, "siblings in order of name, not of size", offsetof(struct options, by_name) },
-	{ "thread", 't', CLI_STRING, "TID", "only this thread (time; one snapshot)", offsetof(struct options, thread) },
+	{ "group", 'g', CLI_CHOICE, "thread|route",
+	  "a frame at the root for each (time; route: of samples with a time)", offsetof(struct options, group) },
+	CMD_SLICE_OPTIONS(struct options, slice),
 	{ "before", 0, CLI_FLAG, NULL, "with B: widths are A's, so that what vanished is seen",
 	  offsetof(struct options, before) },
-	{ "normalize", 0, CLI_FLAG, NULL, "with B: compare shares, not amounts", offsetof(struct options, normalize) },
+	{ "normalize", 0, CLI_FLAG, NULL, "with B: the same as --per share", offsetof(struct options, normalize) },
+	{ "per", 0, CLI_CHOICE, "none|duration|requests|share",
+	  "with B: compare what stands for a second recorded, a request answered, or the whole",
+	  offsetof(struct options, per) },
 	CMD_SYMBOL_OPTIONS(struct options),
 	CLI_END,
 };
@@ -50,23 +58,43 @@ struct work {
 	uint64_t scale[2], period_ns; /* what makes the two profiles' values comparable, and what a value then is */
 	struct functions functions;
 	struct tree *tree;
-	uint64_t tid;
+	double before_scale;
 };
 
-static int check(const struct options *o, size_t inputs, uint64_t *ret_tid, struct err *err)
+static int check(struct options *o, size_t inputs, struct err *err)
 {
-	*ret_tid = TREE_ALL_THREADS;
 	if (o->width && (o->width < LEAST_WIDTH || o->width > MOST_WIDTH))
 		return err_set(err, -EINVAL, "--width takes %d to %d pixels", LEAST_WIDTH, MOST_WIDTH);
 	if (o->min_width < 0)
 		return err_set(err, -EINVAL, "--min-width takes pixels, 0 or more");
-	if (inputs == 1 && (o->before || o->normalize))
+	if (inputs == 1 && (o->before || o->normalize || o->per))
 		return err_set(err, -EINVAL, "%s compares two snapshots; give B too",
-		               o->before ? "--before" : "--normalize");
-	if (o->thread && inputs == 2)
-		return err_set(err, -EINVAL, "--thread works with one snapshot: two have different threads");
-	if (o->thread && units_parse_count(o->thread, ret_tid) < 0)
-		return err_set(err, -EINVAL, "--thread takes the number of a thread, not '%s'", o->thread);
+		               o->before      ? "--before"
+		               : o->normalize ? "--normalize"
+		                              : "--per");
+	if (inputs == 2 && (o->group || cmd_slice_is_asked(&o->slice)))
+		return err_set(err, -EINVAL, "%s works with one snapshot: two have different threads and times",
+		               o->group          ? "--group"
+		               : o->slice.thread ? "--thread"
+		               : o->slice.route  ? "--route"
+		               : o->slice.from   ? "--from"
+		                                 : "--to");
+	if (o->normalize && o->per && strcmp(o->per, "share") != 0)
+		return err_set(err, -EINVAL, "--normalize is --per share; give one of them");
+	if (o->normalize)
+		o->per = "share";
+	return 0;
+}
+
+static int group(struct cmd_input *in, const char *by, struct err *err)
+{
+	struct profile *grouped;
+	int rc = slice_group(in->model, in->profile, strcmp(by, "route") == 0, &grouped, err);
+
+	if (rc < 0)
+		return rc;
+	profile_free(in->profile);
+	in->profile = grouped;
 	return 0;
 }
 
@@ -78,6 +106,10 @@ static int load(struct work *w, const struct cli_args *args, const struct option
 
 		w->in[i].how = &o->symbols;
 		rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
+		if (rc == 0)
+			rc = cmd_slice(&w->in[i], &o->slice, err);
+		if (rc == 0 && o->group)
+			rc = group(&w->in[i], o->group, err);
 		if (rc < 0)
 			return rc;
 		w->profiles[w->n++] = w->in[i].profile;
@@ -99,19 +131,17 @@ static int load(struct work *w, const struct cli_args *args, const struct option
 
 static int merge(struct work *w, const struct options *o, struct err *err)
 {
-	struct tree_options options = { o->reverse, o->by_name ? TREE_BY_NAME : TREE_LARGEST_FIRST, w->tid };
+	struct tree_options options = { o->reverse, o->by_name ? TREE_BY_NAME : TREE_LARGEST_FIRST, TREE_ALL_THREADS };
 	struct tree_input inputs[2] = { { w->profiles[0], w->scale[0] }, { w->profiles[1], w->scale[1] } };
-	int rc = 0;
-
-	if (w->tid != TREE_ALL_THREADS && w->period_ns == 0)
-		return err_set(err, -EINVAL, "%s is not recorded by thread; leave --thread out",
-		               profile_text(w->profiles[0]));
-	rc = functions_build(w->profiles, w->n, &w->functions, err);
+	int rc = functions_build(w->profiles, w->n, &w->functions, err);
 	if (rc == 0)
 		rc = tree_build(inputs, w->n, &w->functions, &options, &w->tree, err);
 	if (rc == 0 && w->tree->nodes[0].total[0] == 0 && w->tree->nodes[0].total[1] == 0)
 		rc = err_set(err, -ENODATA, "nothing of %s was recorded%s", profile_text(w->profiles[0]),
-		             w->tid == TREE_ALL_THREADS ? "" : " on that thread");
+		             cmd_slice_is_asked(&o->slice) ? " in that part" : "");
+	if (rc == 0 && w->n == 2)
+		rc = cmd_scale(&w->in[0], &w->in[1], o->per, (double)w->tree->nodes[0].total[0],
+		               (double)w->tree->nodes[0].total[1], &w->before_scale, err);
 	return rc;
 }
 
@@ -142,12 +172,23 @@ static void write_subtitle(const struct work *w, const struct options *o, const 
 	if (w->n == 2) {
 		buf_printf(out, " in %s (before), ", paths[0]);
 		add_total(w, 1, out);
-		buf_printf(out, " in %s (after)%s", paths[1], o->normalize ? "; compared by share" : "");
+		buf_printf(out, " in %s (after)%s", paths[1],
+		           !o->per || strcmp(o->per, "none") == 0 ? ""
+		           : strcmp(o->per, "share") == 0         ? "; compared by share"
+		           : strcmp(o->per, "requests") == 0      ? "; compared per request answered"
+		                                                  : "; compared per second recorded");
 	} else if (p->end_ns > p->start_ns) {
 		buf_printf(out, ", recorded for %s", units_print_duration(text, sizeof(text), p->end_ns - p->start_ns));
 	}
-	if (w->tid != TREE_ALL_THREADS)
-		buf_printf(out, ", thread %llu", (unsigned long long)w->tid);
+	if (o->slice.from || o->slice.to)
+		buf_printf(out, ", from %s to %s", o->slice.from ? o->slice.from : "the begin",
+		           o->slice.to ? o->slice.to : "the end");
+	if (o->slice.thread)
+		buf_printf(out, ", thread %s", o->slice.thread);
+	if (o->slice.route)
+		buf_printf(out, ", requests of %s", o->slice.route);
+	if (o->group)
+		buf_printf(out, ", by %s", o->group);
 	if (o->reverse)
 		buf_add_str(out, ", leaf first: callers stand on what they called");
 }
@@ -160,10 +201,10 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 		                           .min_width_px = o->min_width,
 		                           .inverted = o->inverted,
 		                           .before = o->before,
-		                           .normalize = o->normalize };
+		                           .before_scale = w->before_scale };
 	struct flamegraph_input in = { w->tree, &w->functions, w->n, p->metric, w->period_ns };
 	uint64_t losses = p->lost + (w->n == 2 ? w->profiles[1]->lost : 0);
-	const char *notes[2];
+	const char *notes[3];
 
 	buf_printf(&title, "%s (pid %llu): %s%s", p->comm, (unsigned long long)p->pid, profile_text(p),
 	           w->n == 2 ? ", what grew and shrank" : "");
@@ -176,6 +217,11 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 	if (p->partial || (w->n == 2 && w->profiles[1]->partial))
 		notes[look.note_count++] =
 		        "Blocks of another allocator in the program are not in it: see probe-analyze info.";
+	for (size_t i = 0; i < w->n; i++)
+		look.variance[i] = estimate_variance(w->in[i].model, w->profiles[i]) * (double)w->scale[i];
+	if (w->n == 2 && (look.variance[0] > 0 || look.variance[1] > 0))
+		notes[look.note_count++] =
+		        "Pale frames are the same, or differ by no more than the sampling error (95 %).";
 	look.title = o->title ? o->title : title.data;
 	look.subtitle = subtitle.data;
 	look.notes = notes;
@@ -198,7 +244,7 @@ static int run(int argc, char **argv, struct err *err)
 
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	rc = check(&o, args.count, &w.tid, err);
+	rc = check(&o, args.count, err);
 	if (rc == 0)
 		rc = load(&w, &args, &o, err);
 	if (rc == 0)
@@ -222,5 +268,6 @@ const struct cli_command cmd_flamegraph = {
 	"A [B]",
 	"interactive flame graph (SVG); with B what grew and shrank",
 	"  probe-analyze flamegraph server.snap -o cpu.svg\n"
+	"  probe-analyze flamegraph --group route server.snap -o routes.svg\n"
 	"  probe-analyze flamegraph --metric live before.snap after.snap -o growth.svg    red grew, blue shrank\n",
 };

@@ -10,13 +10,16 @@
 #include "hot.h"
 #include "json_write.h"
 #include "model.h"
+#include "slice.h"
 #include "view.h"
 #include "view_heap.h"
 #include "view_misuse.h"
+#include "view_routes.h"
 #include "view_threads.h"
 
 struct options {
 	const char *output, *metric, *by;
+	struct cmd_slice slice;
 	bool json, full_frames;
 	uint64_t top;
 	struct cmd_symbols symbols;
@@ -27,8 +30,11 @@ static const struct cli_option option_table[] = {
 	  offsetof(struct options, output) },
 	{ "metric", 'm', CLI_CHOICE, PROFILE_METRIC_VALUE, "what is shown (default: cpu if sampled, else live)",
 	  offsetof(struct options, metric) },
-	{ "by", 'b', CLI_CHOICE, "stack|thread",
-	  "thread: who used the time, allocated, or holds the memory (default: stack)", offsetof(struct options, by) },
+	{ "by", 'b', CLI_CHOICE, "stack|thread|route",
+	  "thread: who used the time, allocated, or holds the memory; route: time by what was asked for (default: "
+	  "stack)",
+	  offsetof(struct options, by) },
+	CMD_SLICE_OPTIONS(struct options, slice),
 	{ "top", 'n', CLI_U64, "N",
 	  "only the largest N stacks, and in text N functions (default: 10 and 20; JSON: all)",
 	  offsetof(struct options, top) },
@@ -190,6 +196,35 @@ static int report_json(const struct cmd_input *in, const struct options *o, stru
 	return 0;
 }
 
+/* ---- by route ----------------------------------------------------------------------------------------------------- */
+
+static int report_routes(const char *path, const struct options *o, struct cmd_input *in, struct buf *out,
+                         struct err *err)
+{
+	struct view v = { out, cmd_may_colour(o->output) };
+	struct slice_routes routes;
+	int rc = cmd_load_profile(path, o->metric, CMD_PREFER_TIME, in, err);
+
+	if (rc == 0 && in_memory(in->profile))
+		rc = err_set(err, -EINVAL, "%s is not recorded by route; --by route takes a metric of time",
+		             profile_text(in->profile));
+	if (rc == 0 && !in->model->requests.recorded)
+		rc = err_set(err, -ENODATA,
+		             "%s: no requests were recorded (PERFPROBE_HTTP=off, or a recorder before 0.1.0)", path);
+	if (rc == 0)
+		rc = cmd_slice(in, &o->slice, err);
+	if (rc == 0)
+		rc = slice_routes(in->model, in->profile, &routes, err);
+	if (rc < 0)
+		return rc;
+	if (o->json)
+		view_routes_json(out, in->profile, &routes, (size_t)o->top);
+	else
+		view_routes_text(&v, in->model, in->profile, &routes, (size_t)o->top);
+	slice_routes_done(&routes);
+	return 0;
+}
+
 /* ---- by thread ---------------------------------------------------------------------------------------------------- */
 
 static int report_threads(const char *path, const struct options *o, struct cmd_input *in, struct buf *out,
@@ -198,8 +233,12 @@ static int report_threads(const char *path, const struct options *o, struct cmd_
 	struct view v = { out, cmd_may_colour(o->output) };
 	struct by_thread threads;
 	enum profile_metric metric;
-	int rc = cmd_load(path, in, err);
+	int rc = 0;
 
+	if (cmd_slice_is_asked(&o->slice))
+		return err_set(err, -EINVAL,
+		               "--by thread tells of whole recordings; leave --from, --to, --thread and --route out");
+	rc = cmd_load(path, in, err);
 	if (rc == 0)
 		rc = cmd_metric(in->model, o->metric, CMD_PREFER_TIME, &metric, err);
 	if (rc < 0)
@@ -221,6 +260,8 @@ static int report_stacks(const char *path, const struct options *o, struct cmd_i
 	struct view v = { out, cmd_may_colour(o->output) };
 	int rc = cmd_load_profile(path, o->metric, CMD_PREFER_TIME, in, err);
 
+	if (rc == 0)
+		rc = cmd_slice(in, &o->slice, err);
 	if (rc < 0)
 		return rc;
 	return o->json ? report_json(in, o, out, err) : report_text(in, o, &v, err);
@@ -236,8 +277,12 @@ static int run(int argc, char **argv, struct err *err)
 
 	if (rc != 0)
 		return rc < 0 ? rc : 0;
-	rc = o.by && strcmp(o.by, "thread") == 0 ? report_threads(args.items[0], &o, &in, &out, err)
-	                                         : report_stacks(args.items[0], &o, &in, &out, err);
+	if (o.by && strcmp(o.by, "thread") == 0)
+		rc = report_threads(args.items[0], &o, &in, &out, err);
+	else if (o.by && strcmp(o.by, "route") == 0)
+		rc = report_routes(args.items[0], &o, &in, &out, err);
+	else
+		rc = report_stacks(args.items[0], &o, &in, &out, err);
 	if (rc == 0)
 		rc = cmd_output(o.output, &out, err);
 	buf_done(&out);
@@ -254,5 +299,7 @@ const struct cli_command cmd_report = {
 	"  probe-analyze report server.snap                  where the CPU time went\n"
 	"  probe-analyze report --metric live server.snap    who holds the memory\n"
 	"  probe-analyze report --by thread --metric live server.snap    whose blocks are alive\n"
+	"  probe-analyze report --by route server.snap       which requests used the CPU\n"
+	"  probe-analyze report --from -5s --route /cart server.snap    the last 5 s, for one route\n"
 	"  probe-analyze report --metric alloc --top 5 --json server.snap\n",
 };

@@ -6,10 +6,12 @@
 #include "diff.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
+#include "estimate.h"
 #include "intern.h"
 
 struct side {
@@ -175,6 +177,7 @@ static int compare(const void *left, const void *right, void *context)
 
 static int finish(struct join *j, struct diff *d)
 {
+	d->scale = 1;
 	d->stack_count = j->stacks.count;
 	d->frame_count = j->frames.count;
 	d->stacks = arena_array(j->arena, d->stack_count, sizeof(*d->stacks));
@@ -234,6 +237,7 @@ int diff_build(const struct profile *before, const struct profile *after, bool f
 		d->metric = after->metric;
 		d->checked = after->checked;
 		d->period_ns = after->period_ns;
+		d->unit_before = after->period_ns ? (double)before->period_ns / (double)after->period_ns : 1;
 		rc = add_profile(&j, before, 0, after->period_ns, &d->total_before);
 	}
 	if (rc == 0)
@@ -255,6 +259,82 @@ int diff_build(const struct profile *before, const struct profile *after, bool f
 	free(arena);
 	free(d);
 	return err_set(err, rc, "out of memory");
+}
+
+void diff_settle(struct diff *d, double scale, const double variance[2])
+{
+	/* A sample of the first profile is `unit_before` of the second's: its variance that squared. */
+	double var_before = variance[0] * d->unit_before, var_after = variance[1];
+
+	d->scale = scale;
+	d->variance[0] = var_before;
+	d->variance[1] = var_after;
+	d->noise_count = 0;
+	for (size_t i = 0; i < d->stack_count; i++) {
+		struct diff_stack *s = &d->stacks[i];
+		double change = (double)s->after - (double)s->before * scale;
+
+		if (scale != 1)
+			s->delta = (int64_t)llround(fmax(-9e18, fmin(9e18, change)));
+		s->variance = (double)s->before * scale * scale * var_before + (double)s->after * var_after;
+		s->noise = estimate_is_noise(change, s->variance);
+		d->noise_count += s->noise;
+	}
+	qsort_r(d->stacks, d->stack_count, sizeof(*d->stacks), compare, (void *)d->frames);
+}
+
+static int most_first(const void *a, const void *b)
+{
+	const struct diff_frame *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? 1 : -1;
+	return (x->frame > y->frame) - (x->frame < y->frame);
+}
+
+/* Adds a stack's values to its frames, each once. `last`: by frame, the last stack that was added to it. */
+static void add_to_frames(const struct diff_stack *s, size_t number, size_t *last, uint64_t (*side)[2])
+{
+	for (uint32_t k = 0; k < s->depth; k++) {
+		uint32_t f = s->frames[k];
+
+		if (last[f] == number + 1)
+			continue;
+		last[f] = number + 1;
+		side[f][0] += s->before;
+		side[f][1] += s->after;
+	}
+}
+
+int diff_frames(const struct diff *d, struct diff_frame **ret_list, size_t *ret_count, struct err *err)
+{
+	uint64_t(*side)[2] = calloc(d->frame_count + 1, sizeof(*side));
+	size_t *last = calloc(d->frame_count + 1, sizeof(*last)), n = 0;
+	struct diff_frame *list = calloc(d->frame_count + 1, sizeof(*list));
+
+	if (!side || !last || !list) {
+		free(side);
+		free(last);
+		free(list);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < d->stack_count; i++)
+		add_to_frames(&d->stacks[i], i, last, side);
+	for (size_t i = 0; i < d->frame_count; i++) {
+		size_t has = side[i][1] ? 1 : 0;
+
+		if (!side[i][0] == !side[i][1])
+			continue;
+		list[n] = (struct diff_frame){ .frame = (uint32_t)i, .is_new = has == 1, .value = side[i][has] };
+		list[n].noise = estimate_is_noise((double)side[i][has], (double)side[i][has] * d->variance[has]);
+		n++;
+	}
+	free(side);
+	free(last);
+	qsort(list, n, sizeof(*list), most_first);
+	*ret_list = list;
+	*ret_count = n;
+	return 0;
 }
 
 void diff_free(struct diff *d)

@@ -16,6 +16,7 @@
 
 #include "clean_text.h"
 #include "embedded.h"
+#include "estimate.h"
 #include "flamegraph_draw.h"
 #include "functions.h"
 #include "tree.h"
@@ -55,6 +56,15 @@ static double node_delta(const struct flamegraph_layout *l, uint32_t i)
 	return (double)node->total[1] - (double)node->total[0] * l->before_scale;
 }
 
+static bool is_noise(const struct flamegraph_layout *l, uint32_t i)
+{
+	const struct tree_node *node = &l->in->tree->nodes[i];
+	double scale = l->before_scale;
+
+	return estimate_is_noise(node_delta(l, i), (double)node->total[0] * scale * scale * l->options->variance[0] +
+	                                                   (double)node->total[1] * l->options->variance[1]);
+}
+
 static unsigned name_hash(const char *name)
 {
 	uint32_t h = 2166136261u; /* FNV-1a */
@@ -70,7 +80,8 @@ void flamegraph_colour(const struct flamegraph_layout *l, uint32_t node, char ou
 	const struct function *f;
 
 	if (l->in->profile_count == 2) {
-		buf_printf(&b, "d%d", flamegraph_diff_colour(node_delta(l, node), l->largest_delta));
+		buf_printf(&b, "d%d",
+		           is_noise(l, node) ? 0 : flamegraph_diff_colour(node_delta(l, node), l->largest_delta));
 	} else if (node == 0) {
 		buf_add_str(&b, "cr");
 	} else {
@@ -369,18 +380,15 @@ static void draw(const struct flamegraph_layout *l, const struct buf *notes, siz
 
 void flamegraph_write(const struct flamegraph_input *in, const struct flamegraph_options *options, struct buf *out)
 {
-	const struct tree_node *root = &in->tree->nodes[0];
 	struct flamegraph_layout l = {
 		.in = in,
 		.options = options,
 		.side = in->profile_count == 2 && !options->before ? 1 : 0,
 		.width_px = options->width_px ? options->width_px : DEFAULT_WIDTH,
-		.before_scale = 1,
+		.before_scale = options->before_scale > 0 ? options->before_scale : 1,
 	};
 	struct buf notes = { 0 };
 
-	if (in->profile_count == 2 && options->normalize && root->total[0])
-		l.before_scale = (double)root->total[1] / (double)root->total[0];
 	l.x = calloc(in->tree->count, sizeof(*l.x));
 	l.kept = calloc(in->tree->count, sizeof(*l.kept));
 	if (l.x && l.kept) {

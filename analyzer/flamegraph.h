@@ -19,7 +19,9 @@ struct flamegraph_options {
 	double min_width_px; /* frames narrower than this in the whole picture are left out, and counted in a note */
 	bool inverted;       /* root at the top */
 	bool before;         /* differential: widths are the first profile's */
-	bool normalize;      /* differential: the first profile is scaled to the second's total before comparing */
+	double before_scale; /* differential: what the first profile's values are multiplied by before comparing; 0: 1 */
+	double variance
+	        [2]; /* of a value of 1 on each side (estimate.h): changes within the sampling error look like none */
 };
 
 struct flamegraph_input {

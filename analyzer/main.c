@@ -15,8 +15,6 @@
 static const struct {
 	const char *name, *help;
 } later[] = {
-	{ "html", "one self-contained interactive page" },
-	{ "serve", "the interactive page, live, over a directory" },
 	{ "results", "load-test results" },
 };
 
@@ -38,9 +36,10 @@ static const struct cli_command cmd_help = {
 };
 
 /* Every command of the program in the order of its help. */
-static const struct cli_command *const built[] = { &cmd_info,     &cmd_report,     &cmd_diff,       &cmd_leaks,
-	                                           &cmd_requests, &cmd_flamegraph, &cmd_export,     &cmd_merge,
-	                                           &cmd_push,     &cmd_top,        &cmd_completion, &cmd_help };
+static const struct cli_command *const built[] = { &cmd_info,       &cmd_report,     &cmd_diff,   &cmd_leaks,
+	                                           &cmd_requests,   &cmd_flamegraph, &cmd_export, &cmd_html,
+	                                           &cmd_serve,      &cmd_merge,      &cmd_push,   &cmd_top,
+	                                           &cmd_completion, &cmd_help };
 
 /* The same as one array, and cmd_program with it: made by main(). */
 static struct cli_command commands[ARRAY_LEN(built)];

@@ -205,6 +205,16 @@ static void check_database(const struct model *m)
 	}
 }
 
+static void check_series(const struct model *m)
+{
+	for (size_t i = 1; i < m->series.count; i++) {
+		const struct model_series_point *p = &m->series.points[i];
+
+		assert(p[-1].time_ns <= p->time_ns && p[-1].cpu_ns <= p->cpu_ns && p[-1].requests <= p->requests);
+		(void)p;
+	}
+}
+
 void model_check(const struct model *m)
 {
 	assert(m->comm && m->exe && m->reason && m->because && m->boot && m->cmdline && m->engine_cpu &&
@@ -231,4 +241,5 @@ void model_check(const struct model *m)
 	check_requests(m);
 	check_offcpu(m);
 	check_database(m);
+	check_series(m);
 }

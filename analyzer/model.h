@@ -193,6 +193,17 @@ struct model_database {
 	size_t row_count, span_count;
 };
 
+/* What the process had used by then (CPU time, answered requests) and had. live_bytes: an estimate in sampled mode; 0 without a heap. */
+struct model_series_point {
+	uint64_t time_ns, cpu_ns, resident_bytes, live_bytes, requests;
+};
+
+struct model_series {
+	uint64_t interval_ns;
+	struct model_series_point *points; /* sorted by time */
+	size_t count;
+};
+
 struct model {
 	uint16_t major, minor;
 	uint64_t pid, ppid, sequence;
@@ -236,6 +247,7 @@ struct model {
 	struct model_requests requests;
 	struct model_offcpu offcpu;
 	struct model_database database;
+	struct model_series series;
 	size_t option_count, loss_count, module_count, thread_count, node_count, heap_count, cpu_count, sample_count;
 
 	void *memory; /* private to model.c */

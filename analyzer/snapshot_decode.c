@@ -823,6 +823,8 @@ int snapshot_decode(uint32_t id, const uint8_t *raw, size_t bytes, struct model 
 		return snapshot_decode_offcpu(&d);
 	case SNAP_DATABASE:
 		return snapshot_decode_database(&d);
+	case SNAP_SERIES:
+		return snapshot_decode_series(&d);
 	}
 	return err_set(err, -EPROTO, "unknown section");
 }

@@ -39,3 +39,4 @@ int decode_ranges(struct decode *d, const char *what, size_t row, struct model_b
 int snapshot_decode_requests(struct decode *d);
 int snapshot_decode_database(struct decode *d);
 int snapshot_decode_offcpu(struct decode *d);
+int snapshot_decode_series(struct decode *d);

@@ -364,6 +364,24 @@ static void put_requests(struct put *p, const struct model_requests *q)
 	}
 }
 
+static void put_series(struct put *p, const struct model_series *s)
+{
+	struct model_series_point last = { 0 };
+
+	put_varint(p, s->interval_ns);
+	put_varint(p, s->count);
+	for (size_t i = 0; i < s->count; i++) {
+		const struct model_series_point *x = &s->points[i];
+
+		put_varint(p, x->time_ns - last.time_ns);
+		put_varint(p, x->cpu_ns - last.cpu_ns);
+		put_varint(p, x->resident_bytes);
+		put_varint(p, x->live_bytes);
+		put_varint(p, x->requests - last.requests);
+		last = *x;
+	}
+}
+
 static void put_offcpu(struct put *p, const struct model_offcpu *o)
 {
 	uint64_t last = 0;
@@ -472,6 +490,9 @@ static void put_section(struct put *p, const struct model *m, enum snap_section_
 		break;
 	case SNAP_DATABASE:
 		put_database(p, &m->database);
+		break;
+	case SNAP_SERIES:
+		put_series(p, &m->series);
 		break;
 	}
 }

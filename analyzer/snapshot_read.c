@@ -280,47 +280,58 @@ static int read_all(int fd, size_t expect, uint8_t **ret_data, size_t *ret_bytes
 	return err_set(err, -ENOMEM, "out of memory");
 }
 
-static int load_file(const char *path, uint8_t **ret_data, size_t *ret_bytes, struct err *err)
+static int load_file(int fd, uint8_t **ret_data, size_t *ret_bytes, struct err *err)
 {
-	bool is_stdin = strcmp(path, "-") == 0;
-	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc;
 	struct stat st;
 
-	if (fd < 0) {
-		rc = -errno;
-		return err_set(err, rc, "cannot open: %s", strerror(-rc));
-	}
 	if (fstat(fd, &st) < 0) {
-		rc = -errno;
-		(void)err_set(err, rc, "cannot stat: %s", strerror(-rc));
-	} else if (S_ISDIR(st.st_mode)) {
-		rc = err_set(err, -EISDIR, "is a directory, not a snapshot");
-	} else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > MAX_FILE_BYTES) {
-		rc = err_set(err, -EFBIG, "larger than 4 GiB: not a perfprobe snapshot");
-	} else {
-		rc = read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : 1 << 16, ret_data, ret_bytes, err);
+		int rc = -errno;
+
+		return err_set(err, rc, "cannot stat: %s", strerror(-rc));
 	}
-	if (!is_stdin)
-		(void)close(fd); /* read only: nothing can be lost */
-	return rc;
+	if (S_ISDIR(st.st_mode))
+		return err_set(err, -EISDIR, "is a directory, not a snapshot");
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > MAX_FILE_BYTES)
+		return err_set(err, -EFBIG, "larger than 4 GiB: not a perfprobe snapshot");
+	return read_all(fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : 1 << 16, ret_data, ret_bytes, err);
 }
 
-static int open_file(const char *path, bool only_info, struct model **ret_model, struct err *err)
+static int open_fd(int fd, const char *name, bool only_info, struct model **ret_model, struct err *err)
 {
 	uint8_t *data = NULL;
 	size_t bytes = 0;
-	int rc = load_file(path, &data, &bytes, err);
+	int rc = load_file(fd, &data, &bytes, err);
 
 	if (rc == 0)
 		rc = live_is(data, bytes) ? live_read(data, bytes, ret_model, err)
 		                          : read_frame(data, bytes, only_info, ret_model, err);
 	free(data);
-	return rc < 0 ? err_wrap(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path) : 0;
+	return rc < 0 ? err_wrap(err, "%s", name) : 0;
+}
+
+static int open_file(const char *path, bool only_info, struct model **ret_model, struct err *err)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0) {
+		rc = -errno;
+		return err_set(err, rc, "%s: cannot open: %s", path, strerror(-rc));
+	}
+	rc = open_fd(fd, is_stdin ? "standard input" : path, only_info, ret_model, err);
+	if (!is_stdin)
+		(void)close(fd); /* read only: nothing can be lost */
+	return rc;
 }
 
 int snapshot_open(const char *path, struct model **ret_model, struct err *err)
 {
 	return open_file(path, false, ret_model, err);
+}
+
+int snapshot_open_fd(int fd, const char *name, struct model **ret_model, struct err *err)
+{
+	return open_fd(fd, name, false, ret_model, err);
 }
 
 int snapshot_open_info(const char *path, struct model **ret_model, struct err *err)

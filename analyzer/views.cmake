@@ -1,7 +1,10 @@
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
+pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET libmicrohttpd)
 pkg_check_modules(CURL REQUIRED libcurl) # its headers: the library is opened by http_post.c
 # What turns profiles into pictures and files: one library, so that unit tests link it without the program.
-set(embedded_files ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.css ${CMAKE_CURRENT_SOURCE_DIR}/flamegraph.js)
+set(embedded_files flamegraph.css flamegraph.js page.css page.js page_data.js page_flame.js page_live.js page_panels.js page_table.js
+    page_time.js page_words.js)
+list(TRANSFORM embedded_files PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
 add_custom_command(
   OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/embedded.c
   COMMAND ${CMAKE_COMMAND} "-DINPUTS=${embedded_files}" -DHEADER=embedded.h -DOUTPUT=${CMAKE_CURRENT_BINARY_DIR}/embedded.c
@@ -13,11 +16,13 @@ add_library(analyzer_views STATIC
   cmd_diff.c
   cmd_export.c
   cmd_flamegraph.c
+  cmd_html.c
   cmd_leaks.c
   cmd_merge.c
   cmd_push.c
   cmd_top.c
   cmd_requests.c
+  cmd_serve.c
   export.c
   export_callgrind.c
   export_cpuprofile.c
@@ -39,10 +44,17 @@ add_library(analyzer_views STATIC
   flamegraph.c
   flamegraph_data.c
   functions.c
+  html.c
+  html_data.c
+  html_requests.c
+  html_tree.c
   http_post.c
   join.c
   push.c
   screen.c
+  serve.c
+  serve_list.c
+  serve_peer.c
   tree.c
   view_database.c
   view_leaks.c
@@ -51,4 +63,4 @@ add_library(analyzer_views STATIC
   ${CMAKE_CURRENT_BINARY_DIR}/embedded.c)
 target_include_directories(analyzer_views PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_include_directories(analyzer_views SYSTEM PRIVATE ${CURL_INCLUDE_DIRS})
-target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB m)
+target_link_libraries(analyzer_views PUBLIC analyzer_core common_hosted PkgConfig::ZLIB PkgConfig::MICROHTTPD m)

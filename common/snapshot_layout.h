@@ -62,7 +62,8 @@ enum snap_codec { SNAP_CODEC_RAW = 0, SNAP_CODEC_ZSTD = 1 };
 	X(15, LEAKS, "leaks")                 /* what nobody could reach when it was checked; since 1.4 */             \
 	X(16, REQUESTS, "requests")           /* HTTP requests: by route, the newest and slowest; since 1.5 */         \
 	X(17, OFFCPU, "off-CPU samples")      /* of threads that waited, by stack and the newest; since 1.6 */         \
-	X(18, DATABASE, "database")           /* database calls: by operation and table, of requests; since 1.6 */
+	X(18, DATABASE, "database")           /* database calls: by operation and table, of requests; since 1.6 */     \
+	X(20, SERIES, "series")               /* CPU time, memory and requests over time; since 1.6 */
 
 enum snap_section_id {
 #define SNAP_SECTION_ENUM(id, name, text) SNAP_##name = (id),

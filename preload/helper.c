@@ -22,6 +22,7 @@
 #include "recorder.h"
 #include "sampler.h"
 #include "say.h"
+#include "series.h"
 #include "triggers.h"
 #include "units.h"
 #include "unwind.h"
@@ -241,6 +242,7 @@ static void loop(void *unused)
 
 		recorder_tick(now);
 		live_keep_tick(now);
+		series_tick(now);
 		answer();
 		answer_leaks();
 		write_interval(now);
@@ -385,6 +387,7 @@ void helper_fork_child(void)
 {
 	triggers_fork_child();
 	offcpu_fork_child();
+	series_fork_child();
 	store_relaxed(&running, 0);
 	store_relaxed(&helper_tid, 0);
 	store_relaxed(&pausing, 0);

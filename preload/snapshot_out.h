@@ -10,7 +10,7 @@
 #include "snapshot_codec.h"
 #include "snapshot_layout.h"
 
-enum { SNAPSHOT_SECTIONS = 18 };
+enum { SNAPSHOT_SECTIONS = 19 };
 
 struct snapshot_out {
 	int fd, rc;

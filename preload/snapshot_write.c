@@ -33,6 +33,7 @@
 #include "snapshot_database.h"
 #include "snapshot_offcpu.h"
 #include "snapshot_requests.h"
+#include "snapshot_series.h"
 #include "sort.h"
 #include "threads.h"
 
@@ -799,12 +800,18 @@ static void write_database(struct writer *w)
 	snapshot_database(&w->out, w->about->config, w->thread_count, w->frame);
 }
 
+static void write_series(struct writer *w)
+{
+	snapshot_series(&w->out);
+}
+
 static void write_sections(struct writer *w, unsigned count)
 {
 	static void (*const sections[SNAPSHOT_SECTIONS])(struct writer *) = {
-		write_info,  write_options, write_losses,  write_modules,  write_threads,     write_stacks,
-		write_heap,  write_cpu,     write_samples, write_misuse,   write_heap_detail, write_heap_threads,
-		write_marks, write_mmap,    write_leaks,   write_requests, write_offcpu,      write_database,
+		write_info,        write_options,      write_losses,   write_modules, write_threads,
+		write_stacks,      write_heap,         write_cpu,      write_samples, write_misuse,
+		write_heap_detail, write_heap_threads, write_marks,    write_mmap,    write_leaks,
+		write_requests,    write_offcpu,       write_database, write_series,
 	};
 
 	for (unsigned i = 0; i < count && w->out.rc == 0; i++) {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include "recorder.h"
 #include "requests.h"
 #include "say.h"
+#include "series.h"
 #include "trigger.h"
 #include "trigger_slow.h"
 #include "units.h"
@@ -85,21 +85,6 @@ static const char *number_of(char *text, size_t size, uint64_t n, const char *un
 
 /* ---- memory -------------------------------------------------------------------------------------------------------- */
 
-/* statm, proc_pid_statm(5): size and resident size in pages. Of this thread: the first one may have ended. */
-static uint64_t resident_bytes(void)
-{
-	char text[128];
-	const char *c = text;
-	uint64_t pages = 0;
-
-	if (os_read_file("/proc/thread-self/statm", text, sizeof(text)) <= 0)
-		return 0;
-	c += strcspn(c, " ");
-	for (c += *c == ' '; *c >= '0' && *c <= '9'; c++)
-		pages = pages * 10 + (uint64_t)(*c - '0');
-	return pages * getauxval(AT_PAGESZ);
-}
-
 /* The least that the process's control groups and its own limits let it have; UINT64_MAX: there is none. */
 static uint64_t least_limit(void)
 {
@@ -142,7 +127,7 @@ static void see_memory(const struct config *config, uint64_t now)
 		return;
 	memory_next_ns = now + MEMORY_NS / 2; /* each tick: they come no oftener but for a reason */
 	rules.memory_bytes = memory_rule(config, now);
-	resident = resident_bytes();
+	resident = series_resident_bytes();
 	live = recorder_live_bytes();
 	if (!trigger_see(&trigger, &rules, now, live > resident ? live : resident, &kind, &bad))
 		return;

@@ -1,7 +1,7 @@
 # Unit tests of the library's modules, without its interposers: they run under the sanitizers too.
 if(TARGET preload_core)
   find_package(Threads REQUIRED)
-  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark leak_pages leak_unforked own_memory control kernel_frames trigger trigger_slow http http_route sockets metrics_address metrics_http metrics_text metrics_page metrics_socket ssl_conns sql database definition sealed)
+  foreach(module config poisson probes stacks counters allocs eh_frame unwind capture misuse program live samples snapshot_name redirect sort symtab pools mappings marks leak_index leak_mark leak_pages leak_unforked own_memory control kernel_frames trigger trigger_slow http http_route sockets metrics_address metrics_http metrics_text metrics_page metrics_socket ssl_conns sql database definition sealed series)
     perfprobe_unit_test(${module} preload_core Threads::Threads m)
     target_compile_options(test_${module} PRIVATE -iquote ${PROJECT_SOURCE_DIR}/preload)
   endforeach()

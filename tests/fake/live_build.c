@@ -499,6 +499,7 @@ struct model *live_build_expected_of(uint32_t minor)
 		m.offcpu = build_empty().offcpu;
 		m.database = build_empty().database;
 	}
+	m.series = build_empty().series;
 	return &m;
 }
 

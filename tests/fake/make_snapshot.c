@@ -8,6 +8,8 @@
  *	uncheckable WHY                        leak STACK direct|indirect OWNER COUNT BYTES CONFIRMED BYTES FIRST_S LAST_S ERROR
  *	hide TEMPLATE                          note WORDS                        (of the check; OWNER is a stack, or 0)
  *	module BUILD_ID PATH                   pid N
+ *	route STATUS COUNT NS METHOD ROUTE     request ID THREAD START_NS NS STATUS METHOD PATH    (in order of id; NS 0: under way)
+ *	span THREAD FROM_NS TO_NS REQUEST      (in order of begin)
  * THREAD is 0 or 1: tids 4711 and 4712. The recording lasts from second 1 to second 61, unless "end" says otherwise. */
 #undef NDEBUG
 #include <assert.h>
@@ -26,6 +28,10 @@ static struct model_sample samples[MAX_ROWS];
 static struct model_loss losses[16];
 static struct model_leak leaks[MAX_ROWS];
 static struct model_heap_detail details[MAX_ROWS];
+static struct model_request requests[MAX_ROWS];
+static struct model_request_span spans[MAX_ROWS];
+static struct model_route routes[64];
+static struct model_bucket buckets[64];
 static char method[MAX_TEXT], note[256], hidden[4096], module_path[1024];
 static char loss_names[16][MAX_TEXT], comm[MAX_TEXT] = "demo";
 static struct model_module modules[] = { { .start = 0x400000,
@@ -109,6 +115,55 @@ static bool read_leak_line(struct model *m, const char *line)
 	return true;
 }
 
+/* snapshot_layout.h: SNAP_REQUEST_BUCKETS. */
+static uint32_t bucket_of(uint64_t ns)
+{
+	unsigned shift = ns < 64 ? 0 : 63 - (unsigned)__builtin_clzll(ns) - 5;
+
+	return ns < 64 ? (uint32_t)ns : (uint32_t)((shift + 1) * 32 + (ns >> shift) - 32);
+}
+
+static bool read_route(struct model_requests *q, const char *line)
+{
+	struct model_route *r = &routes[q->route_count];
+	char verb[32], name[MAX_TEXT];
+
+	if (sscanf(line, "route %u %lu %lu %31s %63[^\n]", &r->status, &r->count, &r->max_ns, verb, name) != 5)
+		return false;
+	r->method = strdup(verb); /* for the life of this program */
+	r->route = strdup(name);
+	r->sum_ns = r->count * r->max_ns;
+	buckets[q->route_count] = (struct model_bucket){ bucket_of(r->max_ns), r->count };
+	r->buckets = &buckets[q->route_count++];
+	r->bucket_count = 1;
+	q->count += r->count;
+	return true;
+}
+
+static bool read_request_line(struct model_requests *q, const char *line)
+{
+	struct model_request *r = &requests[q->request_count];
+	struct model_request_span *s = &spans[q->span_count];
+	char verb[32], path[MAX_TEXT];
+	uint64_t ns;
+
+	if (sscanf(line, "request %lu %u %lu %lu %u %31s %63[^\n]", &r->id, &r->thread_start, &r->start_ns, &ns,
+	           &r->status, verb, path) == 7) {
+		r->method = strdup(verb);
+		r->path = strdup(path);
+		r->thread_end = r->thread_start;
+		r->end_ns = ns ? r->start_ns + ns : 0;
+		r->first_ns = ns ? r->start_ns + ns / 2 : 0;
+		q->request_count++;
+	} else if (sscanf(line, "span %u %lu %lu %lu", &s->thread, &s->from_ns, &s->to_ns, &s->request) == 4) {
+		q->span_count++;
+	} else if (!read_route(q, line)) {
+		return false;
+	}
+	q->recorded = true;
+	return true;
+}
+
 static bool read_line(struct model *m, const char *line)
 {
 	char stack[4096];
@@ -141,8 +196,8 @@ static bool read_line(struct model *m, const char *line)
 		m->end_ns *= 1000000000;
 		return true;
 	}
-	return read_leak_line(m, line) || sscanf(line, "hz %lu", &m->cpu_hz) == 1 ||
-	       sscanf(line, "comm %63[^\n]", comm) == 1;
+	return read_request_line(&m->requests, line) || read_leak_line(m, line) ||
+	       sscanf(line, "hz %lu", &m->cpu_hz) == 1 || sscanf(line, "comm %63[^\n]", comm) == 1;
 }
 
 static int by_stack(const void *a, const void *b)
@@ -213,6 +268,10 @@ static void fill(struct model *m)
 	m->cpu = cpu;
 	m->samples = samples;
 	m->losses = losses;
+	m->requests.routes = routes;
+	m->requests.requests = requests;
+	m->requests.spans = spans;
+	m->requests.latency_ns = 1000000000;
 }
 
 int main(int argc, char **argv)

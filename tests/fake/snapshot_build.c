@@ -270,6 +270,15 @@ static void add_offcpu(struct model *m)
 	m->offcpu = (struct model_offcpu){ SNAP_OFFCPU_REQUESTS, 10000000, "", rows, samples, 2, 2 };
 }
 
+static void add_series(struct model *m)
+{
+	static struct model_series_point points[] = { { 1000000000, 5000000, 3 << 20, 0, 0 },
+		                                      { 1100000000, 105000000, 4 << 20, 1 << 20, 7 },
+		                                      { 1100000000, 105000000, 2 << 20, 3, 7 } };
+
+	m->series = (struct model_series){ 100000000, points, 3 };
+}
+
 static void add_database(struct model *m)
 {
 	static struct model_bucket quick[] = { { 280, 3 }, { 300, 1 } }, once[] = { { 640, 1 } };
@@ -354,6 +363,7 @@ struct model *build_example(void)
 	add_requests(&m);
 	add_offcpu(&m);
 	add_database(&m);
+	add_series(&m);
 	m.nodes = nodes;
 	m.node_count = 6;
 	m.cpu = cpu;
@@ -392,6 +402,7 @@ struct model *build_example_of(uint16_t minor)
 		m->handler = m->late = build_empty().handler;
 		m->offcpu = build_empty().offcpu;
 		m->database = build_empty().database;
+		m->series = build_empty().series;
 	}
 	return m;
 }

@@ -132,13 +132,13 @@ static void flamegraph_tells_what_vanished(void **state)
 
 static void flamegraph_normalizes(void **state)
 {
-	struct picture p = { "a 10\nb 10\n", "a 30\nb 30\n", METRIC_CPU, { .normalize = true } };
+	struct picture p = { "a 10\nb 10\n", "a 30\nb 30\n", METRIC_CPU, { .before_scale = 3 } };
 	char *svg = drawn(&p);
 
 	(void)state;
 	assert_int_equal(occurrences(svg, "<g class=\"f d0\">"), 3); /* twice as long, the same shares: nothing grew */
 	free(svg);
-	p.options.normalize = false;
+	p.options.before_scale = 0;
 	svg = drawn(&p);
 	assert_int_equal(occurrences(svg, "<g class=\"f d0\">"), 0);
 	free(svg);
