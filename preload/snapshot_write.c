@@ -264,7 +264,6 @@ static int gather(struct writer *w, size_t *ret_cpu_room, size_t *ret_sample_roo
 	size_t cpu_room = table_used(ended) + 64, sample_room = 0;
 
 	w->detail_room = table_used(ended) / 2;
-
 	for (struct thread *th = threads_first(); th; th = th->next) {
 		cpu_room += table_used(&th->counters) * 2; /* it may double once while this runs */
 		if (load_acquire(&th->ring))               /* as in add_ring */
@@ -814,10 +813,8 @@ static void write_sections(struct writer *w, unsigned count)
 		write_requests,    write_offcpu,       write_database, write_series,
 	};
 
-	for (unsigned i = 0; i < count && w->out.rc == 0; i++) {
+	for (unsigned i = 0; i < count && w->out.rc == 0; i++, os_give_way())
 		sections[i](w);
-		os_give_way();
-	}
 	if (w->frame && w->out.rc == 0) {
 		write_requests(w);
 		write_offcpu(w);
