@@ -64,7 +64,7 @@ def test_told(tmp_path):
     assert shares["ambiguous"] == 0 and shares["exact"] >= 0.9 * shares["samples"] >= 100
     text = analyze("requests", one(tmp_path)).stdout
     assert f"of one request for certain {shares['exact']} (" in text and f"of none {shares['none']} (" in text
-    assert " WORK job/4711, " in text and info(one(tmp_path))["lost"]["http.given_up"] == 0
+    assert " WORK job/4711\n" in text and info(one(tmp_path))["lost"]["http.given_up"] == 0
 
 
 def test_not_told(tmp_path):

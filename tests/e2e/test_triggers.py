@@ -146,8 +146,9 @@ def test_before_the_kernel_kills(tmp_path):
     before, after = (json.loads(analyze("requests", "--json", path).stdout) for path in (snapshot, live))
     routes = [[(r["method"], r["route"], r["status"]) for r in told["routes"]] for told in (before, after)]
     assert routes == [[("GET", "/cache", 200)]] * 2 and 0 < before["count"] < after["count"]
-    # Of each of the client's two connections the last answer may be on one side only.
-    assert abs(after["count"] - answered) <= 2 and after["routes"][0]["count"] == after["count"], (after["count"], answered)
+    # Of each of the client's two connections the last answer may be on one side only, and in one of the live file's tables only.
+    counts = (after["count"], after["routes"][0]["count"], answered)
+    assert max(counts) - min(counts) <= 2, counts
     assert {r["path"] for r in after["slowest"]} == {"/cache"} and info(live)["lost"]["live.torn"] <= 2
 
 
