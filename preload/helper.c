@@ -228,10 +228,11 @@ static void loop(void *unused)
 	(void)unused;
 	if (!next_check)
 		next_check = os_now_ns() + CHECK_NS;
+	/* First of all: until then whatever is opened here takes a number that the program's next file would have had. */
+	own_socket_begin(os_own_descriptors() < 0);
 	/* A program's thread on the same processor does not wait for the some milliseconds that a profile takes. */
 	os_background();
 	control_on_leaks(socket_leaks);
-	own_socket_begin(os_own_descriptors() < 0);
 	control_socket_begin(os_now_ns());
 	metrics_socket_begin(os_now_ns());
 	let_it_begin();

@@ -220,6 +220,22 @@ def test_descriptors_are_the_programs(tmp_path, soft, hard):
     assert data["cpu"]["samples"] > 100
 
 
+def test_our_thread_opens_nothing_among_them(tmp_path):
+    """Not for a moment: the program's next descriptor would have another number. It has a table of its own before it opens."""
+    if not shutil.which("strace"):
+        pytest.skip("no strace")
+    trace = tmp_path / "trace"
+    given = [e for name, value in environment(tmp_path).items() for e in ("-E", f"{name}={value}")]
+    done = subprocess.run(["strace", "-f", "-o", str(trace), *given, "sleep", "0.5"], timeout=60, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0
+    lines = [line.split(None, 1) for line in trace.read_text().splitlines()]
+    ours = next(int(m[1]) for _, call in lines if (m := re.search(r"clone.*CLONE_THREAD.* = (\d+)$", call)))
+    calls = [call for tid, call in lines if int(tid) == ours]
+    before = next(i for i, call in enumerate(calls) if call.startswith("close_range(0, 4294967295, CLOSE_RANGE_UNSHARE"))
+    opens = [i for i, call in enumerate(calls) if re.match(r"(open|openat|socket|pidfd_open|perf_event_open)\(", call)]
+    assert opens and before < opens[0], calls
+
+
 def test_a_program_that_closes_all_descriptors(tmp_path):
     _, (data,) = same_as_without(tmp_path, [VICTIMS / "victim_hostile_limits", "closes_all"])
     assert data["cpu"]["samples"] > 0.4 * 1.9 * 4999, "sampling goes on"
