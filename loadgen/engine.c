@@ -27,7 +27,8 @@ struct engine {
 	_Atomic uint64_t running; /* workers that are not done */
 	int done_fd;
 	uint64_t start_wall_ns, initialised, started;
-	bool interrupted;
+	bool interrupted, joined;
+	struct tally **tallies; /* of all workers */
 	struct slot slots[];
 };
 
@@ -50,6 +51,7 @@ static void engine_free(struct engine *e)
 		worker_done(&e->slots[i].worker);
 	if (e->done_fd >= 0)
 		(void)close(e->done_fd);
+	free(e->tallies);
 	free(e);
 }
 
@@ -68,7 +70,20 @@ static void join_all(struct engine *e)
 		(void)pthread_join(e->slots[i].thread, NULL); /* joinable and joined once */
 }
 
-static struct engine *engine_new(const struct plan *plan, const struct net_addresses *addresses)
+void engine_join(struct engine *e)
+{
+	if (!e->joined)
+		join_all(e);
+	e->joined = true;
+}
+
+struct tally *const *engine_tallies(const struct engine *e, size_t *ret_count)
+{
+	*ret_count = (size_t)e->initialised;
+	return e->tallies;
+}
+
+static struct engine *engine_new(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint)
 {
 	size_t bytes = sizeof(struct engine) + plan->threads * sizeof(struct slot);
 	struct engine *e = aligned_alloc(_Alignof(struct engine), (bytes + 63) & ~(size_t)63);
@@ -76,7 +91,13 @@ static struct engine *engine_new(const struct plan *plan, const struct net_addre
 	if (!e)
 		return NULL;
 	memset(e, 0, bytes);
+	e->tallies = calloc(plan->threads, sizeof(struct tally *));
+	if (!e->tallies) {
+		free(e);
+		return NULL;
+	}
 	e->common.plan = plan;
+	e->common.endpoint = endpoint;
 	e->common.addresses = addresses;
 	atomic_init(&e->common.attempts_left, plan->schedule.attempts);
 	atomic_init(&e->running, plan->threads);
@@ -94,6 +115,7 @@ static int init_workers(struct engine *e, struct err *err)
 		                     schedule_share(plan->connections, plan->threads, e->initialised));
 
 		slot->engine = e;
+		e->tallies[e->initialised] = &slot->worker.tally;
 		if (rc < 0)
 			return err_set(err, rc, "cannot set up a thread: %s", strerror(-rc));
 	}
@@ -121,8 +143,8 @@ static int start_workers(struct engine *e, struct err *err)
 	return 0;
 }
 
-int engine_start(const struct plan *plan, const struct net_addresses *addresses, struct engine **ret_engine,
-                 struct err *err)
+int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint,
+                 struct engine **ret_engine, struct err *err)
 {
 	uint64_t need = plan->connections + 2 * plan->threads + SPARE_DESCRIPTORS;
 	uint64_t allowed = net_raise_descriptor_limit(need);
@@ -134,7 +156,7 @@ int engine_start(const struct plan *plan, const struct net_addresses *addresses,
 		               "%llu connections need %llu file descriptors, but only %llu are allowed (ulimit -n)",
 		               (unsigned long long)plan->connections, (unsigned long long)need,
 		               (unsigned long long)allowed);
-	e = engine_new(plan, addresses);
+	e = engine_new(plan, addresses, endpoint);
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = e->done_fd < 0 ? err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno)) : 0;
@@ -206,7 +228,7 @@ int engine_finish(struct engine *e, struct result *ret_result, struct err *err)
 	struct result r = { .plan = e->common.plan, .start_wall_ns = e->start_wall_ns, .interrupted = e->interrupted };
 	int rc;
 
-	join_all(e);
+	engine_join(e);
 	r.gave_up = load_relaxed(&e->common.gave_up); /* relaxed: the threads are joined */
 	rc = add_up(e, &r, err);
 	engine_free(e);

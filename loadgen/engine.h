@@ -10,6 +10,9 @@
 
 struct engine;
 struct net_addresses;
+struct series_set;
+struct tally;
+struct thresholds;
 
 struct engine_progress {
 	uint64_t elapsed_ns, attempts, failures, in_flight;
@@ -25,18 +28,29 @@ struct result {
 	uint64_t busy_ns[PLAN_THREADS_MAX];  /* CPU time of each worker, without waiting awake */
 	uint64_t cpu_user_ns, cpu_system_ns; /* of all workers */
 	bool interrupted;                    /* engine_stop() was called */
-	bool gave_up;                        /* nothing was ever answered, and no connection could be made */
+	bool target_is_local;                /* of the machine that drives */
+	double machine_busy;                 /* share of all CPUs that were not idle while it ran; 0 if unknown */
+	uint64_t cpus;                       /* of the machine */
+	/* The caller's: every series of the run, and what was to hold. */
+	const struct series_set *series;
+	const struct thresholds *thresholds;
+	uint64_t lost; /* requests and values without a series of their own */
+	bool gave_up;  /* nothing was ever answered, and no connection could be made */
 };
 
-/* `plan` and `addresses` must live until engine_finish(). Signals that the caller has blocked stay blocked in the workers. */
-int engine_start(const struct plan *plan, const struct net_addresses *addresses, struct engine **ret_engine,
-                 struct err *err) MUST_USE;
+/* `endpoint`: the number of the requests in the catalog. `plan` and `addresses` must live until engine_finish(). Signals that the caller has blocked stay blocked in the workers. */
+int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint,
+                 struct engine **ret_engine, struct err *err) MUST_USE;
 /* Becomes readable when all workers are done. */
 int engine_fd(const struct engine *e);
 void engine_progress(const struct engine *e, struct engine_progress *ret_progress);
 /* End at once: attempts under way are cut off and counted as interrupted. */
 void engine_stop(struct engine *e);
-/* Waits for the workers. On failure *ret_result is untouched; the engine is freed either way. */
+/* What the workers measure, at any time until engine_finish(). */
+struct tally *const *engine_tallies(const struct engine *e, size_t *ret_count);
+/* Waits for the workers: what their tallies hold then is exact. */
+void engine_join(struct engine *e);
+/* The result, without its trends. Waits for the workers, too. On failure *ret_result is untouched; the engine is freed either way. */
 int engine_finish(struct engine *e, struct result *ret_result, struct err *err) MUST_USE;
 /* The result of a run whose host name has no address: one attempt, failed as DNS. 0 or -ENOMEM. */
 int result_of_unknown_host(const struct plan *plan, struct result *ret_result) MUST_USE;

@@ -4,7 +4,6 @@
  * The only file that prints, reads signals and knows exit codes.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <poll.h>
@@ -16,23 +15,36 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "catalog.h"
 #include "cli.h"
 #include "completion.h"
 #include "engine.h"
+#include "machine.h"
+#include "monitor.h"
 #include "net.h"
 #include "out.h"
+#include "outputs.h"
 #include "plan.h"
+#include "tally.h"
+#include "totals.h"
 #include "units.h"
 #include "verdict.h"
 
 /* DESIGN: k6's numbers where k6 has one. Usage is 1 here, as load drivers have it, not 2. */
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_INTERRUPTED = 105 };
-enum { PROGRESS_MS = 200, OUTPUTS_MAX = 8 };
+enum {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_THRESHOLDS = 99,
+	EXIT_BAD_THRESHOLD = 104,
+	EXIT_INTERRUPTED = 105,
+	EXIT_INVALID = 113
+};
+enum { PROGRESS_MS = 200, URL_TAG_MAX = 1500 };
 
 struct options {
 	struct plan_request request;
-	struct cli_list out, env, variables;
-	const char *summary_export, *preset, *target, *threshold, *html, *spawn, *ready;
+	struct cli_list out, env, variables, thresholds;
+	const char *summary_export, *preset, *target, *html, *spawn, *ready;
 	double rate, time_scale;
 	uint64_t seed, warmup_ns;
 	bool json, quiet, version, profile;
@@ -53,8 +65,11 @@ static const struct cli_option options[] = {
 	{ "body", 'b', CLI_STRING, "BODY|@FILE", "the request's body", AT(request.body) },
 	{ "timeout", 0, CLI_DURATION, "D", "of one attempt, connecting included (default 60s)",
 	  AT(request.timeout_ns) },
-	{ "out", 0, CLI_LIST, "json=FILE", "write the results to a file, too", AT(out) },
+	{ "out", 0, CLI_LIST, "json=FILE|prom=FILE|hgrm=FILE|results=FILE",
+	  "write the results to a file, too, may be repeated: results=FILE while it runs", AT(out) },
 	{ "summary-export", 0, CLI_STRING, "FILE", "the same as --out json=FILE", AT(summary_export) },
+	{ "threshold", 0, CLI_LIST, "EXPR", "'http_req_duration: p(99)<500', may be repeated: exit 99 unless it holds",
+	  AT(thresholds) },
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
 	{ "quiet", 'q', CLI_FLAG, NULL, "no progress line", AT(quiet) },
 	{ "version", 0, CLI_FLAG, NULL, "print the version", AT(version) },
@@ -64,7 +79,6 @@ static const struct cli_option options[] = {
 	{ "time-scale", 0, CLI_DOUBLE, "F", "stretches a plan's durations (not built yet)", AT(time_scale) },
 	{ "seed", 0, CLI_U64, "N", "of random choices (not built yet)", AT(seed) },
 	{ "warmup", 0, CLI_DURATION, "D", "not measured (not built yet)", AT(warmup_ns) },
-	{ "threshold", 0, CLI_STRING, "EXPR", "fail unless it holds (not built yet)", AT(threshold) },
 	{ "html", 0, CLI_STRING, "FILE", "a report page (not built yet)", AT(html) },
 	{ "spawn", 0, CLI_STRING, "CMD", "start the server, too (not built yet)", AT(spawn) },
 	{ "ready", 0, CLI_STRING, "URL", "when the server is ready (not built yet)", AT(ready) },
@@ -113,7 +127,10 @@ static const struct cli_program program = {
 	.words = words,
 	.exit_status = "  0    done: some requests were answered (with whatever status)\n"
 	               "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
-	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n",
+	               "  99   a threshold did not hold\n"
+	               "  104  a threshold that cannot be read, or of a metric that does not exist\n"
+	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n"
+	               "  113  the numbers are INVALID: the driver made them, not the server\n",
 	.values = values,
 };
 
@@ -151,7 +168,6 @@ static const char *not_built(const struct options *o, const struct cli_args *arg
 	       : o->time_scale != 0         ? "--time-scale"
 	       : o->seed != PLAN_UNSET      ? "--seed"
 	       : o->warmup_ns != PLAN_UNSET ? "--warmup"
-	       : o->threshold               ? "--threshold"
 	       : o->html                    ? "--html"
 	       : o->spawn                   ? "--spawn"
 	       : o->ready                   ? "--ready"
@@ -159,56 +175,6 @@ static const char *not_built(const struct options *o, const struct cli_args *arg
 	       : o->env.count               ? "-e"
 	       : o->variables.count         ? "-J"
 	                                    : NULL;
-}
-
-/* Where JSON goes; opened before the run, so that an unwritable place is known before an hour is spent. */
-struct output {
-	const char *path;
-	FILE *file;
-};
-
-static int open_output(const char *path, struct output *ret_output, struct err *err)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC,
-	              0666); /* not truncated: a run that fails leaves the last one's */
-
-	ret_output->path = path;
-	ret_output->file = fd < 0 ? NULL : fdopen(fd, "w");
-	if (!ret_output->file)
-		return err_set(err, -EIO, "cannot write '%s': %s", path, strerror(errno));
-	return 0;
-}
-
-static int open_outputs(const struct options *o, struct output *outputs, size_t *ret_count, struct err *err)
-{
-	*ret_count = 0;
-	for (size_t i = 0; i < o->out.count + (o->summary_export != NULL); i++) {
-		const char *text = i < o->out.count ? o->out.items[i] : NULL;
-		int rc;
-
-		if (text && strncmp(text, "json=", 5) != 0)
-			return err_set(err, -EINVAL,
-			               "--out takes json=FILE, not '%s' (other formats are not built yet)", text);
-		if (text && !text[5])
-			return err_set(err, -EINVAL, "--out json= needs the name of a file");
-		if (*ret_count == OUTPUTS_MAX)
-			return err_set(err, -EINVAL, "at most %d results files", OUTPUTS_MAX);
-		rc = open_output(text ? text + 5 : o->summary_export, &outputs[*ret_count], err);
-		if (rc < 0)
-			return rc;
-		(*ret_count)++;
-	}
-	return 0;
-}
-
-static int write_output(struct output *output, const struct buf *bytes)
-{
-	bool ok = ftruncate(fileno(output->file), 0) == 0 || errno == EINVAL; /* EINVAL: a pipe or a device */
-
-	ok = fwrite(bytes->data, 1, bytes->len, output->file) == bytes->len && ok;
-	ok = fclose(output->file) == 0 && ok;
-	output->file = NULL;
-	return ok ? 0 : -EIO;
 }
 
 static void print_progress(const struct engine *e, struct engine_progress *last)
@@ -226,37 +192,89 @@ static void print_progress(const struct engine *e, struct engine_progress *last)
 	*last = now;
 }
 
-/* Until the workers are done; a signal ends the run. */
-static void watch(struct engine *e, int signal_fd, bool progress)
+/* How long to wait: for the next second of the monitor, and for the next line of progress. */
+static int wait_ms(uint64_t elapsed_ns, uint64_t look_ns, bool progress)
+{
+	uint64_t ms = look_ns > elapsed_ns ? (look_ns - elapsed_ns) / NS_PER_MS + 1 : 0;
+
+	return progress && ms > PROGRESS_MS ? PROGRESS_MS : (int)ms;
+}
+
+/* Until the workers are done; a signal ends the run, and so does a threshold with abortOnFail. */
+static void watch(struct engine *e, struct monitor *m, int signal_fd, bool progress)
 {
 	struct pollfd fds[] = { { .fd = engine_fd(e), .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
-	struct engine_progress last = { 0 };
+	struct engine_progress last = { 0 }, now;
+	uint64_t look_ns = NS_PER_S;
+	size_t count;
+	struct tally *const *tallies = engine_tallies(e, &count);
 
 	for (;;) {
-		int n = poll(fds, ARRAY_LEN(fds), progress ? PROGRESS_MS : -1);
+		int n;
 
+		engine_progress(e, &now);
+		if (now.elapsed_ns >= look_ns) {
+			if (monitor_look(m, tallies, count, now.elapsed_ns))
+				break;
+			/* A second that was missed is not made up for: its slice is longer. */
+			look_ns = (now.elapsed_ns / NS_PER_S + 1) * NS_PER_S;
+		}
+		n = poll(fds, ARRAY_LEN(fds), wait_ms(now.elapsed_ns, look_ns, progress));
 		if (n > 0 && fds[0].revents)
 			break;
-		if (n > 0 && fds[1].revents) {
-			engine_stop(e);
+		if (n > 0 && fds[1].revents)
 			break;
-		}
-		if (n == 0)
+		if (n == 0 && progress)
 			print_progress(e, &last);
 	}
+	if (!fds[0].revents)
+		engine_stop(e);
 	if (progress)
 		fprintf(stderr, "\r\033[K");
 }
 
-static int run(const struct plan *plan, const struct options *o, struct result *ret_result, struct err *err)
+/* The trends of a result, over all endpoints. */
+static int fill_trends(struct result *r, struct monitor *m)
 {
-	struct net_addresses addresses;
-	struct engine *e;
-	sigset_t signals;
-	int signal_fd, rc = net_resolve(plan->url.host, plan->url.port, &addresses, err);
+	struct series sum;
 
-	if (rc < 0)
-		return result_of_unknown_host(plan, ret_result) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+	if (totals_sum_init(&sum) < 0)
+		return -ENOMEM;
+	r->series = monitor_all(m);
+	r->thresholds = monitor_thresholds(m);
+	r->lost = monitor_lost(m);
+	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
+		if (totals_sum(r->series, metrics_trend_key(i), NULL, 0, &sum))
+			histogram_merge(&r->metrics.trends[i], &sum.trend);
+	totals_sum_done(&sum);
+	return 0;
+}
+
+/* The name has no address: one attempt, failed. */
+static int run_unknown_host(const struct plan *plan, uint32_t endpoint, struct monitor *m, struct result *ret_result,
+                            struct err *err)
+{
+	struct tally tally, *tallies[] = { &tally };
+	const struct tally_request r = { .endpoint = endpoint, .outcome = TALLY_FAILURE + FAILURE_DNS };
+
+	if (tally_init(&tally) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	tally_add_request(&tally, &r);
+	monitor_finish(m, tallies, 1, 0);
+	tally_done(&tally);
+	return result_of_unknown_host(plan, ret_result) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int run_engine(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint, bool progress,
+                      struct monitor *m, struct result *ret_result, struct err *err)
+{
+	struct engine *e;
+	struct engine_progress end;
+	struct machine_cpu before = machine_cpu();
+	sigset_t signals;
+	int signal_fd, rc;
+	size_t count;
+
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGTERM);
@@ -264,13 +282,41 @@ static int run(const struct plan *plan, const struct options *o, struct result *
 	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
 	if (signal_fd < 0)
 		return err_set(err, -errno, "cannot wait for signals: %s", strerror(errno));
-	rc = engine_start(plan, &addresses, &e, err);
+	rc = engine_start(plan, addresses, endpoint, &e, err);
 	if (rc == 0) {
-		watch(e, signal_fd, !o->quiet && isatty(STDERR_FILENO));
+		struct tally *const *tallies = engine_tallies(e, &count);
+
+		watch(e, m, signal_fd, progress);
+		engine_join(e);
+		engine_progress(e, &end);
+		monitor_finish(m, tallies, count, end.elapsed_ns);
 		rc = engine_finish(e, ret_result, err);
 	}
+	if (rc == 0)
+		machine_judge(addresses, before, ret_result);
 	(void)close(signal_fd);
 	return rc;
+}
+
+static int run(const struct plan *plan, uint32_t endpoint, const struct options *o, struct monitor *m,
+               struct result *ret_result, struct err *err)
+{
+	struct net_addresses addresses;
+	struct err lookup = { 0 };
+	int rc = net_resolve(plan->url.host, plan->url.port, &addresses, &lookup);
+
+	if (rc < 0)
+		rc = run_unknown_host(plan, endpoint, m, ret_result, err);
+	else
+		rc = run_engine(plan, &addresses, endpoint, !o->quiet && isatty(STDERR_FILENO), m, ret_result, err);
+	if (rc < 0)
+		return rc;
+	if (lookup.code)
+		*err = lookup; /* not a failure of the program: for say_unanswered() */
+	if (fill_trends(ret_result, m) == 0)
+		return 0;
+	result_done(ret_result);
+	return err_set(err, -ENOMEM, "out of memory");
 }
 
 /* One sentence for a run in which nothing came back: the commonest failure and how often. */
@@ -303,51 +349,134 @@ static bool one_sentence_says_all(const struct result *r)
 	return false;
 }
 
-static int report(const struct options *o, const struct result *r, struct output *outputs, size_t count)
+static int report(const struct options *o, const struct result *r, const struct verdict *v, struct outputs *outputs)
 {
-	CLEANUP(buf_done) struct buf json = { 0 };
 	CLEANUP(buf_done) struct buf text = { 0 };
-	struct verdict v;
+	struct err err = { 0 };
 	int code = EXIT_DONE;
 
-	verdict_judge(r, &v);
-	out_json(r, &v, &json);
-	out_text(r, &v, isatty(STDOUT_FILENO) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0, &text);
-	if (json.failed || text.failed)
+	if (o->json)
+		out_json(r, v, &text);
+	else
+		out_text(r, v, isatty(STDOUT_FILENO) && strcmp(nl_langinfo(CODESET), "UTF-8") == 0, &text);
+	if (text.failed)
 		return say("out of memory");
-	for (size_t i = 0; i < count; i++) {
-		if (write_output(&outputs[i], &json) < 0) {
-			fprintf(stderr, "probe-load: cannot write '%s': %s\n", outputs[i].path, strerror(errno));
-			code = EXIT_FAILED;
-		}
-	}
+	if (outputs_write(outputs, r, v, &err) < 0)
+		code = say(err.text);
 	if (o->json || !one_sentence_says_all(r))
-		(void)fwrite(o->json ? json.data : text.data, 1, o->json ? json.len : text.len, stdout);
+		(void)fwrite(text.data, 1, text.len, stdout);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return say("cannot write the result to the standard output");
 	return code;
 }
 
-static int drive(const struct options *o, const struct plan *plan)
+/* What the results file says of the run, before and after it. */
+static void facts_before(struct monitor *m, const struct plan *plan)
 {
-	struct output outputs[OUTPUTS_MAX];
-	struct result result;
-	struct err err = { 0 };
-	size_t count;
-	int code, rc = open_outputs(o, outputs, &count, &err);
+	char text[64];
 
-	if (rc == 0)
-		rc = run(plan, o, &result, &err);
-	if (rc < 0)
+	monitor_fact(m, "tool", "probe-load " PERFPROBE_VERSION);
+	monitor_fact(m, "model", "closed");
+	monitor_fact(m, "target", plan->url.authority);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)plan->connections);
+	monitor_fact(m, "connections", text);
+}
+
+static int facts_after(struct monitor *m, const struct result *r, const struct verdict *v, struct err *err)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)r->start_wall_ns);
+	monitor_fact(m, "start_ns", text);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)r->window_ns);
+	monitor_fact(m, "window_ns", text);
+	monitor_fact(m, "verdict", verdict_name(v->kind));
+	for (size_t i = 0; i < v->count; i++)
+		monitor_fact(m, "verdict_reason", v->reasons[i]);
+	return monitor_close(m, err);
+}
+
+/* The run and what is said of it; its exit code. */
+static int drive_monitored(const struct options *o, const struct plan *plan, uint32_t endpoint, struct monitor *m,
+                           struct outputs *outputs)
+{
+	struct result result;
+	struct verdict v;
+	struct err err = { 0 }, file = { 0 };
+	bool failed;
+	int code;
+
+	facts_before(m, plan);
+	if (run(plan, endpoint, o, m, &result, &err) < 0)
 		return say(err.text);
-	code = report(o, &result, outputs, count);
+	failed = monitor_judge(m, result.window_ns);
+	verdict_judge(&result, &v);
+	code = report(o, &result, &v, outputs);
+	if (facts_after(m, &result, &v, &file) < 0)
+		code = say(file.text);
+	if (v.kind == VERDICT_INVALID && code == EXIT_DONE)
+		code = EXIT_INVALID;
 	if (result.metrics.responses == 0) {
 		say_unanswered(&result, &err);
 		code = EXIT_FAILED;
 	}
 	if (result.interrupted)
 		code = EXIT_INTERRUPTED;
+	if (failed)
+		code = EXIT_THRESHOLDS;
 	result_done(&result);
+	return code;
+}
+
+/* The tags of all requests of a command line. */
+static int endpoint_of(struct catalog *catalog, const struct plan *plan, uint32_t *ret_endpoint)
+{
+	CLEANUP(buf_done) struct buf url = { 0 };
+
+	buf_printf(&url, "http://%s%s", plan->url.authority, plan->url.target);
+	if (url.failed)
+		return -ENOMEM;
+	if (url.len > URL_TAG_MAX)
+		url.data[URL_TAG_MAX] = '\0';
+	*ret_endpoint = catalog_endpoint(catalog,
+	                                 (struct series_tag[]){ { "name", url.data },
+	                                                        { "url", url.data },
+	                                                        { "method", plan->method },
+	                                                        { "proto", "HTTP/1.1" },
+	                                                        { "scenario", "default" },
+	                                                        { "group", "" } },
+	                                 6);
+	return 0;
+}
+
+static int drive(const struct options *o, const struct plan *plan)
+{
+	struct outputs outputs = { .count = 0 };
+	struct monitor *m = NULL;
+	struct catalog *catalog = catalog_new();
+	struct err err = { 0 };
+	uint32_t endpoint = CATALOG_REST;
+	int code = EXIT_FAILED, rc = catalog && endpoint_of(catalog, plan, &endpoint) == 0
+	                                     ? outputs_open(&o->out, o->summary_export, &outputs, &err)
+	                                     : err_set(&err, -ENOMEM, "out of memory");
+
+	if (rc == 0)
+		rc = monitor_new(catalog,
+		                 &(struct monitor_options){ .each_is_iteration = true,
+		                                            .results = outputs.results,
+		                                            .vus = plan->connections },
+		                 &m, &err);
+	for (size_t i = 0; rc == 0 && i < o->thresholds.count; i++) {
+		rc = monitor_add_threshold(m, o->thresholds.items[i], &err);
+		code = rc == -EINVAL || rc == -ENOENT ? EXIT_BAD_THRESHOLD : EXIT_FAILED;
+	}
+	if (rc < 0)
+		(void)say(err.text);
+	else
+		code = drive_monitored(o, plan, endpoint, m, &outputs);
+	outputs_done(&outputs);
+	monitor_free(m);
+	catalog_free(catalog);
 	return code;
 }
 

@@ -9,12 +9,18 @@
 
 enum { METRICS_STATUS_MAX = 1000 };
 
-/* id, k6's metric name, what it is (for people). One table: histograms, JSON, text. */
-#define METRICS_TRENDS(X)                                        \
-	X(DURATION, "http_req_duration", "send to last byte")    \
-	X(WAITING, "http_req_waiting", "send to first byte")     \
-	X(RECEIVING, "http_req_receiving", "first to last byte") \
-	X(CONNECTING, "http_req_connecting", "opening connections")
+/* id, k6's metric name, what it is (for people). One table: histograms, JSON, text. The order is that of a request, totals first. */
+#define METRICS_TRENDS(X)                                                            \
+	X(DURATION, "http_req_duration", "send to last byte")                        \
+	X(RESPONSE_TIME, "http_req_response_time", "intended start to last byte")    \
+	X(LATENESS, "http_req_lateness", "intended start to start")                  \
+	X(BLOCKED, "http_req_blocked", "waiting for a connection, look-up included") \
+	X(DNS, "http_req_looking_up", "looking the host name up")                    \
+	X(CONNECTING, "http_req_connecting", "opening the connection")               \
+	X(TLS, "http_req_tls_handshaking", "TLS handshake")                          \
+	X(SENDING, "http_req_sending", "first to last byte sent")                    \
+	X(WAITING, "http_req_waiting", "send to first byte")                         \
+	X(RECEIVING, "http_req_receiving", "first to last byte")
 
 enum metrics_trend {
 #define METRICS_TREND_ENUM(id, key, text) TREND_##id,

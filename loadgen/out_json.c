@@ -1,130 +1,90 @@
 /*
  * out_json.c - the summary as one JSON object.
  *
- * It is a superset of k6's --summary-export: root_group and metrics{name:{values}}, times in ms, `passes` of a rate = how often it
- * was true. Added: `count` in trends, p(50), p(99), p(99.9), and at top level what k6 does not say.
+ * It is a superset of k6's two: of --summary-export (root_group, metrics{name:{values, thresholds{expression: it has failed}}}) and
+ * of what handleSummary() gets (type, contains, values{...}). Times in ms; `passes` of a rate = how often it was true.
+ * Added: `count` in trends, p(50), p(99), p(99.9), the same as p50, p90, ..., endpoints, and at top level what k6 does not say.
  * Rates are per real second of the load ("duration_s"); counts are of the whole run. A trend without samples has nulls: k6's 0
  * would be a latency nobody measured.
  */
 #include "out.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "buf.h"
 #include "engine.h"
 #include "json_write.h"
+#include "out_endpoint.h"
+#include "out_metric.h"
+#include "threshold.h"
+#include "totals.h"
 #include "units.h"
 #include "verdict.h"
-
-static const struct {
-	const char *key;
-	double q;
-} quantiles[] = {
-	{ "med", 0.5 }, { "p(50)", 0.5 }, { "p(90)", 0.9 }, { "p(95)", 0.95 }, { "p(99)", 0.99 }, { "p(99.9)", 0.999 },
-};
-
-static void key_ms(struct json *j, const char *key, double ns, bool known)
-{
-	json_key(j, key);
-	if (known)
-		json_double(j, ns / 1e6);
-	else
-		json_null(j);
-}
-
-static void trend(struct json *j, const char *name, const struct histogram *h)
-{
-	bool known = h->count > 0;
-
-	json_key(j, name);
-	json_object_begin(j);
-	json_key_string(j, "type", "trend");
-	json_key_string(j, "contains", "time");
-	json_key_u64(j, "count", h->count);
-	key_ms(j, "avg", histogram_mean(h), known);
-	key_ms(j, "min", (double)h->min, known);
-	key_ms(j, "max", (double)h->max, known);
-	for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
-		key_ms(j, quantiles[i].key, (double)histogram_quantile(h, quantiles[i].q), known);
-	json_object_end(j);
-}
-
-/* In the closed model a request is sent the moment it is meant to be: every lateness is 0, as often as there are durations. */
-static void lateness(struct json *j, uint64_t count)
-{
-	json_key(j, "http_req_lateness");
-	json_object_begin(j);
-	json_key_string(j, "type", "trend");
-	json_key_string(j, "contains", "time");
-	json_key_u64(j, "count", count);
-	key_ms(j, "avg", 0, count > 0);
-	key_ms(j, "min", 0, count > 0);
-	key_ms(j, "max", 0, count > 0);
-	for (size_t i = 0; i < ARRAY_LEN(quantiles); i++)
-		key_ms(j, quantiles[i].key, 0, count > 0);
-	json_object_end(j);
-}
-
-static void counter(struct json *j, const char *name, const char *contains, uint64_t count, double rate)
-{
-	json_key(j, name);
-	json_object_begin(j);
-	json_key_string(j, "type", "counter");
-	json_key_string(j, "contains", contains);
-	json_key_u64(j, "count", count);
-	json_key_double(j, "rate", rate);
-	json_object_end(j);
-}
 
 static double per_second(const struct result *r, uint64_t count)
 {
 	return r->elapsed_ns ? (double)count / ((double)r->elapsed_ns / 1e9) : 0;
 }
 
-static void failed_rate(struct json *j, const struct metrics *m)
+/* http_reqs and iterations are per second of the load, as the text has them; the rest is as it was measured. */
+static double rate_of(const struct result *r, const struct series *s)
 {
-	uint64_t failed = metrics_unsuccessful(m);
-
-	json_key(j, "http_req_failed");
-	json_object_begin(j);
-	json_key_string(j, "type", "rate");
-	json_key_string(j, "contains", "default");
-	json_key_double(j, "value", m->attempts ? (double)failed / (double)m->attempts : 0);
-	json_key_double(j, "rate", m->attempts ? (double)failed / (double)m->attempts : 0);
-	json_key_u64(j, "passes", failed);
-	json_key_u64(j, "fails", m->attempts - failed);
-	json_object_end(j);
+	if (strcmp(s->metric, "http_reqs") == 0 || strcmp(s->metric, "iterations") == 0)
+		return result_rate(r);
+	return per_second(r, (uint64_t)s->sum);
 }
 
-static void vus(struct json *j, uint64_t connections)
+/* What is there, whether or not anything was measured: a reader need not ask whether a key is there. */
+static void metrics_always(struct json *j, const struct result *r)
 {
-	json_key(j, "vus");
-	json_object_begin(j);
-	json_key_string(j, "type", "gauge");
-	json_key_u64(j, "value", connections);
-	json_key_u64(j, "min", connections);
-	json_key_u64(j, "max", connections);
-	json_object_end(j);
+	static const struct {
+		const char *metric;
+		enum series_kind kind;
+		enum series_contains contains;
+	} always[] = {
+		{ "http_reqs", SERIES_COUNTER, SERIES_DEFAULT },    { "iterations", SERIES_COUNTER, SERIES_DEFAULT },
+		{ "http_req_failed", SERIES_RATE, SERIES_DEFAULT }, { "data_received", SERIES_COUNTER, SERIES_DATA },
+		{ "data_sent", SERIES_COUNTER, SERIES_DATA },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(always); i++)
+		if (!out_metric_is_known(r->series, always[i].metric))
+			out_metric_empty(j, always[i].metric, always[i].kind, always[i].contains);
+	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
+		if (!out_metric_is_known(r->series, metrics_trend_key(i)))
+			out_metric_empty(j, metrics_trend_key(i), SERIES_TREND, SERIES_TIME);
 }
 
 static void metrics_object(struct json *j, const struct result *r)
 {
-	const struct metrics *m = &r->metrics;
+	struct series sum;
 
+	if (totals_sum_init(&sum) < 0) {
+		j->out->failed = true;
+		return;
+	}
 	json_key(j, "metrics");
 	json_object_begin(j);
-	counter(j, "http_reqs", "default", m->attempts, result_rate(r));
-	counter(j, "iterations", "default", m->attempts, result_rate(r));
-	failed_rate(j, m);
-	counter(j, "data_received", "data", m->bytes_in, per_second(r, m->bytes_in));
-	counter(j, "data_sent", "data", m->bytes_out, per_second(r, m->bytes_out));
-	vus(j, r->plan->connections);
-	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
-		trend(j, metrics_trend_key(i), &m->trends[i]);
-	/* Closed model: the intended start is the send. */
-	trend(j, "http_req_response_time", &m->trends[TREND_DURATION]);
-	lateness(j, m->trends[TREND_DURATION].count);
+	for (size_t i = 0; i < r->series->count; i++) {
+		const struct series *s = r->series->items[i];
+
+		if (out_metric_is_first(r->series, i) && totals_sum(r->series, s->metric, NULL, 0, &sum))
+			out_metric(j, s->metric, &sum, rate_of(r, s), r->thresholds);
+	}
+	metrics_always(j, r);
+	for (size_t i = 0; r->thresholds && i < r->thresholds->count; i++) {
+		const struct threshold *t = &r->thresholds->items[i].t;
+
+		if (t->filter_count && out_threshold_is_first(r->thresholds, i)) {
+			sum.kind = (uint8_t)r->thresholds->items[i].kind;
+			(void)totals_sum(r->series, t->metric, t->filter, t->filter_count, &sum);
+			sum.kind = (uint8_t)r->thresholds->items[i].kind;
+			out_metric(j, t->key, &sum, per_second(r, (uint64_t)sum.sum), r->thresholds);
+		}
+	}
 	json_object_end(j);
+	totals_sum_done(&sum);
 }
 
 static void status_object(struct json *j, const struct metrics *m)
@@ -153,6 +113,32 @@ static void errors_object(struct json *j, const struct metrics *m)
 		if (m->problems[i])
 			json_key_u64(j, http1_problem_text(i), m->problems[i]);
 	json_object_end(j);
+}
+
+static void endpoints_array(struct json *j, const struct result *r)
+{
+	struct endpoint_list list;
+
+	if (endpoints_make(r->series, &list) < 0) {
+		j->out->failed = true;
+		return;
+	}
+	json_key(j, "endpoints");
+	json_array_begin(j);
+	for (size_t i = 0; i < list.count; i++) {
+		const struct endpoint *e = &list.items[i];
+
+		json_object_begin(j);
+		json_key_string(j, "name", e->name);
+		json_key_string(j, "method", e->method);
+		json_key_u64(j, "requests", e->requests);
+		json_key_u64(j, "failed", e->failed);
+		json_key_double(j, "rate", per_second(r, e->requests));
+		out_trend_values(j, &e->duration);
+		json_object_end(j);
+	}
+	json_array_end(j);
+	endpoints_done(&list);
 }
 
 static void driver_object(struct json *j, const struct result *r)
@@ -217,11 +203,13 @@ void out_json(const struct result *r, const struct verdict *v, struct buf *out)
 	json_raw(&j, "{\"name\":\"\",\"path\":\"\",\"id\":\"d41d8cd98f00b204e9800998ecf8427e\",\"groups\":{},"
 	             "\"checks\":{}}");
 	metrics_object(&j, r);
+	endpoints_array(&j, r);
 	status_object(&j, &r->metrics);
 	errors_object(&j, &r->metrics);
 	json_key_u64(&j, "connections_opened", r->metrics.connected);
 	json_key_u64(&j, "reconnects", r->metrics.reopened);
 	json_key_u64(&j, "interrupted", r->metrics.interrupted);
+	json_key_u64(&j, "without_series", r->lost);
 	json_key_bool(&j, "ended_early", r->interrupted || r->gave_up);
 	driver_object(&j, r);
 	json_key_string(&j, "verdict", verdict_name(v->kind));

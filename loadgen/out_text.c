@@ -6,6 +6,8 @@
 
 #include "buf.h"
 #include "engine.h"
+#include "out_endpoint.h"
+#include "threshold.h"
 #include "units.h"
 #include "verdict.h"
 
@@ -112,18 +114,69 @@ static void trend_row(const char *name, const struct histogram *h, struct buf *o
 	buf_add_char(out, '\n');
 }
 
+/* Phases that took no time in any request are left out, and so are the times of an open model where there is none. */
+static bool has_row(const struct metrics *m, enum metrics_trend i)
+{
+	if (i == TREND_RESPONSE_TIME || i == TREND_LATENESS)
+		return m->trends[TREND_LATENESS].max > 0;
+	return true;
+}
+
 static void lines_latency(const struct metrics *m, struct buf *out)
 {
-	static const char *const names[TREND_COUNT] = { "latency", "  first byte", "  receiving", "connecting" };
+	static const char *const names[TREND_COUNT] = {
+		"latency",   "response", "lateness",  "  blocked", "  look-up",
+		"  connect", "  TLS",    "  sending", "  waiting", "  receiving"
+	};
 
 	if (m->trends[TREND_DURATION].count == 0)
 		return;
 	buf_printf(out, "\n%-12s %9s %9s %9s %9s %9s %9s %9s %9s\n", "", "mean", "min", "p50", "p90", "p95", "p99",
 	           "p99.9", "max");
 	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
-		trend_row(names[i], &m->trends[i], out);
+		if (has_row(m, i))
+			trend_row(names[i], &m->trends[i], out);
 	if (m->failures[FAILURE_TIMEOUT])
 		buf_add_str(out, "timeouts are in the latency with the time that was waited for them\n");
+}
+
+static void lines_endpoints(const struct result *r, struct buf *out)
+{
+	struct endpoint_list list;
+
+	if (endpoints_make(r->series, &list) < 0) {
+		out->failed = true;
+		return;
+	}
+	if (list.count)
+		buf_printf(out, "\n%12s %9s %9s %9s %9s %9s  %s\n", "requests", "failed", "mean", "p50", "p99", "max",
+		           "endpoint");
+	for (size_t i = 0; i < list.count; i++) {
+		const struct endpoint *e = &list.items[i];
+		char a[NUMBER_BYTES], b[NUMBER_BYTES];
+
+		buf_printf(out, "%12s %9s", grouped(a, e->requests), grouped(b, e->failed));
+		cell(out, (uint64_t)histogram_mean(&e->duration));
+		cell(out, histogram_quantile(&e->duration, 0.5));
+		cell(out, histogram_quantile(&e->duration, 0.99));
+		cell(out, e->duration.max);
+		buf_printf(out, "  %s%s%s\n", e->method, *e->method ? " " : "", e->name);
+	}
+	endpoints_done(&list);
+}
+
+static void lines_thresholds(const struct result *r, struct buf *out)
+{
+	for (size_t i = 0; r->thresholds && i < r->thresholds->count; i++) {
+		const struct threshold_state *s = &r->thresholds->items[i];
+
+		buf_printf(out, "%s%-12s %s: %s", i == 0 ? "\n" : "", s->failed ? "FAILED" : "held", s->t.key,
+		           s->t.source);
+		if (s->known)
+			buf_printf(out, " (%.6g)\n", s->value);
+		else
+			buf_add_str(out, " (no samples)\n");
+	}
 }
 
 /* Eighths of a cell as block characters, or whole cells of '#'. A row with anything in it shows at least the smallest mark. */
@@ -197,6 +250,11 @@ static void lines_verdict(const struct result *r, const struct verdict *v, struc
 	buf_printf(out, "verdict      %s\n", verdict_name(v->kind));
 	for (size_t i = 0; i < v->count; i++)
 		buf_printf(out, "             %s\n", v->reasons[i]);
+	if (r->lost)
+		buf_printf(
+		        out,
+		        "             %llu requests or values are in no series of their own: too many different tags\n",
+		        (unsigned long long)r->lost);
 }
 
 void out_text(const struct result *r, const struct verdict *v, bool rich, struct buf *out)
@@ -204,7 +262,9 @@ void out_text(const struct result *r, const struct verdict *v, bool rich, struct
 	line_asked(r, out);
 	lines_counts(r, out);
 	lines_latency(&r->metrics, out);
+	lines_endpoints(r, out);
 	picture(&r->metrics.trends[TREND_DURATION], rich, out);
 	lines_status(&r->metrics, out);
+	lines_thresholds(r, out);
 	lines_verdict(r, v, out);
 }

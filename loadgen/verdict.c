@@ -3,10 +3,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "engine.h"
+#include "series.h"
 
-static const double busy_limit = 0.90;
+static const double busy_limit = 0.90, own_failures_limit = 0.05, dropped_limit = 0.05, machine_limit = 0.97,
+                    own_share_limit = 0.05;
+static const uint64_t lateness_floor_ns = 1000000;
 
 static void PRINTF(3, 4) add(struct verdict *v, enum verdict_kind kind, const char *fmt, ...)
 {
@@ -41,14 +45,80 @@ static void judge_cpu(const struct result *r, struct verdict *v)
 		    (unsigned long long)busy, (unsigned long long)r->plan->threads, worst * 100);
 }
 
+/* Attempts that this side could not make: a few leave a doubt, many make another load than was asked for. */
 static void judge_limits(const struct result *r, struct verdict *v)
 {
 	static const enum failure own[] = { FAILURE_DESCRIPTORS, FAILURE_PORTS };
 
-	for (size_t i = 0; i < ARRAY_LEN(own); i++)
-		if (r->metrics.failures[own[i]])
-			add(v, VERDICT_SUSPECT, "%llu attempts failed on this side: %s",
-			    (unsigned long long)r->metrics.failures[own[i]], failure_text(own[i]));
+	for (size_t i = 0; i < ARRAY_LEN(own); i++) {
+		uint64_t failed = r->metrics.failures[own[i]];
+
+		if (failed)
+			add(v,
+			    (double)failed > own_failures_limit * (double)r->metrics.attempts ? VERDICT_INVALID
+			                                                                      : VERDICT_SUSPECT,
+			    "%llu attempts failed on this side: %s", (unsigned long long)failed, failure_text(own[i]));
+	}
+}
+
+/* Starts that came late are the driver's fault, unless they waited for the server (which is then in the response time). */
+static void judge_lateness(const struct result *r, struct verdict *v)
+{
+	const struct histogram *late = &r->metrics.trends[TREND_LATENESS];
+	uint64_t p99 = histogram_quantile(late, 0.99);
+	uint64_t allowed = histogram_quantile(&r->metrics.trends[TREND_DURATION], 0.5) / 20;
+
+	if (allowed < lateness_floor_ns)
+		allowed = lateness_floor_ns;
+	if (p99 > allowed)
+		add(v, VERDICT_SUSPECT,
+		    "one request in 100 started %.3g ms late or later: the offered load was not the one asked for, "
+		    "or waited for a free connection",
+		    (double)p99 / 1e6);
+}
+
+static void judge_dropped(const struct result *r, struct verdict *v)
+{
+	double dropped = 0, made = 0;
+
+	for (size_t i = 0; r->series && i < r->series->count; i++) {
+		const struct series *s = r->series->items[i];
+
+		if (strcmp(s->metric, "dropped_iterations") == 0)
+			dropped += s->sum;
+		else if (strcmp(s->metric, "iterations") == 0)
+			made += s->sum;
+	}
+	if (dropped > 0)
+		add(v, dropped > dropped_limit * (dropped + made) ? VERDICT_INVALID : VERDICT_SUSPECT,
+		    "%.0f of %.0f iterations were not started: more users (or connections) are needed for that rate",
+		    dropped, dropped + made);
+}
+
+static void judge_sharing(const struct result *r, struct verdict *v)
+{
+	double own = r->elapsed_ns && r->cpus
+	                     ? (double)(r->cpu_user_ns + r->cpu_system_ns) / ((double)r->elapsed_ns * (double)r->cpus)
+	                     : 0;
+
+	if (r->target_is_local && r->machine_busy > machine_limit && own > own_share_limit)
+		add(v, VERDICT_SUSPECT,
+		    "the target runs on this machine, whose CPUs were %.0f %% busy, the driver's part %.0f %%: each "
+		    "took "
+		    "time from the other; give them CPUs of their own (taskset)",
+		    100 * r->machine_busy, 100 * own);
+}
+
+static void judge_hangs(const struct result *r, struct verdict *v)
+{
+	uint64_t hung = r->metrics.failures[FAILURE_TIMEOUT];
+
+	if (hung)
+		add(v, VERDICT_VALID,
+		    "%llu of %llu attempts hung until their timeout: percentiles above %.4g %% are at most "
+		    "that timeout, the truth may be longer",
+		    (unsigned long long)hung, (unsigned long long)r->metrics.attempts,
+		    100 - 100 * (double)hung / (double)r->metrics.attempts);
 }
 
 void verdict_judge(const struct result *r, struct verdict *ret_verdict)
@@ -58,8 +128,13 @@ void verdict_judge(const struct result *r, struct verdict *ret_verdict)
 	if (r->metrics.responses == 0)
 		add(ret_verdict, VERDICT_INVALID, "no request was answered");
 	judge_limits(r, ret_verdict);
-	if (r->metrics.responses > 0)
+	judge_dropped(r, ret_verdict);
+	if (r->metrics.responses > 0) {
 		judge_cpu(r, ret_verdict);
+		judge_lateness(r, ret_verdict);
+		judge_sharing(r, ret_verdict);
+		judge_hangs(r, ret_verdict);
+	}
 }
 
 const char *verdict_name(enum verdict_kind kind)

@@ -52,8 +52,10 @@ struct loop {
 int worker_init(struct worker *w, struct worker_common *common, uint64_t connections)
 {
 	*w = (struct worker){ .common = common, .connections = connections, .epoll_fd = -1, .wake_fd = -1 };
-	if (metrics_init(&w->metrics) < 0)
+	if (metrics_init(&w->metrics) < 0 || tally_init(&w->tally) < 0) {
+		metrics_done(&w->metrics);
 		return -ENOMEM;
+	}
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	w->wake_fd = w->epoll_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->wake_fd < 0 || net_watch(w->epoll_fd, w->wake_fd, NULL) < 0) {
@@ -68,6 +70,7 @@ int worker_init(struct worker *w, struct worker_common *common, uint64_t connect
 void worker_done(struct worker *w)
 {
 	metrics_done(&w->metrics);
+	tally_done(&w->tally);
 	if (w->wake_fd >= 0)
 		(void)close(w->wake_fd);
 	if (w->epoll_fd >= 0)
@@ -106,27 +109,29 @@ static bool take_attempt(struct loop *l)
 	return true;
 }
 
-static void record_failure(struct loop *l, const struct conn *c)
+static void record_failure(struct loop *l, const struct conn *c, struct tally_request *r)
 {
 	l->m->failures[c->failure]++;
+	r->outcome = TALLY_FAILURE + c->failure;
 	if (c->failure == FAILURE_MALFORMED)
 		l->m->problems[c->http.problem]++;
 	/* The time that was waited in vain is a latency: without it, the worse the server, the better its percentiles. */
 	if (c->failure == FAILURE_TIMEOUT && c->send_ns)
-		histogram_record(&l->m->trends[TREND_DURATION], c->end_ns - c->send_ns);
+		tally_request_set(r, TREND_DURATION, c->end_ns - c->send_ns);
 	if (c->failed_to_connect)
 		l->failed_connects++;
 }
 
-static inline void record_response(struct loop *l, const struct conn *c)
+static inline void record_response(struct loop *l, const struct conn *c, struct tally_request *r)
 {
 	struct metrics *m = l->m;
 
 	m->responses++;
 	m->status[c->http.status]++;
-	histogram_record(&m->trends[TREND_DURATION], c->end_ns - c->send_ns);
-	histogram_record(&m->trends[TREND_WAITING], c->first_ns - c->send_ns);
-	histogram_record(&m->trends[TREND_RECEIVING], c->end_ns - c->first_ns);
+	r->outcome = c->http.status;
+	tally_request_set(r, TREND_DURATION, c->end_ns - c->send_ns);
+	tally_request_set(r, TREND_WAITING, c->first_ns - c->send_ns);
+	tally_request_set(r, TREND_RECEIVING, c->end_ns - c->first_ns);
 	if (UNLIKELY(m->responses == 1))
 		store_relaxed(&l->w->common->answered, true); /* a hint for workers that only meet refusals */
 }
@@ -134,16 +139,20 @@ static inline void record_response(struct loop *l, const struct conn *c)
 static inline void record(struct loop *l, struct conn *c, enum conn_result result)
 {
 	struct metrics *m = l->m;
+	struct tally_request r;
 
+	r.endpoint = l->w->common->endpoint;
+	r.present = 0;
 	m->attempts++;
 	if (c->end_ns < l->w->common->end_ns)
 		m->in_window++;
 	if (UNLIKELY(c->is_new && c->send_ns))
-		histogram_record(&m->trends[TREND_CONNECTING], c->send_ns - c->began_ns);
+		tally_request_set(&r, TREND_CONNECTING, c->send_ns - c->began_ns);
 	if (LIKELY(result == CONN_RESPONSE))
-		record_response(l, c);
+		record_response(l, c, &r);
 	else
-		record_failure(l, c);
+		record_failure(l, c, &r);
+	tally_add_request(&l->w->tally, &r);
 	l->w->last_ns = c->end_ns;
 }
 
@@ -275,6 +284,8 @@ static void publish(const struct loop *l)
 {
 	struct worker_counts *counts = &l->w->counts;
 
+	tally_count_to(&l->w->tally, CATALOG_DATA_SENT, (double)l->env.bytes_out);
+	tally_count_to(&l->w->tally, CATALOG_DATA_RECEIVED, (double)l->env.bytes_in);
 	/* relaxed: statistics for the eye */
 	store_relaxed(&counts->attempts, l->m->attempts);
 	store_relaxed(&counts->failures, l->m->attempts - l->m->responses);

@@ -6,6 +6,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "metrics.h"
+#include "tally.h"
 
 struct net_addresses;
 struct plan;
@@ -14,6 +15,7 @@ struct plan;
 struct worker_common {
 	const struct plan *plan;
 	const struct net_addresses *addresses;
+	uint32_t endpoint;         /* in the catalog */
 	uint64_t start_ns, end_ns; /* no attempt starts at or after end_ns */
 	_Alignas(64) _Atomic uint64_t
 	        attempts_left;          /* not yet handed to a worker; only if the plan limits the number */
@@ -25,7 +27,8 @@ struct worker {
 	struct worker_common *common;
 	uint64_t connections; /* to keep open */
 	int epoll_fd, wake_fd;
-	struct metrics metrics; /* the worker's until it is done */
+	struct metrics metrics; /* the worker's until it is done; its trends are empty */
+	struct tally tally;     /* requests with their times, for readers at any time */
 	uint64_t last_ns;       /* when its last attempt ended */
 	uint64_t cpu_user_ns, cpu_system_ns;
 	uint64_t spin_ns;      /* of that: waited awake, with nothing to do */

@@ -364,7 +364,7 @@ def test_full_standard_output(sample):
     (["http://a/", "-c", "0"], "-c 0 would do nothing"), (["http://a/", "--nonsense"], "unknown option --nonsense"),
     (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "100"], "-r (open model) is not built yet"),
     (["run", "plan.js"], "run is not built yet"), (["help", "run"], "run is not built yet"), (["help", "a", "b"], "'b' is one too many"),
-    (["help", "compl"], "did you mean 'completion'?"), (["help", "xyz"], "there is no command 'xyz'"), (["completion"], "bash, zsh or fish"), (["http://a/", "--out", "csv=x"], "not built yet"), (["http://a/", "--out", "json="], "the name of a file"),
+    (["help", "compl"], "did you mean 'completion'?"), (["help", "xyz"], "there is no command 'xyz'"), (["completion"], "bash, zsh or fish"), (["http://a/", "--out", "xml=x"], "--out takes json=FILE"), (["http://a/", "--out", "json="], "the name of a file"),
     (["http://::1/"], "stands in brackets"), (["http://a/", "-d"], "-d needs a duration"), (["http://a/", "--duratoin", "1s"], "did you mean --duration?"), (["http://a/", "-H", "bad"], "-H 'bad'"),
     (["http://127.0.0.1:1/", "-c", "999999", "-t", "1"], "file descriptors")])
 def test_wrong_use_is_one_sentence(args, sentence):

@@ -71,7 +71,7 @@ static void quantiles_match_sorted_samples(void **state)
 		double rank = ceil(quantiles[i] * SAMPLES);
 		uint64_t exact = samples[rank < 1 ? 0 : (size_t)rank - 1], got = histogram_quantile(&h, quantiles[i]);
 
-		if (fabs((double)got - (double)exact) > (double)exact / 512 + 0.5)
+		if (fabs((double)got - (double)exact) > (double)exact / 1024 + 0.5)
 			fail_msg("q %g: got %llu, exact %llu", quantiles[i], (unsigned long long)got,
 			         (unsigned long long)exact);
 	}

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 int histogram_init(struct histogram *h)
 {
@@ -42,6 +43,19 @@ uint64_t histogram_bucket_low(uint32_t index)
 uint64_t histogram_bucket_width(uint32_t index)
 {
 	return UINT64_C(1) << bucket_shift(index);
+}
+
+void histogram_clear(struct histogram *h)
+{
+	if (h->count > 0) {
+		uint32_t first = histogram_index(h->min), last = histogram_index(h->max);
+
+		memset(h->buckets + first, 0, (size_t)(last - first + 1) * sizeof(*h->buckets));
+	}
+	h->count = 0;
+	h->min = UINT64_MAX;
+	h->max = 0;
+	h->sum = 0;
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *from)
@@ -86,6 +100,16 @@ uint64_t histogram_quantile(const struct histogram *h, double q)
 			return clamp(h, histogram_bucket_low(i) + histogram_bucket_width(i) / 2);
 	}
 	return h->max;
+}
+
+uint64_t histogram_count_below(const struct histogram *h, uint64_t ns)
+{
+	uint64_t total = 0;
+	uint32_t end = histogram_index(ns);
+
+	for (uint32_t i = h->count ? histogram_index(h->min) : end; i < end; i++)
+		total += h->buckets[i];
+	return total;
 }
 
 double histogram_mean(const struct histogram *h)
