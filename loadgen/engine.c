@@ -77,6 +77,16 @@ void engine_join(struct engine *e)
 	e->joined = true;
 }
 
+struct request_log *engine_log(const struct engine *e, size_t worker)
+{
+	return e->slots[worker].worker.log;
+}
+
+uint64_t engine_start_wall_ns(const struct engine *e)
+{
+	return e->start_wall_ns;
+}
+
 struct tally *const *engine_tallies(const struct engine *e, size_t *ret_count)
 {
 	*ret_count = (size_t)e->initialised;
@@ -105,14 +115,14 @@ static struct engine *engine_new(const struct plan *plan, const struct net_addre
 	return e;
 }
 
-static int init_workers(struct engine *e, struct err *err)
+static int init_workers(struct engine *e, bool rows, struct err *err)
 {
 	const struct plan *plan = e->common.plan;
 
 	for (; e->initialised < plan->threads; e->initialised++) {
 		struct slot *slot = &e->slots[e->initialised];
 		int rc = worker_init(&slot->worker, &e->common,
-		                     schedule_share(plan->connections, plan->threads, e->initialised));
+		                     schedule_share(plan->connections, plan->threads, e->initialised), rows);
 
 		slot->engine = e;
 		e->tallies[e->initialised] = &slot->worker.tally;
@@ -143,7 +153,7 @@ static int start_workers(struct engine *e, struct err *err)
 	return 0;
 }
 
-int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint,
+int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint, bool rows,
                  struct engine **ret_engine, struct err *err)
 {
 	uint64_t need = plan->connections + 2 * plan->threads + SPARE_DESCRIPTORS;
@@ -161,7 +171,7 @@ int engine_start(const struct plan *plan, const struct net_addresses *addresses,
 		return err_set(err, -ENOMEM, "out of memory");
 	rc = e->done_fd < 0 ? err_set(err, -errno, "cannot make an eventfd: %s", strerror(errno)) : 0;
 	if (rc == 0)
-		rc = init_workers(e, err);
+		rc = init_workers(e, rows, err);
 	if (rc == 0)
 		rc = start_workers(e, err);
 	if (rc < 0) {

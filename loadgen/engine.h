@@ -10,6 +10,7 @@
 
 struct engine;
 struct net_addresses;
+struct request_log;
 struct series_set;
 struct tally;
 struct thresholds;
@@ -34,12 +35,13 @@ struct result {
 	/* The caller's: every series of the run, and what was to hold. */
 	const struct series_set *series;
 	const struct thresholds *thresholds;
-	uint64_t lost; /* requests and values without a series of their own */
-	bool gave_up;  /* nothing was ever answered, and no connection could be made */
+	uint64_t rows_dropped; /* single requests that are missing in csv=, ndjson= and jtl= */
+	uint64_t lost;         /* requests and values without a series of their own */
+	bool gave_up;          /* nothing was ever answered, and no connection could be made */
 };
 
-/* `endpoint`: the number of the requests in the catalog. `plan` and `addresses` must live until engine_finish(). Signals that the caller has blocked stay blocked in the workers. */
-int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint,
+/* `endpoint`: the number of the requests in the catalog. `rows`: single requests are asked for, too. `plan` and `addresses` must live until engine_finish(). Signals that the caller has blocked stay blocked in the workers. */
+int engine_start(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint, bool rows,
                  struct engine **ret_engine, struct err *err) MUST_USE;
 /* Becomes readable when all workers are done. */
 int engine_fd(const struct engine *e);
@@ -48,6 +50,9 @@ void engine_progress(const struct engine *e, struct engine_progress *ret_progres
 void engine_stop(struct engine *e);
 /* What the workers measure, at any time until engine_finish(). */
 struct tally *const *engine_tallies(const struct engine *e, size_t *ret_count);
+/* Single requests of a worker, where they were asked for. */
+struct request_log *engine_log(const struct engine *e, size_t worker);
+uint64_t engine_start_wall_ns(const struct engine *e);
 /* Waits for the workers: what their tallies hold then is exact. */
 void engine_join(struct engine *e);
 /* The result, without its trends. Waits for the workers, too. On failure *ret_result is untouched; the engine is freed either way. */

@@ -23,8 +23,10 @@
 #include "monitor.h"
 #include "net.h"
 #include "out.h"
+#include "out_rows.h"
 #include "outputs.h"
 #include "plan.h"
+#include "request_log.h"
 #include "tally.h"
 #include "totals.h"
 #include "units.h"
@@ -39,7 +41,7 @@ enum {
 	EXIT_INTERRUPTED = 105,
 	EXIT_INVALID = 113
 };
-enum { PROGRESS_MS = 200, URL_TAG_MAX = 1500 };
+enum { PROGRESS_MS = 200, ROWS_MS = 20, URL_TAG_MAX = 1500 };
 
 struct options {
 	struct plan_request request;
@@ -65,7 +67,7 @@ static const struct cli_option options[] = {
 	{ "body", 'b', CLI_STRING, "BODY|@FILE", "the request's body", AT(request.body) },
 	{ "timeout", 0, CLI_DURATION, "D", "of one attempt, connecting included (default 60s)",
 	  AT(request.timeout_ns) },
-	{ "out", 0, CLI_LIST, "json=FILE|prom=FILE|hgrm=FILE|results=FILE",
+	{ "out", 0, CLI_LIST, "json=FILE|ndjson=FILE|csv=FILE|jtl=FILE|prom=FILE|hgrm=FILE|results=FILE",
 	  "write the results to a file, too, may be repeated: results=FILE while it runs", AT(out) },
 	{ "summary-export", 0, CLI_STRING, "FILE", "the same as --out json=FILE", AT(summary_export) },
 	{ "threshold", 0, CLI_LIST, "EXPR", "'http_req_duration: p(99)<500', may be repeated: exit 99 unless it holds",
@@ -192,16 +194,44 @@ static void print_progress(const struct engine *e, struct engine_progress *last)
 	*last = now;
 }
 
-/* How long to wait: for the next second of the monitor, and for the next line of progress. */
-static int wait_ms(uint64_t elapsed_ns, uint64_t look_ns, bool progress)
+/* A run as this thread sees it. */
+struct session {
+	const struct plan *plan;
+	struct catalog *catalog;
+	struct monitor *monitor;
+	struct outputs *outputs;
+	uint32_t endpoint;
+	bool progress, rows;
+};
+
+/* Single requests, from the workers to their files. */
+static void move_rows(const struct session *s, const struct engine *e)
+{
+	size_t count;
+
+	(void)engine_tallies(e, &count);
+	for (size_t i = 0; s->rows && i < count; i++) {
+		struct out_rows about = { .start_wall_ns = engine_start_wall_ns(e),
+			                  .request_bytes = s->plan->request_bytes,
+			                  .vus = s->plan->connections,
+			                  .worker = (uint32_t)i };
+
+		outputs_rows(s->outputs, engine_log(e, i), s->catalog, &about);
+	}
+}
+
+/* How long to wait: for the next second of the monitor, for the next line of progress, for rows. */
+static int wait_ms(const struct session *s, uint64_t elapsed_ns, uint64_t look_ns)
 {
 	uint64_t ms = look_ns > elapsed_ns ? (look_ns - elapsed_ns) / NS_PER_MS + 1 : 0;
 
-	return progress && ms > PROGRESS_MS ? PROGRESS_MS : (int)ms;
+	if (s->progress && ms > PROGRESS_MS)
+		ms = PROGRESS_MS;
+	return s->rows && ms > ROWS_MS ? ROWS_MS : (int)ms;
 }
 
 /* Until the workers are done; a signal ends the run, and so does a threshold with abortOnFail. */
-static void watch(struct engine *e, struct monitor *m, int signal_fd, bool progress)
+static void watch(const struct session *s, struct engine *e, int signal_fd)
 {
 	struct pollfd fds[] = { { .fd = engine_fd(e), .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
 	struct engine_progress last = { 0 }, now;
@@ -210,26 +240,23 @@ static void watch(struct engine *e, struct monitor *m, int signal_fd, bool progr
 	struct tally *const *tallies = engine_tallies(e, &count);
 
 	for (;;) {
-		int n;
-
 		engine_progress(e, &now);
+		move_rows(s, e);
 		if (now.elapsed_ns >= look_ns) {
-			if (monitor_look(m, tallies, count, now.elapsed_ns))
+			if (monitor_look(s->monitor, tallies, count, now.elapsed_ns))
 				break;
 			/* A second that was missed is not made up for: its slice is longer. */
 			look_ns = (now.elapsed_ns / NS_PER_S + 1) * NS_PER_S;
 		}
-		n = poll(fds, ARRAY_LEN(fds), wait_ms(now.elapsed_ns, look_ns, progress));
-		if (n > 0 && fds[0].revents)
+		if (poll(fds, ARRAY_LEN(fds), wait_ms(s, now.elapsed_ns, look_ns)) > 0 &&
+		    (fds[0].revents || fds[1].revents))
 			break;
-		if (n > 0 && fds[1].revents)
-			break;
-		if (n == 0 && progress)
+		if (s->progress && now.elapsed_ns >= last.elapsed_ns + PROGRESS_MS * NS_PER_MS)
 			print_progress(e, &last);
 	}
 	if (!fds[0].revents)
 		engine_stop(e);
-	if (progress)
+	if (s->progress)
 		fprintf(stderr, "\r\033[K");
 }
 
@@ -265,15 +292,34 @@ static int run_unknown_host(const struct plan *plan, uint32_t endpoint, struct m
 	return result_of_unknown_host(plan, ret_result) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 }
 
-static int run_engine(const struct plan *plan, const struct net_addresses *addresses, uint32_t endpoint, bool progress,
-                      struct monitor *m, struct result *ret_result, struct err *err)
+/* All workers are done: what they have left. */
+static int collect(const struct session *s, struct engine *e, struct result *ret_result, struct err *err)
+{
+	struct engine_progress end;
+	size_t count;
+	struct tally *const *tallies = engine_tallies(e, &count);
+	uint64_t dropped = 0;
+	int rc;
+
+	engine_join(e);
+	engine_progress(e, &end);
+	move_rows(s, e);
+	monitor_finish(s->monitor, tallies, count, end.elapsed_ns);
+	for (size_t i = 0; s->rows && i < count; i++)
+		dropped += load_relaxed(&engine_log(e, i)->dropped); /* relaxed: the thread is joined */
+	rc = engine_finish(e, ret_result, err);
+	if (rc == 0)
+		ret_result->rows_dropped = dropped;
+	return rc;
+}
+
+static int run_engine(const struct session *s, const struct net_addresses *addresses, struct result *ret_result,
+                      struct err *err)
 {
 	struct engine *e;
-	struct engine_progress end;
 	struct machine_cpu before = machine_cpu();
 	sigset_t signals;
 	int signal_fd, rc;
-	size_t count;
 
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGINT);
@@ -282,15 +328,10 @@ static int run_engine(const struct plan *plan, const struct net_addresses *addre
 	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
 	if (signal_fd < 0)
 		return err_set(err, -errno, "cannot wait for signals: %s", strerror(errno));
-	rc = engine_start(plan, addresses, endpoint, &e, err);
+	rc = engine_start(s->plan, addresses, s->endpoint, s->rows, &e, err);
 	if (rc == 0) {
-		struct tally *const *tallies = engine_tallies(e, &count);
-
-		watch(e, m, signal_fd, progress);
-		engine_join(e);
-		engine_progress(e, &end);
-		monitor_finish(m, tallies, count, end.elapsed_ns);
-		rc = engine_finish(e, ret_result, err);
+		watch(s, e, signal_fd);
+		rc = collect(s, e, ret_result, err);
 	}
 	if (rc == 0)
 		machine_judge(addresses, before, ret_result);
@@ -298,22 +339,21 @@ static int run_engine(const struct plan *plan, const struct net_addresses *addre
 	return rc;
 }
 
-static int run(const struct plan *plan, uint32_t endpoint, const struct options *o, struct monitor *m,
-               struct result *ret_result, struct err *err)
+static int run(const struct session *s, struct result *ret_result, struct err *err)
 {
 	struct net_addresses addresses;
 	struct err lookup = { 0 };
-	int rc = net_resolve(plan->url.host, plan->url.port, &addresses, &lookup);
+	int rc = net_resolve(s->plan->url.host, s->plan->url.port, &addresses, &lookup);
 
 	if (rc < 0)
-		rc = run_unknown_host(plan, endpoint, m, ret_result, err);
+		rc = run_unknown_host(s->plan, s->endpoint, s->monitor, ret_result, err);
 	else
-		rc = run_engine(plan, &addresses, endpoint, !o->quiet && isatty(STDERR_FILENO), m, ret_result, err);
+		rc = run_engine(s, &addresses, ret_result, err);
 	if (rc < 0)
 		return rc;
 	if (lookup.code)
 		*err = lookup; /* not a failure of the program: for say_unanswered() */
-	if (fill_trends(ret_result, m) == 0)
+	if (fill_trends(ret_result, s->monitor) == 0)
 		return 0;
 	result_done(ret_result);
 	return err_set(err, -ENOMEM, "out of memory");
@@ -397,21 +437,21 @@ static int facts_after(struct monitor *m, const struct result *r, const struct v
 }
 
 /* The run and what is said of it; its exit code. */
-static int drive_monitored(const struct options *o, const struct plan *plan, uint32_t endpoint, struct monitor *m,
-                           struct outputs *outputs)
+static int drive_session(const struct options *o, const struct session *s)
 {
+	struct monitor *m = s->monitor;
 	struct result result;
 	struct verdict v;
 	struct err err = { 0 }, file = { 0 };
 	bool failed;
 	int code;
 
-	facts_before(m, plan);
-	if (run(plan, endpoint, o, m, &result, &err) < 0)
+	facts_before(m, s->plan);
+	if (run(s, &result, &err) < 0)
 		return say(err.text);
 	failed = monitor_judge(m, result.window_ns);
 	verdict_judge(&result, &v);
-	code = report(o, &result, &v, outputs);
+	code = report(o, &result, &v, s->outputs);
 	if (facts_after(m, &result, &v, &file) < 0)
 		code = say(file.text);
 	if (v.kind == VERDICT_INVALID && code == EXIT_DONE)
@@ -449,34 +489,45 @@ static int endpoint_of(struct catalog *catalog, const struct plan *plan, uint32_
 	return 0;
 }
 
+static int set_up(const struct options *o, struct session *s, int *ret_code, struct err *err)
+{
+	int rc;
+
+	*ret_code = EXIT_FAILED;
+	s->catalog = catalog_new();
+	if (!s->catalog || endpoint_of(s->catalog, s->plan, &s->endpoint) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
+	rc = outputs_open(&o->out, o->summary_export, s->outputs, err);
+	if (rc == 0)
+		rc = monitor_new(s->catalog,
+		                 &(struct monitor_options){ .each_is_iteration = true,
+		                                            .results = s->outputs->results,
+		                                            .vus = s->plan->connections },
+		                 &s->monitor, err);
+	for (size_t i = 0; rc == 0 && i < o->thresholds.count; i++) {
+		rc = monitor_add_threshold(s->monitor, o->thresholds.items[i], err);
+		if (rc == -EINVAL || rc == -ENOENT)
+			*ret_code = EXIT_BAD_THRESHOLD;
+	}
+	s->rows = outputs_want_rows(s->outputs);
+	s->progress = !o->quiet && isatty(STDERR_FILENO);
+	return rc;
+}
+
 static int drive(const struct options *o, const struct plan *plan)
 {
 	struct outputs outputs = { .count = 0 };
-	struct monitor *m = NULL;
-	struct catalog *catalog = catalog_new();
+	struct session s = { .plan = plan, .outputs = &outputs };
 	struct err err = { 0 };
-	uint32_t endpoint = CATALOG_REST;
-	int code = EXIT_FAILED, rc = catalog && endpoint_of(catalog, plan, &endpoint) == 0
-	                                     ? outputs_open(&o->out, o->summary_export, &outputs, &err)
-	                                     : err_set(&err, -ENOMEM, "out of memory");
+	int code;
 
-	if (rc == 0)
-		rc = monitor_new(catalog,
-		                 &(struct monitor_options){ .each_is_iteration = true,
-		                                            .results = outputs.results,
-		                                            .vus = plan->connections },
-		                 &m, &err);
-	for (size_t i = 0; rc == 0 && i < o->thresholds.count; i++) {
-		rc = monitor_add_threshold(m, o->thresholds.items[i], &err);
-		code = rc == -EINVAL || rc == -ENOENT ? EXIT_BAD_THRESHOLD : EXIT_FAILED;
-	}
-	if (rc < 0)
+	if (set_up(o, &s, &code, &err) < 0)
 		(void)say(err.text);
 	else
-		code = drive_monitored(o, plan, endpoint, m, &outputs);
+		code = drive_session(o, &s);
 	outputs_done(&outputs);
-	monitor_free(m);
-	catalog_free(catalog);
+	monitor_free(s.monitor);
+	catalog_free(s.catalog);
 	return code;
 }
 

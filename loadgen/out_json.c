@@ -210,6 +210,7 @@ void out_json(const struct result *r, const struct verdict *v, struct buf *out)
 	json_key_u64(&j, "reconnects", r->metrics.reopened);
 	json_key_u64(&j, "interrupted", r->metrics.interrupted);
 	json_key_u64(&j, "without_series", r->lost);
+	json_key_u64(&j, "rows_dropped", r->rows_dropped);
 	json_key_bool(&j, "ended_early", r->interrupted || r->gave_up);
 	driver_object(&j, r);
 	json_key_string(&j, "verdict", verdict_name(v->kind));

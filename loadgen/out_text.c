@@ -250,6 +250,11 @@ static void lines_verdict(const struct result *r, const struct verdict *v, struc
 	buf_printf(out, "verdict      %s\n", verdict_name(v->kind));
 	for (size_t i = 0; i < v->count; i++)
 		buf_printf(out, "             %s\n", v->reasons[i]);
+	if (r->rows_dropped)
+		buf_printf(
+		        out,
+		        "             %llu requests are missing in the files of single requests: they came too fast\n",
+		        (unsigned long long)r->rows_dropped);
 	if (r->lost)
 		buf_printf(
 		        out,

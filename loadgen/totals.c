@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "catalog.h"
-#include "failure.h"
+#include "outcome.h"
 #include "tally.h"
 
 enum { PARTS_MAX = 256 }; /* tallies */
@@ -92,35 +92,6 @@ static bool pair_get(struct totals *t, struct pair *p, const char *metric, enum 
 	return p->slice != NULL;
 }
 
-/* k6's numbers for what went wrong: 1000 and the status, or a kind of failure. 0: nothing did. */
-static unsigned error_code(uint32_t outcome)
-{
-	if (outcome < TALLY_FAILURE)
-		return outcome >= 400 ? 1000 + outcome : 0;
-	if (outcome == TALLY_OTHER)
-		return 0;
-	switch ((enum failure)(outcome - TALLY_FAILURE)) {
-	case FAILURE_TIMEOUT:
-		return 1050;
-	case FAILURE_DNS:
-		return 1101;
-	case FAILURE_UNREACHABLE:
-	case FAILURE_PORTS:
-		return 1210;
-	case FAILURE_REFUSED:
-		return 1212;
-	case FAILURE_RESET:
-		return 1220;
-	default:
-		return 1000;
-	}
-}
-
-static bool is_expected(uint32_t outcome)
-{
-	return outcome >= 200 && outcome <= 399;
-}
-
 struct tag_room {
 	struct series_tag tags[SERIES_TAGS_MAX];
 	size_t count;
@@ -139,17 +110,17 @@ static void tag_add(struct tag_room *r, const char *key, const char *value)
 static void class_tags(const struct totals *t, const struct class *c, struct tag_room *r)
 {
 	const struct series *endpoint = catalog_endpoint_tags(t->catalog, c->endpoint);
-	unsigned code = error_code(c->outcome);
+	unsigned code = outcome_error_code(c->outcome);
 
 	r->count = 0;
 	for (uint32_t i = 0; endpoint && i < endpoint->tag_count; i++)
 		r->tags[r->count++] = endpoint->tags[i];
-	(void)snprintf(r->status, sizeof(r->status), "%u", c->outcome < TALLY_FAILURE ? (unsigned)c->outcome : 0);
+	(void)snprintf(r->status, sizeof(r->status), "%u", outcome_status(c->outcome));
 	(void)snprintf(r->code, sizeof(r->code), "%u", code);
 	tag_add(r, "status", c->outcome == TALLY_OTHER ? "(other)" : r->status);
-	tag_add(r, "expected_response", is_expected(c->outcome) ? "true" : "false");
-	if (c->outcome >= TALLY_FAILURE && c->outcome < TALLY_OTHER)
-		tag_add(r, "error", failure_key(c->outcome - TALLY_FAILURE));
+	tag_add(r, "expected_response", outcome_is_expected(c->outcome) ? "true" : "false");
+	if (*outcome_error(c->outcome))
+		tag_add(r, "error", outcome_error(c->outcome));
 	if (code)
 		tag_add(r, "error_code", r->code);
 }
@@ -315,7 +286,7 @@ static void class_read(struct totals *t, struct class *c)
 	c->reqs.total->sum = (double)requests;
 	c->reqs.slice->sum = (double)requests - before;
 	c->failed.slice->total = requests - c->failed.total->total;
-	c->failed.slice->yes = is_expected(c->outcome) ? 0 : c->failed.slice->total;
+	c->failed.slice->yes = outcome_is_expected(c->outcome) ? 0 : c->failed.slice->total;
 	c->failed.total->total = requests;
 	c->failed.total->yes += c->failed.slice->yes;
 }

@@ -49,11 +49,12 @@ struct loop {
 	bool draining, drained; /* no attempt starts any more; pausing connections are let go */
 };
 
-int worker_init(struct worker *w, struct worker_common *common, uint64_t connections)
+int worker_init(struct worker *w, struct worker_common *common, uint64_t connections, bool rows)
 {
 	*w = (struct worker){ .common = common, .connections = connections, .epoll_fd = -1, .wake_fd = -1 };
-	if (metrics_init(&w->metrics) < 0 || tally_init(&w->tally) < 0) {
-		metrics_done(&w->metrics);
+	w->log = rows ? request_log_new() : NULL;
+	if (metrics_init(&w->metrics) < 0 || tally_init(&w->tally) < 0 || (rows && !w->log)) {
+		worker_done(w);
 		return -ENOMEM;
 	}
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -71,6 +72,8 @@ void worker_done(struct worker *w)
 {
 	metrics_done(&w->metrics);
 	tally_done(&w->tally);
+	request_log_free(w->log);
+	w->log = NULL;
 	if (w->wake_fd >= 0)
 		(void)close(w->wake_fd);
 	if (w->epoll_fd >= 0)
@@ -136,6 +139,18 @@ static inline void record_response(struct loop *l, const struct conn *c, struct 
 		store_relaxed(&l->w->common->answered, true); /* a hint for workers that only meet refusals */
 }
 
+static NOINLINE void put_row(const struct loop *l, const struct conn *c, const struct tally_request *r)
+{
+	const struct request_row row = {
+		.request = *r,
+		.start_ns = c->began_ns - l->w->common->start_ns,
+		.body_bytes = r->outcome < TALLY_FAILURE ? c->http.body_bytes : 0,
+		.connection = (uint32_t)(c - l->conns),
+	};
+
+	request_log_put(l->w->log, &row);
+}
+
 static inline void record(struct loop *l, struct conn *c, enum conn_result result)
 {
 	struct metrics *m = l->m;
@@ -153,6 +168,8 @@ static inline void record(struct loop *l, struct conn *c, enum conn_result resul
 	else
 		record_failure(l, c, &r);
 	tally_add_request(&l->w->tally, &r);
+	if (UNLIKELY(l->w->log != NULL))
+		put_row(l, c, &r);
 	l->w->last_ns = c->end_ns;
 }
 

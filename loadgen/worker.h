@@ -6,6 +6,7 @@
 #include "atomic.h"
 #include "compiler.h"
 #include "metrics.h"
+#include "request_log.h"
 #include "tally.h"
 
 struct net_addresses;
@@ -27,9 +28,10 @@ struct worker {
 	struct worker_common *common;
 	uint64_t connections; /* to keep open */
 	int epoll_fd, wake_fd;
-	struct metrics metrics; /* the worker's until it is done; its trends are empty */
-	struct tally tally;     /* requests with their times, for readers at any time */
-	uint64_t last_ns;       /* when its last attempt ended */
+	struct metrics metrics;  /* the worker's until it is done; its trends are empty */
+	struct tally tally;      /* requests with their times, for readers at any time */
+	struct request_log *log; /* for single requests, or NULL */
+	uint64_t last_ns;        /* when its last attempt ended */
 	uint64_t cpu_user_ns, cpu_system_ns;
 	uint64_t spin_ns;      /* of that: waited awake, with nothing to do */
 	int error;             /* positive errno: the worker could not run at all */
@@ -39,7 +41,7 @@ struct worker {
 };
 
 /* 0, -ENOMEM, or another -errno of epoll_create or eventfd. */
-int worker_init(struct worker *w, struct worker_common *common, uint64_t connections) MUST_USE;
+int worker_init(struct worker *w, struct worker_common *common, uint64_t connections, bool rows) MUST_USE;
 void worker_done(struct worker *w);
 void worker_main(struct worker *w);
 /* Make the worker look at common->stop. */
