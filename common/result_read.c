@@ -288,14 +288,14 @@ int result_read(const void *data, size_t bytes, result_slice_fn *on_slice, void 
 	rc = read_records(&rd, at + RESULT_HEADER_BYTES, at + bytes);
 	series_set_done(&rd.slice);
 	if (rc < 0) {
-		result_done(&rd.r);
+		results_done(&rd.r);
 		return rc;
 	}
 	*ret_results = rd.r;
 	return 0;
 }
 
-void result_done(struct results *r)
+void results_done(struct results *r)
 {
 	for (size_t i = 0; i < r->fact_count; i++) {
 		free(r->facts[i].name);

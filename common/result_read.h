@@ -1,6 +1,6 @@
 /* Results files to series: hostile bytes in, validated sets or one sentence out. A file that is being written, or whose writer
  * was killed, is read as far as its records are whole.
- * Ownership: result_done() frees what a result holds; text of facts is the result's. One thread. */
+ * Ownership: results_done() frees what a result holds; text of facts is the result's. One thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ typedef void result_slice_fn(void *context, uint64_t from_ns, uint64_t to_ns, co
 /* -EPROTO: not a results file, or a record that cannot be right; -ENOTSUP: another version; -ENOMEM. */
 int result_read(const void *data, size_t bytes, result_slice_fn *on_slice, void *context, struct results *ret_results,
                 struct err *err) MUST_USE;
-void result_done(struct results *r);
+void results_done(struct results *r);
 /* Adds a run: exactly, bucket by bucket. Facts that differ become "A; B". */
 int result_merge(struct results *into, const struct results *from, struct err *err) MUST_USE;
 const char *result_fact(const struct results *r, const char *name); /* NULL: not known */

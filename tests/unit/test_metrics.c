@@ -5,6 +5,7 @@
 
 #include "engine.h"
 #include "metrics.h"
+#include "series.h"
 #include "verdict.h"
 
 static void merging_adds(void **state)
@@ -76,7 +77,7 @@ static void verdicts(void **state)
 	verdict_judge(&r, &v);
 	assert_int_equal(v.kind, VERDICT_INVALID);
 	assert_int_equal(v.count, 1);
-	r.metrics.responses = r.metrics.attempts = 5;
+	r.metrics.responses = r.metrics.attempts = 100;
 	r.busy_ns[0] = r.busy_ns[1] = 899;
 	verdict_judge(&r, &v);
 	assert_int_equal(v.kind, VERDICT_VALID);
@@ -87,16 +88,64 @@ static void verdicts(void **state)
 	assert_int_equal(v.kind, VERDICT_SUSPECT);
 	assert_int_equal(v.count, 2);
 	assert_string_equal(verdict_name(v.kind), "SUSPECT");
+	r.metrics.failures[FAILURE_PORTS] = 6; /* more than one in 20 */
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_INVALID);
+	metrics_done(&r.metrics);
+}
+
+static void verdicts_of_times(void **state)
+{
+	struct plan plan = { .threads = 1, .connections = 2 };
+	struct result r = { .plan = &plan, .elapsed_ns = 1000, .cpus = 2 };
+	struct series_set series = { 0 };
+	struct verdict v;
+
+	(void)state;
+	assert_int_equal(metrics_init(&r.metrics), 0);
+	r.metrics.responses = r.metrics.attempts = 1000;
+	r.series = &series;
+	for (int i = 0; i < 1000; i++) {
+		histogram_record(&r.metrics.trends[TREND_DURATION], 100000000);
+		histogram_record(&r.metrics.trends[TREND_LATENESS], i < 980 ? 10 : 4000000);
+	}
+	verdict_judge(&r, &v); /* 4 ms is less than a twentieth of 100 ms */
+	assert_int_equal(v.kind, VERDICT_VALID);
+	for (int i = 0; i < 20; i++)
+		histogram_record(&r.metrics.trends[TREND_LATENESS], 6000000);
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_SUSPECT);
+	assert_non_null(strstr(v.reasons[0], "late"));
+	histogram_clear(&r.metrics.trends[TREND_LATENESS]);
+	r.metrics.failures[FAILURE_TIMEOUT] = 10; /* hung: said, and no fault of the driver's */
+	verdict_judge(&r, &v);
+	assert_true(v.kind == VERDICT_VALID && v.count == 1 && strstr(v.reasons[0], "10 of 1000 attempts hung"));
+	r.metrics.failures[FAILURE_TIMEOUT] = 0;
+	r.machine_busy = 0.99;
+	r.cpu_user_ns = 500;
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_VALID); /* the target is elsewhere */
+	r.target_is_local = true;
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_SUSPECT);
+	r.target_is_local = false;
+	series_get(&series, "iterations", SERIES_COUNTER, SERIES_DEFAULT, NULL, 0)->sum = 96;
+	series_get(&series, "dropped_iterations", SERIES_COUNTER, SERIES_DEFAULT, NULL, 0)->sum = 4;
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_SUSPECT);
+	series_get(&series, "dropped_iterations", SERIES_COUNTER, SERIES_DEFAULT, NULL, 0)->sum = 10;
+	verdict_judge(&r, &v);
+	assert_int_equal(v.kind, VERDICT_INVALID);
+	series_set_done(&series);
 	metrics_done(&r.metrics);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(merging_adds),
-		cmocka_unit_test(unsuccessful_is_outside_200_to_399),
-		cmocka_unit_test(errno_values),
-		cmocka_unit_test(verdicts),
+		cmocka_unit_test(merging_adds),      cmocka_unit_test(unsuccessful_is_outside_200_to_399),
+		cmocka_unit_test(errno_values),      cmocka_unit_test(verdicts),
+		cmocka_unit_test(verdicts_of_times),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
