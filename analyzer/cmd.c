@@ -17,11 +17,9 @@
 #include "symbolize.h"
 #include "units.h"
 
-static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" },
-	                                   { "B", CLI_FILES, "snap live" },
-	                                   { "OLD", CLI_DIRS, NULL },
-	                                   { "NEW", CLI_DIRS, NULL },
-	                                   { NULL, CLI_FILES, NULL } };
+static const struct cli_value values[] = { { "A", CLI_FILES, "snap live" }, { "R", CLI_FILES, "results" },
+	                                   { "B", CLI_FILES, "snap live" }, { "OLD", CLI_DIRS, NULL },
+	                                   { "NEW", CLI_DIRS, NULL },       { NULL, CLI_FILES, NULL } };
 
 const struct cli_program cmd_program = {
 	.name = "probe-analyze",

@@ -126,7 +126,7 @@ extern const struct cli_program cmd_program;
 
 /* One a file cmd_NAME.c. */
 extern const struct cli_command cmd_info, cmd_report, cmd_diff, cmd_leaks, cmd_requests, cmd_flamegraph, cmd_export,
-        cmd_html, cmd_serve, cmd_merge, cmd_push, cmd_top;
+        cmd_html, cmd_serve, cmd_merge, cmd_push, cmd_top, cmd_results;
 /* What the first input's values are multiplied by so that they compare: `how` is none or NULL, duration (of the recordings), requests
  * (answered) or share (of the totals given). -ENODATA with a sentence where that is not known of both. */
 int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, const char *how, double total_before,

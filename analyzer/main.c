@@ -12,12 +12,6 @@
 #include "cmd.h"
 #include "completion.h"
 
-static const struct {
-	const char *name, *help;
-} later[] = {
-	{ "results", "load-test results" },
-};
-
 static int run_completion(int argc, char **argv, struct err *err);
 static int run_help(int argc, char **argv, struct err *err);
 
@@ -36,10 +30,10 @@ static const struct cli_command cmd_help = {
 };
 
 /* Every command of the program in the order of its help. */
-static const struct cli_command *const built[] = { &cmd_info,       &cmd_report,     &cmd_diff,   &cmd_leaks,
-	                                           &cmd_requests,   &cmd_flamegraph, &cmd_export, &cmd_html,
-	                                           &cmd_serve,      &cmd_merge,      &cmd_push,   &cmd_top,
-	                                           &cmd_completion, &cmd_help };
+static const struct cli_command *const built[] = { &cmd_info,     &cmd_report,     &cmd_diff,   &cmd_leaks,
+	                                           &cmd_requests, &cmd_flamegraph, &cmd_export, &cmd_html,
+	                                           &cmd_serve,    &cmd_merge,      &cmd_push,   &cmd_top,
+	                                           &cmd_results,  &cmd_completion, &cmd_help };
 
 /* The same as one array, and cmd_program with it: made by main(). */
 static struct cli_command commands[ARRAY_LEN(built)];
@@ -48,17 +42,10 @@ static struct cli_program program;
 static void print_usage(FILE *out)
 {
 	cli_print_commands(out, &program);
-	fprintf(out, "\nnot built yet:");
-	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		fprintf(out, " %s", later[i].name);
-	fprintf(out, "\n");
 }
 
 static int unknown(const char *name, const char *nearest, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		if (strcmp(later[i].name, name) == 0)
-			return err_set(err, -ENOSYS, "%s (%s) is not built yet", name, later[i].help);
 	if (nearest)
 		return err_set(err, -EINVAL, "unknown command '%s'; did you mean '%s'?", name, nearest);
 	return err_set(err, -EINVAL, "unknown command '%s'; '%s help' lists the commands", name, program.name);

@@ -22,6 +22,7 @@ add_library(analyzer_views STATIC
   cmd_push.c
   cmd_top.c
   cmd_requests.c
+  cmd_results.c
   cmd_serve.c
   export.c
   export_callgrind.c

@@ -257,3 +257,35 @@ const char *series_contains_name(enum series_contains contains)
 
 	return names[contains];
 }
+
+int series_sum_init(struct series *s)
+{
+	*s = (struct series){ 0 };
+	return histogram_init(&s->trend);
+}
+
+void series_sum_done(struct series *s)
+{
+	histogram_done(&s->trend);
+}
+
+bool series_sum(const struct series_set *set, const char *metric, const struct series_tag *filter, size_t count,
+                struct series *into)
+{
+	bool found = false;
+
+	into->kind = SERIES_TREND; /* so that it is emptied, whatever it was */
+	series_clear(into);
+	for (size_t i = 0; i < set->count; i++) {
+		const struct series *s = set->items[i];
+
+		if (strcmp(s->metric, metric) != 0 || !series_matches(s, filter, count))
+			continue;
+		into->kind = s->kind;
+		into->contains = s->contains;
+		into->metric = s->metric;
+		series_add(into, s);
+		found = true;
+	}
+	return found;
+}

@@ -55,3 +55,10 @@ void series_clear(struct series *s); /* the value alone */
 void series_gauge_set(struct series *s, double value);
 const char *series_kind_name(enum series_kind kind);             /* "trend" */
 const char *series_contains_name(enum series_contains contains); /* "time" */
+
+/* Adds every series of the metric that has these tags to `into`, which is empty, of the same kind, and initialized by
+ * series_sum_init(). False: there is none. */
+bool series_sum(const struct series_set *set, const char *metric, const struct series_tag *filter, size_t count,
+                struct series *into);
+int series_sum_init(struct series *s) MUST_USE; /* 0 or -ENOMEM */
+void series_sum_done(struct series *s);

@@ -265,15 +265,15 @@ static int fill_trends(struct result *r, struct monitor *m)
 {
 	struct series sum;
 
-	if (totals_sum_init(&sum) < 0)
+	if (series_sum_init(&sum) < 0)
 		return -ENOMEM;
 	r->series = monitor_all(m);
 	r->thresholds = monitor_thresholds(m);
 	r->lost = monitor_lost(m);
 	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
-		if (totals_sum(r->series, metrics_trend_key(i), NULL, 0, &sum))
+		if (series_sum(r->series, metrics_trend_key(i), NULL, 0, &sum))
 			histogram_merge(&r->metrics.trends[i], &sum.trend);
-	totals_sum_done(&sum);
+	series_sum_done(&sum);
 	return 0;
 }
 

@@ -15,8 +15,9 @@
 #include "buf.h"
 #include "engine.h"
 #include "json_write.h"
-#include "out_endpoint.h"
+#include "endpoints.h"
 #include "out_metric.h"
+#include "series_json.h"
 #include "threshold.h"
 #include "totals.h"
 #include "units.h"
@@ -60,7 +61,7 @@ static void metrics_object(struct json *j, const struct result *r)
 {
 	struct series sum;
 
-	if (totals_sum_init(&sum) < 0) {
+	if (series_sum_init(&sum) < 0) {
 		j->out->failed = true;
 		return;
 	}
@@ -69,7 +70,7 @@ static void metrics_object(struct json *j, const struct result *r)
 	for (size_t i = 0; i < r->series->count; i++) {
 		const struct series *s = r->series->items[i];
 
-		if (out_metric_is_first(r->series, i) && totals_sum(r->series, s->metric, NULL, 0, &sum))
+		if (out_metric_is_first(r->series, i) && series_sum(r->series, s->metric, NULL, 0, &sum))
 			out_metric(j, s->metric, &sum, rate_of(r, s), r->thresholds);
 	}
 	metrics_always(j, r);
@@ -78,13 +79,13 @@ static void metrics_object(struct json *j, const struct result *r)
 
 		if (t->filter_count && out_threshold_is_first(r->thresholds, i)) {
 			sum.kind = (uint8_t)r->thresholds->items[i].kind;
-			(void)totals_sum(r->series, t->metric, t->filter, t->filter_count, &sum);
+			(void)series_sum(r->series, t->metric, t->filter, t->filter_count, &sum);
 			sum.kind = (uint8_t)r->thresholds->items[i].kind;
 			out_metric(j, t->key, &sum, per_second(r, (uint64_t)sum.sum), r->thresholds);
 		}
 	}
 	json_object_end(j);
-	totals_sum_done(&sum);
+	series_sum_done(&sum);
 }
 
 static void status_object(struct json *j, const struct metrics *m)
@@ -134,7 +135,7 @@ static void endpoints_array(struct json *j, const struct result *r)
 		json_key_u64(j, "requests", e->requests);
 		json_key_u64(j, "failed", e->failed);
 		json_key_double(j, "rate", per_second(r, e->requests));
-		out_trend_values(j, &e->duration);
+		series_json_trend(j, &e->duration);
 		json_object_end(j);
 	}
 	json_array_end(j);

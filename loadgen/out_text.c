@@ -6,7 +6,7 @@
 
 #include "buf.h"
 #include "engine.h"
-#include "out_endpoint.h"
+#include "endpoints.h"
 #include "threshold.h"
 #include "units.h"
 #include "verdict.h"

@@ -43,7 +43,7 @@ static void window_free(struct threshold_window *w)
 	for (size_t i = 0; i < w->cap; i++)
 		free(w->pieces[i].buckets);
 	free(w->pieces);
-	totals_sum_done(&w->sum);
+	series_sum_done(&w->sum);
 	free(w);
 }
 
@@ -56,7 +56,7 @@ static struct threshold_window *window_new(uint64_t window_ns)
 	w->cap = (size_t)(window_ns / NS_PER_S) +
 	         4; /* slices are a second long, and one may be cut short at either end */
 	w->pieces = calloc(w->cap, sizeof(*w->pieces));
-	if (totals_sum_init(&w->sum) < 0 || !w->pieces) {
+	if (series_sum_init(&w->sum) < 0 || !w->pieces) {
 		window_free(w);
 		return NULL;
 	}
@@ -128,7 +128,7 @@ int thresholds_add(struct thresholds *ts, struct catalog *catalog, const char *t
 	if (!items)
 		return err_set(err, -ENOMEM, "out of memory");
 	ts->items = items;
-	if (!ts->has_scratch && totals_sum_init(&ts->scratch) < 0)
+	if (!ts->has_scratch && series_sum_init(&ts->scratch) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	ts->has_scratch = true;
 	items[ts->count] = (struct threshold_state){ 0 };
@@ -148,7 +148,7 @@ void thresholds_done(struct thresholds *ts)
 	}
 	free(ts->items);
 	if (ts->has_scratch)
-		totals_sum_done(&ts->scratch);
+		series_sum_done(&ts->scratch);
 	*ts = (struct thresholds){ 0 };
 }
 
@@ -250,7 +250,7 @@ static uint64_t window_span(const struct threshold_window *w)
 /* What the threshold is about, into the scratch. Without any series it is a value of that kind of nothing. */
 static void take(struct thresholds *ts, const struct threshold_state *s, const struct series_set *set)
 {
-	(void)totals_sum(set, s->t.metric, s->t.filter, s->t.filter_count, &ts->scratch);
+	(void)series_sum(set, s->t.metric, s->t.filter, s->t.filter_count, &ts->scratch);
 	ts->scratch.kind = (uint8_t)s->kind;
 }
 

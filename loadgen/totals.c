@@ -442,35 +442,3 @@ void totals_gauge(struct totals *t, const char *metric, double value)
 	series_gauge_set(p.total, value);
 	series_gauge_set(p.slice, value);
 }
-
-int totals_sum_init(struct series *s)
-{
-	*s = (struct series){ 0 };
-	return histogram_init(&s->trend);
-}
-
-void totals_sum_done(struct series *s)
-{
-	histogram_done(&s->trend);
-}
-
-bool totals_sum(const struct series_set *set, const char *metric, const struct series_tag *filter, size_t count,
-                struct series *into)
-{
-	bool found = false;
-
-	into->kind = SERIES_TREND; /* so that it is emptied, whatever it was */
-	series_clear(into);
-	for (size_t i = 0; i < set->count; i++) {
-		const struct series *s = set->items[i];
-
-		if (strcmp(s->metric, metric) != 0 || !series_matches(s, filter, count))
-			continue;
-		into->kind = s->kind;
-		into->contains = s->contains;
-		into->metric = s->metric;
-		series_add(into, s);
-		found = true;
-	}
-	return found;
-}

@@ -24,10 +24,3 @@ const struct series_set *totals_all(const struct totals *t);
 const struct series_set *totals_slice(const struct totals *t); /* same series at the same places */
 /* Requests and values that are in no series of their own: too many of them, or no memory. */
 uint64_t totals_lost(const struct totals *t);
-
-/* Adds every series of the metric that has these tags to `into`, which is empty, of the same kind, and initialized by
- * totals_sum_init(). False: there is none. */
-bool totals_sum(const struct series_set *set, const char *metric, const struct series_tag *filter, size_t count,
-                struct series *into);
-int totals_sum_init(struct series *s) MUST_USE; /* 0 or -ENOMEM */
-void totals_sum_done(struct series *s);

@@ -1,5 +1,5 @@
-/* out_endpoint.c - series added up by name and method. */
-#include "out_endpoint.h"
+/* endpoints.c - series added up by name and method. */
+#include "endpoints.h"
 
 #include <errno.h>
 #include <stdlib.h>
