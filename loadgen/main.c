@@ -10,7 +10,9 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@
 #include "out_rows.h"
 #include "outputs.h"
 #include "plan.h"
+#include "progress.h"
 #include "request_log.h"
 #include "tally.h"
 #include "totals.h"
@@ -41,7 +44,7 @@ enum {
 	EXIT_INTERRUPTED = 105,
 	EXIT_INVALID = 113
 };
-enum { PROGRESS_MS = 200, ROWS_MS = 20, URL_TAG_MAX = 1500 };
+enum { PROGRESS_MS = 200, ROWS_MS = 20, LINE_S = 10, URL_TAG_MAX = 1500 };
 
 struct options {
 	struct plan_request request;
@@ -73,7 +76,7 @@ static const struct cli_option options[] = {
 	{ "threshold", 0, CLI_LIST, "EXPR", "'http_req_duration: p(99)<500', may be repeated: exit 99 unless it holds",
 	  AT(thresholds) },
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
-	{ "quiet", 'q', CLI_FLAG, NULL, "no progress line", AT(quiet) },
+	{ "quiet", 'q', CLI_FLAG, NULL, "nothing while it runs", AT(quiet) },
 	{ "version", 0, CLI_FLAG, NULL, "print the version", AT(version) },
 	{ "rate", 'r', CLI_DOUBLE, "RATE", "requests a second, open model (not built yet)", AT(rate) },
 	{ "preset", 0, CLI_STRING, "smoke|load|stress|spike|endurance|volume", "(not built yet)", AT(preset) },
@@ -179,21 +182,6 @@ static const char *not_built(const struct options *o, const struct cli_args *arg
 	                                    : NULL;
 }
 
-static void print_progress(const struct engine *e, struct engine_progress *last)
-{
-	struct engine_progress now;
-	double seconds;
-
-	engine_progress(e, &now);
-	seconds = (double)(now.elapsed_ns - last->elapsed_ns) / 1e9;
-	fprintf(stderr, "\r%6.1f s  %12llu requests  %10.0f/s  %llu failed  %llu under way\033[K",
-	        (double)now.elapsed_ns / 1e9, (unsigned long long)now.attempts,
-	        seconds > 0 ? (double)(now.attempts - last->attempts) / seconds : 0, (unsigned long long)now.failures,
-	        (unsigned long long)now.in_flight);
-	(void)fflush(stderr); /* for the eye only */
-	*last = now;
-}
-
 /* A run as this thread sees it. */
 struct session {
 	const struct plan *plan;
@@ -201,8 +189,64 @@ struct session {
 	struct monitor *monitor;
 	struct outputs *outputs;
 	uint32_t endpoint;
-	bool progress, rows;
+	bool rows;
+	enum { SHOW_NOTHING, SHOW_LINES, SHOW_BLOCK } show;
 };
+
+/* What is on the terminal. */
+struct shown {
+	struct engine_progress last;
+	unsigned lines;
+	uint64_t next_ns;
+};
+
+static unsigned terminal_columns(void)
+{
+	struct winsize size;
+
+	return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : PROGRESS_COLUMNS_DEFAULT;
+}
+
+static void show(const struct session *s, const struct engine_progress *now, struct shown *shown)
+{
+	CLEANUP(buf_done) struct buf out = { 0 };
+	const struct schedule *schedule = &s->plan->schedule;
+	double seconds = (double)(now->elapsed_ns - shown->last.elapsed_ns) / 1e9;
+	const char *no_colour = getenv("NO_COLOR");
+	const struct progress p = { .elapsed_ns = now->elapsed_ns,
+		                    .duration_ns = schedule->attempts ? 0 : schedule->duration_ns,
+		                    .attempts = now->attempts,
+		                    .of = schedule->attempts,
+		                    .failures = now->failures,
+		                    .in_flight = now->in_flight,
+		                    .users = s->plan->connections,
+		                    .rate = seconds > 0 ? (double)(now->attempts - shown->last.attempts) / seconds : 0,
+		                    .all = monitor_all(s->monitor),
+		                    .slice = monitor_slice(s->monitor),
+		                    .thresholds = monitor_thresholds(s->monitor),
+		                    .columns = terminal_columns(),
+		                    .colour = !no_colour || !*no_colour };
+
+	if (s->show == SHOW_BLOCK)
+		progress_draw(&p, shown->lines, &out, &shown->lines);
+	else
+		progress_line(&p, &out);
+	if (!out.failed)
+		(void)fwrite(out.data, 1, out.len, stderr); /* for the eye only */
+	(void)fflush(stderr);
+	shown->last = *now;
+	shown->next_ns = now->elapsed_ns + (s->show == SHOW_BLOCK ? PROGRESS_MS * NS_PER_MS : LINE_S * NS_PER_S);
+}
+
+static void show_no_more(const struct shown *shown)
+{
+	CLEANUP(buf_done) struct buf out = { 0 };
+
+	progress_clear(shown->lines, &out);
+	if (out.len)
+		(void)fwrite(out.data, 1, out.len, stderr);
+	(void)fflush(stderr);
+}
 
 /* Single requests, from the workers to their files. */
 static void move_rows(const struct session *s, const struct engine *e)
@@ -225,7 +269,7 @@ static int wait_ms(const struct session *s, uint64_t elapsed_ns, uint64_t look_n
 {
 	uint64_t ms = look_ns > elapsed_ns ? (look_ns - elapsed_ns) / NS_PER_MS + 1 : 0;
 
-	if (s->progress && ms > PROGRESS_MS)
+	if (s->show == SHOW_BLOCK && ms > PROGRESS_MS)
 		ms = PROGRESS_MS;
 	return s->rows && ms > ROWS_MS ? ROWS_MS : (int)ms;
 }
@@ -234,7 +278,8 @@ static int wait_ms(const struct session *s, uint64_t elapsed_ns, uint64_t look_n
 static void watch(const struct session *s, struct engine *e, int signal_fd)
 {
 	struct pollfd fds[] = { { .fd = engine_fd(e), .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
-	struct engine_progress last = { 0 }, now;
+	struct engine_progress now;
+	struct shown shown = { .next_ns = s->show == SHOW_LINES ? LINE_S * NS_PER_S : PROGRESS_MS * NS_PER_MS };
 	uint64_t look_ns = NS_PER_S;
 	size_t count;
 	struct tally *const *tallies = engine_tallies(e, &count);
@@ -251,13 +296,12 @@ static void watch(const struct session *s, struct engine *e, int signal_fd)
 		if (poll(fds, ARRAY_LEN(fds), wait_ms(s, now.elapsed_ns, look_ns)) > 0 &&
 		    (fds[0].revents || fds[1].revents))
 			break;
-		if (s->progress && now.elapsed_ns >= last.elapsed_ns + PROGRESS_MS * NS_PER_MS)
-			print_progress(e, &last);
+		if (s->show != SHOW_NOTHING && now.elapsed_ns >= shown.next_ns)
+			show(s, &now, &shown);
 	}
 	if (!fds[0].revents)
 		engine_stop(e);
-	if (s->progress)
-		fprintf(stderr, "\r\033[K");
+	show_no_more(&shown);
 }
 
 /* The trends of a result, over all endpoints. */
@@ -510,7 +554,7 @@ static int set_up(const struct options *o, struct session *s, int *ret_code, str
 			*ret_code = EXIT_BAD_THRESHOLD;
 	}
 	s->rows = outputs_want_rows(s->outputs);
-	s->progress = !o->quiet && isatty(STDERR_FILENO);
+	s->show = o->quiet ? SHOW_NOTHING : isatty(STDERR_FILENO) ? SHOW_BLOCK : SHOW_LINES;
 	return rc;
 }
 

@@ -2,6 +2,7 @@
 #include "out.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
@@ -114,6 +115,29 @@ static void trend_row(const char *name, const struct histogram *h, struct buf *o
 	buf_add_char(out, '\n');
 }
 
+/* A phase that most requests do not have: those that had it. */
+static void some_row(const char *name, const struct histogram *h, struct buf *out)
+{
+	struct histogram some = { .count = h->count - h->buckets[0], .min = UINT64_MAX, .max = h->max, .sum = h->sum };
+
+	if (some.count == 0 || h->buckets[0] == 0) {
+		trend_row(name, h, out);
+		return;
+	}
+	some.buckets = malloc(HISTOGRAM_BUCKETS * sizeof(*some.buckets));
+	if (!some.buckets) {
+		out->failed = true;
+		return;
+	}
+	memcpy(some.buckets, h->buckets, HISTOGRAM_BUCKETS * sizeof(*some.buckets));
+	some.buckets[0] = 0;
+	for (uint32_t i = 1; some.min == UINT64_MAX; i++)
+		if (some.buckets[i])
+			some.min = histogram_bucket_low(i);
+	trend_row(name, &some, out);
+	histogram_done(&some);
+}
+
 /* Phases that took no time in any request are left out, and so are the times of an open model where there is none. */
 static bool has_row(const struct metrics *m, enum metrics_trend i)
 {
@@ -133,9 +157,14 @@ static void lines_latency(const struct metrics *m, struct buf *out)
 		return;
 	buf_printf(out, "\n%-12s %9s %9s %9s %9s %9s %9s %9s %9s\n", "", "mean", "min", "p50", "p90", "p95", "p99",
 	           "p99.9", "max");
-	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
-		if (has_row(m, i))
+	for (enum metrics_trend i = 0; i < TREND_COUNT; i++) {
+		if (!has_row(m, i))
+			continue;
+		if (i >= TREND_BLOCKED && i <= TREND_TLS)
+			some_row(names[i], &m->trends[i], out);
+		else
 			trend_row(names[i], &m->trends[i], out);
+	}
 	if (m->failures[FAILURE_TIMEOUT])
 		buf_add_str(out, "timeouts are in the latency with the time that was waited for them\n");
 }

@@ -1,5 +1,5 @@
 # Tests of the load driver.
-foreach(module histogram http1 metrics plan result schedule tally threshold url)
+foreach(module histogram http1 metrics plan progress result schedule tally threshold url)
   perfprobe_unit_test(${module} loadgen_core)
 endforeach()
 
