@@ -395,24 +395,31 @@ def test_firefox(snap, tmp_path, metric):
 
 
 def in_firefox_profiler(path, what):
-    """What `what` says of the profile, once Firefox Profiler's code has read it: it is kept open by a process of its own."""
+    """What `what` says of the profile, once Firefox Profiler's code has read it: a process of its own keeps it open. It is started
+    as the command `load` starts it, which gives it half a second to begin."""
     with tempfile.TemporaryDirectory() as sessions:  # a short name: a socket goes there
-        def profiler(*arguments):
-            return views.run(["node", views.NODE / "node_modules" / ".bin" / "profiler-cli", *arguments],
-                             env={**os.environ, "PROFILER_CLI_SESSION_DIR": sessions})
+        command = ["node", views.NODE / "node_modules" / ".bin" / "profiler-cli"]
+        env = {**os.environ, "PROFILER_CLI_SESSION_DIR": sessions}
 
+        def answers():
+            return subprocess.run([*command, "thread", "list", "--session", "it"], env=env, capture_output=True, timeout=60).returncode == 0
+
+        daemon = subprocess.Popen([*command, "--daemon", path, "--session", "it"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            profiler("load", path)
-            return what(profiler)
+            # Asked too early, it takes the session for a dead one and removes it.
+            recording.wait_until(lambda: os.path.exists(os.path.join(sessions, "it.sock")), 60, "Firefox Profiler's socket")
+            recording.wait_until(answers, 60, "Firefox Profiler")
+            return what(lambda *arguments: views.run([*command, *arguments, "--session", "it", "--json"], env=env))
         finally:
-            profiler("stop", "--all")
+            daemon.terminate()
+            daemon.wait(30)
 
 
 def firefox_sums(profiler):
     """{(tid, thread): (kind of weight, total, {function: [self, inclusive]})}."""
     found = {}
-    for thread in json.loads(profiler("thread", "list", "--json"))["threads"]:
-        told = json.loads(profiler("thread", "functions", "--thread", thread["threadHandle"], "--limit", "0", "--include-idle", "--json"))
+    for thread in json.loads(profiler("thread", "list"))["threads"]:
+        told = json.loads(profiler("thread", "functions", "--thread", thread["threadHandle"], "--limit", "0", "--include-idle"))
         by = collections.defaultdict(lambda: [0, 0])
         for function in told["functions"]:
             by[function["name"]][0] += function["selfSamples"]
