@@ -172,6 +172,20 @@ def test_hgrm(run):
     assert "Total count    =          400" in lines[-2]
 
 
+def test_hgrm_is_hdrhistograms_own(run):
+    """The same requests in HdrHistogram itself (4 digits): its listing has the same percentiles, and values within our 0.1 %."""
+    script = ROOT / "tests" / "node" / "hdr_percentiles.mjs"
+    assert (script.parent / "node_modules" / "hdr-histogram-js").exists(), "npm --prefix tests/node ci"
+    done = subprocess.run(["node", script, run / "ndjson"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    theirs = {round(q, 9): (value, count) for value, q, count in json.loads(done.stdout)}
+    ours = [list(map(float, line.split())) for line in (run / "hgrm").read_text().splitlines()[2:] if not line.startswith("#")]
+    shared = [(value, *theirs[round(q, 9)]) for value, q, *_ in ours if round(q, 9) in theirs]
+    assert len(shared) >= 20
+    for mine, their, count in shared:
+        assert abs(mine - their) <= their * 0.0012 + 0.001, (mine, their, count)
+
+
 def test_results_agree_with_the_summary_and_add_up(run):
     one, two = results(run / "results"), results(run / "results", run / "results")
     summary = json.loads((run / "json").read_text())

@@ -83,6 +83,22 @@ static void quantiles_match_sorted_samples(void **state)
 	free(samples);
 }
 
+/* In binary, some of these products are a little above the whole number that they are. */
+static void ranks_are_not_rounded_up(void **state)
+{
+	struct histogram h;
+
+	(void)state;
+	assert_int_equal(histogram_init(&h), 0);
+	for (uint64_t i = 1; i <= 1000; i++)
+		histogram_record(&h, i);
+	for (uint64_t i = 1; i <= 1000; i++)
+		assert_int_equal(histogram_quantile(&h, (double)i * 0.001), i);
+	for (uint64_t i = 1; i <= 100; i++)
+		assert_int_equal(histogram_quantile(&h, (double)i * 0.01), 10 * i);
+	histogram_done(&h);
+}
+
 static void merge_is_recording_together(void **state)
 {
 	struct histogram all, parts[3];
@@ -145,9 +161,13 @@ static void counting_between(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(buckets_are_contiguous),         cmocka_unit_test(one_value_is_within_the_bound),
-		cmocka_unit_test(quantiles_match_sorted_samples), cmocka_unit_test(merge_is_recording_together),
-		cmocka_unit_test(empty_and_merging_empty),        cmocka_unit_test(counting_between),
+		cmocka_unit_test(buckets_are_contiguous),
+		cmocka_unit_test(one_value_is_within_the_bound),
+		cmocka_unit_test(quantiles_match_sorted_samples),
+		cmocka_unit_test(ranks_are_not_rounded_up),
+		cmocka_unit_test(merge_is_recording_together),
+		cmocka_unit_test(empty_and_merging_empty),
+		cmocka_unit_test(counting_between),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
