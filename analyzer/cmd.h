@@ -55,6 +55,7 @@ struct cmd_symbols {
 /* A snapshot and one metric of it. Made with { .how = &options.symbols }, done with cmd_input_done(), whatever happened. */
 struct cmd_input {
 	const struct cmd_symbols *how; /* NULL: as without options */
+	bool in_tree;                  /* cmd_load_profile(): a profile whose stacks are paths will do */
 	struct model *model;
 	struct symbol_cache *cache;
 	struct elf_places *places;
