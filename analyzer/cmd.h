@@ -135,3 +135,6 @@ int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, con
 /* What `html` writes, for the other commands that offer it. */
 int cmd_html_write(const char *const *paths, size_t count, const struct cmd_symbols *how, struct html_options *look,
                    const char *output, struct err *err) MUST_USE;
+/* What `flamegraph A B` writes; `per` as cmd_scale() has it. */
+int cmd_flamegraph_write(const char *const paths[2], const struct cmd_symbols *how, const char *metric, const char *per,
+                         const char *output, struct err *err) MUST_USE;
