@@ -244,3 +244,21 @@ int condition_constant(const struct condition *c)
 		return -1;
 	return c->op == OP_TRUTH ? is_true(left) : compare(c->op, left, right);
 }
+
+size_t condition_operands(const struct condition *c, const struct template **ret_operands, size_t most)
+{
+	size_t n;
+
+	if (c->op == OP_OR || c->op == OP_AND) {
+		n = condition_operands(c->a, ret_operands, most);
+		return n + condition_operands(c->b, ret_operands + n, most - n);
+	}
+	if (c->op == OP_NOT)
+		return condition_operands(c->a, ret_operands, most);
+	n = 0;
+	if (n < most)
+		ret_operands[n++] = c->left;
+	if (n < most && c->right)
+		ret_operands[n++] = c->right;
+	return n;
+}

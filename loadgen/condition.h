@@ -24,3 +24,5 @@ const struct condition *condition_not(struct keep *k, const struct condition *c)
 bool condition_holds(const struct condition *c, struct scope *s);
 /* True or false whatever the variables: 1 or 0; else -1. */
 int condition_constant(const struct condition *c);
+/* The operands of its comparisons, at most `most`: how many there are. */
+size_t condition_operands(const struct condition *c, const struct template **ret_operands, size_t most);

@@ -191,8 +191,10 @@ static bool expression(struct place *p, const char *text)
 	path = *rest ? keep_printf(k, "$%s", rest) : "";
 	if (constant(p, name, path))
 		return true;
-	if (args || (dollar && strcmp(name, "$uuid") == 0))
-		return call(p, name + dollar, args, args_end, path);
+	if ((args || (dollar && (own || strcmp(name, "$uuid") == 0))) && call(p, name + dollar, args, args_end, path))
+		return true;
+	if (args)
+		return false;
 	if (dollar && strcmp(name, "$loopCount") != 0 && strcmp(name, "$loopElement") != 0 && !own)
 		return false;
 	dialect_add_variable(p->d, p->b, p->place, name, path, "");

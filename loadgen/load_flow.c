@@ -258,6 +258,7 @@ static void set(struct load *l, struct testplan_step *parent, const struct doc *
 
 		step->slot = testplan_slot(l->plan, map->items[i].key);
 		l->dialect.line = value->line;
+		step->is_json = value->kind != DOC_STRING;
 		step->value = value->kind == DOC_STRING ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text) : load_json(l, value);
 	}
 }
@@ -398,7 +399,7 @@ void load_variables(struct load *l, const struct doc *map)
 			testplan_add_variable(p, &(struct testplan_variable){ slot, value->line,
 			                                                      value->kind == DOC_STRING
 			                                                              ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text)
-			                                                              : load_json(l, value) });
+			                                                              : load_json(l, value), value->kind != DOC_STRING });
 			continue;
 		}
 		items = keep_large(&p->keep, (value->count + 1) * sizeof(*items));

@@ -19,7 +19,7 @@ void jmeter_variables(struct load *l, const struct xml *element)
 		if (!name)
 			continue;
 		testplan_add_variable(l->plan, &(struct testplan_variable){ testplan_slot(l->plan, name), a->line,
-		                                                            jmeter_template(l, a, TEMPLATE_PLAIN, value ? value : "") });
+		                                                            jmeter_template(l, a, TEMPLATE_PLAIN, value ? value : ""), false });
 	}
 }
 

@@ -148,7 +148,7 @@ static void words(struct load *l, struct testplan_scenario *s, const struct doc 
 	static const char *const parts[] = { "setup", "main", "teardown" };
 	const struct doc *on_error = doc_find(d, "onError"), *part = doc_find(d, "phase"), *tags = doc_find(d, "tags");
 	struct testplan_tag *items;
-	size_t n;
+	size_t n = 0;
 
 	if (on_error && choice(l, on_error, "word for 'onError'", errors, ARRAY_LEN(errors), &n))
 		s->on_error = (enum testplan_on_error)n;

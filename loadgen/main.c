@@ -17,6 +17,7 @@
 
 #include "buf.h"
 #include "cli.h"
+#include "cmd_lint.h"
 #include "completion.h"
 #include "engine.h"
 #include "net.h"
@@ -97,12 +98,15 @@ static const struct cli_command command = {
 
 /* In place of the URL. A server of such a name is reached as http://help/. */
 static const struct cli_command words[] = {
+	{ "lint", NULL, cmd_lint_options, "PLAN", "what cannot work in a plan (JMeter, Artillery, own), before it is run",
+	  "  probe-load lint plan.jmx\n  probe-load lint load.yml --target http://127.0.0.1:8080\n" },
 	{ "completion", NULL, NULL, COMPLETION_ARGS, COMPLETION_HELP, NULL },
 	{ "help", NULL, NULL, "[COMMAND]", "the same as --help", "  probe-load help completion\n" },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
 };
 
 static const struct cli_value values[] = { { "URL", CLI_WORDS, "http://" },
+	                                   { "PLAN", CLI_FILES, "jmx yml yaml json" },
 	                                   { "METHOD", CLI_WORDS, "GET\nHEAD\nPOST\nPUT\nPATCH\nDELETE\nOPTIONS" },
 	                                   { NULL, CLI_WORDS, NULL } };
 
@@ -113,7 +117,9 @@ static const struct cli_program program = {
 	.words = words,
 	.exit_status = "  0    done: some requests were answered (with whatever status)\n"
 	               "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
-	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n",
+	               "  3    lint: there are findings\n"
+	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n"
+	               "  111  the plan cannot be read\n",
 	.values = values,
 };
 
@@ -126,7 +132,7 @@ static int say(const char *text)
 /* Is it a command of the contract that is not in the program? */
 static bool is_later_command(const char *name)
 {
-	static const char *const commands[] = { "run", "lint", "search", "compare" };
+	static const char *const commands[] = { "run", "search", "compare" };
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(name, commands[i]) == 0)
@@ -376,6 +382,22 @@ static int completion(int argc, char **argv)
 	return finish_stdout();
 }
 
+/* Findings go to stdout; why there are none to stderr. */
+static int lint(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int rc = cmd_lint(stdout, argc, argv, &err), code;
+
+	if (rc == CMD_LINT_HELP)
+		cli_print_help(stdout, &program, cli_find_command(words, ARRAY_LEN(words) - 1, "lint", &(const char *){ NULL }));
+	if (rc < 0)
+		return say(err.text);
+	if (rc == CMD_LINT_UNREADABLE)
+		(void)say(err.text);
+	code = finish_stdout();
+	return code != EXIT_DONE || rc == CMD_LINT_HELP ? code : rc;
+}
+
 static int help(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL, *nearest = NULL;
@@ -415,6 +437,8 @@ int main(int argc, char **argv)
 	o.request.duration_ns = o.request.timeout_ns = PLAN_UNSET;
 	if (argc > 1 && strcmp(argv[1], "completion") == 0)
 		return completion(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "lint") == 0)
+		return lint(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "help") == 0)
 		return help(argc - 1, argv + 1);
 	if (cli_parse(options, argc, argv, &o, &args, &err) < 0)

@@ -141,7 +141,7 @@ struct testplan_step {
 	const uint32_t *slots;
 	double percent;
 	int64_t from, to, by;
-	bool is_transaction, at_least_once;
+	bool is_transaction, at_least_once, is_json;
 };
 
 struct testplan_flow {
@@ -198,6 +198,7 @@ struct testplan_note {
 struct testplan_variable {
 	uint32_t slot, line;
 	const struct template *value;
+	bool is_json; /* a number, true, false, null, a map */
 };
 
 struct testplan {

@@ -122,7 +122,7 @@ static void first_values(struct vu *vu)
 		scope_set(&vu->scope, p->lists[i].slot, item->kind, item->text, item->len);
 	}
 	for (size_t i = 0; i < p->variable_count; i++)
-		vu_set(&vu->scope, p->variables[i].slot, p->variables[i].value);
+		vu_set(&vu->scope, p->variables[i].slot, p->variables[i].value, p->variables[i].is_json);
 	for (size_t i = 0; i < p->slot_count; i++) {
 		const struct scope_value *v = &vu->common->shared[i];
 
@@ -442,7 +442,7 @@ static bool leaf(struct vu *vu, const struct testplan_step *step, struct vu_acti
 	case TESTPLAN_PACE:
 		return pace(vu, step, a);
 	case TESTPLAN_SET:
-		vu_set(&vu->scope, step->slot, step->value);
+		vu_set(&vu->scope, step->slot, step->value, step->is_json);
 		return false;
 	case TESTPLAN_FEED:
 		if (!feeder_next(&vu->plan->feeders[step->number], &vu->scope, &vu->cursors[step->number]))

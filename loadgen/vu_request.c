@@ -16,10 +16,10 @@ const char *vu_render(struct scope *s, const struct template *t)
 	return text->failed ? "" : text->data;
 }
 
-void vu_set(struct scope *s, uint32_t slot, const struct template *value)
+void vu_set(struct scope *s, uint32_t slot, const struct template *value, bool is_json)
 {
 	const struct template_segment *single = template_single(value);
-	enum scope_kind kind = SCOPE_TEXT;
+	enum scope_kind kind = is_json ? SCOPE_JSON : SCOPE_TEXT;
 	struct buf *text = &s->condition;
 
 	buf_clear(text);

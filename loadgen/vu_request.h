@@ -18,4 +18,4 @@ void vu_batch_done(struct vu_batch *batch);
 /* A template as text, until the next comparison or vu_render(). */
 const char *vu_render(struct scope *s, const struct template *t);
 /* slot = value, with the kind of a template that is one value. */
-void vu_set(struct scope *s, uint32_t slot, const struct template *value);
+void vu_set(struct scope *s, uint32_t slot, const struct template *value, bool is_json);

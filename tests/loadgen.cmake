@@ -1,5 +1,5 @@
 # Tests of the load driver.
-foreach(module histogram http1 metrics plan schedule url)
+foreach(module histogram http1 jsonpath metrics plan schedule url vu)
   perfprobe_unit_test(${module} loadgen_core)
 endforeach()
 
