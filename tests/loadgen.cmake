@@ -1,7 +1,8 @@
 # Tests of the load driver.
-foreach(module histogram http1 jsonpath metrics plan schedule url vu)
+foreach(module histogram http1 jsonpath load metrics plan schedule url vu)
   perfprobe_unit_test(${module} loadgen_core)
 endforeach()
+target_compile_definitions(test_load PRIVATE PLANS="${CMAKE_CURRENT_SOURCE_DIR}/plans")
 
 # Under libFuzzer (preset fuzz) the target explores; with other compilers fuzz_driver.c feeds it the corpus.
 if(PERFPROBE_FUZZ)
