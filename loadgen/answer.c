@@ -10,8 +10,8 @@ bool answer_header(const struct answer *a, const char *name, size_t index, const
 	for (const char *line = a->head, *end = a->head + a->head_len; line < end;) {
 		const char *next = memchr(line, '\n', (size_t)(end - line)), *stop = next ? next : end;
 
-		if ((size_t)(stop - line) > name_len && line[name_len] == ':' && strncasecmp(line, name, name_len) == 0 &&
-		    index-- == 0) {
+		if ((size_t)(stop - line) > name_len && line[name_len] == ':' &&
+		    strncasecmp(line, name, name_len) == 0 && index-- == 0) {
 			const char *value = line + name_len + 1;
 
 			while (value < stop && (*value == ' ' || *value == '\t'))

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 struct answer {
-	uint16_t status; /* 0: there was no response */
+	uint16_t status;  /* 0: there was no response */
 	const char *head; /* header lines with their line ends, without the status line */
 	size_t head_len;
 	const char *body; /* decoded */

@@ -43,7 +43,8 @@ static void put_groups(const struct capture *c, const struct pattern_match *m, s
 	}
 }
 
-static void where(const struct capture *c, const struct answer *a, char status[8], const char **ret_text, size_t *ret_len)
+static void where(const struct capture *c, const struct answer *a, char status[8], const char **ret_text,
+                  size_t *ret_len)
 {
 	*ret_text = a->body;
 	*ret_len = a->body_len;

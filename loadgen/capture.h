@@ -31,14 +31,15 @@ struct capture {
 	uint32_t line, slot;
 	const struct jsonpath *path;
 	const struct pattern *pattern;
-	const char *text;         /* of a pattern's match, with $N$ for group N; NULL: the group itself */
+	const char *text; /* of a pattern's match, with $N$ for group N; NULL: the group itself */
 	int group;
-	int match;                /* 1: the first; CAPTURE_RANDOM; CAPTURE_ALL */
-	const char *missing;      /* the value if nothing matches; NULL: none */
-	bool strict;              /* if nothing matches, the iteration is over and failed */
-	bool is_html;             /* XPath over HTML, which need not be well formed */
-	bool unset_when_missing;  /* else the variable stays as it was */
-	uint32_t *all, count_slot, joined_slot; /* CAPTURE_ALL: CAPTURE_ALL_MAX slots; "_matchNr"; "_ALL" or TEMPLATE_NO_SLOT */
+	int match;               /* 1: the first; CAPTURE_RANDOM; CAPTURE_ALL */
+	const char *missing;     /* the value if nothing matches; NULL: none */
+	bool strict;             /* if nothing matches, the iteration is over and failed */
+	bool is_html;            /* XPath over HTML, which need not be well formed */
+	bool unset_when_missing; /* else the variable stays as it was */
+	uint32_t *all, count_slot,
+	        joined_slot; /* CAPTURE_ALL: CAPTURE_ALL_MAX slots; "_matchNr"; "_ALL" or TEMPLATE_NO_SLOT */
 };
 
 /* False: nothing matched. The variables are set either way. */

@@ -20,7 +20,8 @@ static xmlDocPtr parse(bool is_html, const char *text, size_t len)
 		return NULL;
 	if (is_html)
 		return htmlReadMemory(text, (int)len, NULL, NULL,
-		                      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING | HTML_PARSE_NONET);
+		                      HTML_PARSE_RECOVER | HTML_PARSE_NOERROR | HTML_PARSE_NOWARNING |
+		                              HTML_PARSE_NONET);
 	return xmlReadMemory(text, (int)len, NULL, NULL, XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NONET);
 }
 

@@ -35,9 +35,9 @@ struct check {
 	enum check_test test;
 	struct capture look;         /* CHECK_VALUE */
 	const struct template *text; /* CHECK_TEXT */
-	bool negated; /* of each of the expected */
-	bool any; /* one of the expected is enough; else all of them */
-	bool fails_request; /* a request that fails it is a failed one */
+	bool negated;                /* of each of the expected */
+	bool any;                    /* one of the expected is enough; else all of them */
+	bool fails_request;          /* a request that fails it is a failed one */
 	bool ends_iteration;
 	const struct template **expected;
 	const struct pattern **patterns; /* CHECK_MATCHES...: as many */

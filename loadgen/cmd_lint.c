@@ -88,7 +88,9 @@ int cmd_lint(FILE *out, int argc, char **argv, struct err *err)
 	if (args.help)
 		return CMD_LINT_HELP;
 	if (args.count != 1)
-		return err_set(err, -EINVAL, args.count ? "one plan, please; probe-load help lint explains" : "no plan given; probe-load help lint explains");
+		return err_set(err, -EINVAL,
+		               args.count ? "one plan, please; probe-load help lint explains"
+		                          : "no plan given; probe-load help lint explains");
 	load.values = (struct dialect_values){ o.properties.items, o.properties.count, o.env.items, o.env.count };
 	load.target = o.target;
 	if (load_plan(args.items[0], &load, &plan, err) < 0)

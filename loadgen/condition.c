@@ -8,7 +8,7 @@ enum op { OP_OR, OP_AND, OP_NOT, OP_TRUTH, OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP
 
 struct condition {
 	enum op op;
-	const struct condition *a, *b;      /* OP_OR, OP_AND, OP_NOT (a) */
+	const struct condition *a, *b;       /* OP_OR, OP_AND, OP_NOT (a) */
 	const struct template *left, *right; /* the others */
 };
 
@@ -60,8 +60,10 @@ static const struct condition *parse_test(struct parser *p)
 	static const struct {
 		const char *token;
 		enum op op;
-	} ops[] = { { "===", OP_EQ }, { "!==", OP_NE }, { "==", OP_EQ }, { "!=", OP_NE }, { "<=", OP_LE }, { ">=", OP_GE },
-		    { "<", OP_LT }, { ">", OP_GT }, { "=~", OP_CONTAINS }, { "contains", OP_CONTAINS } };
+	} ops[] = {
+		{ "===", OP_EQ }, { "!==", OP_NE }, { "==", OP_EQ }, { "!=", OP_NE },       { "<=", OP_LE },
+		{ ">=", OP_GE },  { "<", OP_LT },   { ">", OP_GT },  { "=~", OP_CONTAINS }, { "contains", OP_CONTAINS }
+	};
 	struct condition *c;
 
 	if (accept(p, "(")) {
@@ -147,11 +149,11 @@ int condition_compile(struct keep *k, const char *text, condition_operand operan
 
 const struct condition *condition_not(struct keep *k, const struct condition *c)
 {
-	struct condition *not = keep_alloc(k, sizeof(*not));
+	struct condition *not = keep_alloc(k, sizeof(*not ));
 
-	not->op = OP_NOT;
-	not->a = c;
-	return not;
+	not ->op = OP_NOT;
+	not ->a = c;
+	return not ;
 }
 
 static bool number(const char *text, double *ret)

@@ -103,8 +103,9 @@ void dialect_add(struct dialect *d, struct template_builder *b, enum template_pl
 		/* What comes before goes first. If it stays text, it is the same text. */
 		template_add_text(b, place, plain, (size_t)(before - plain));
 		plain = before;
-		if (dollar && d->kind == DIALECT_JMETER ? dialect_jmeter(d, b, place, at + 2, end, &after)
-		                                        : dialect_braces(d, b, place, at + 2, end, dollar ? "}" : "}}", &after))
+		if (dollar && d->kind == DIALECT_JMETER
+		            ? dialect_jmeter(d, b, place, at + 2, end, &after)
+		            : dialect_braces(d, b, place, at + 2, end, dollar ? "}" : "}}", &after))
 			plain = after;
 		at = after;
 	}
@@ -206,7 +207,8 @@ static const struct template *operand(void *context, const char **at, struct err
 /* "${__jexl3( ... )}" and its like around the whole: what is inside. */
 static const char *unwrap(struct dialect *d, const char *text)
 {
-	static const char *const wraps[] = { "${__jexl3(", "${__jexl2(", "${__jexl(", "${__groovy(", "${__javaScript(" };
+	static const char *const wraps[] = { "${__jexl3(", "${__jexl2(", "${__jexl(", "${__groovy(",
+		                             "${__javaScript(" };
 	size_t len;
 
 	text += strspn(text, " \t\r\n");
@@ -224,8 +226,8 @@ static const char *unwrap(struct dialect *d, const char *text)
 			len--;
 		break;
 	}
-	if (d->kind == DIALECT_ARTILLERY && len > 4 && strncmp(text, "{{", 2) == 0 && strncmp(text + len - 2, "}}", 2) == 0 &&
-	    !strstr(text + 2, "{{")) {
+	if (d->kind == DIALECT_ARTILLERY && len > 4 && strncmp(text, "{{", 2) == 0 &&
+	    strncmp(text + len - 2, "}}", 2) == 0 && !strstr(text + 2, "{{")) {
 		text += 2;
 		len -= 4;
 	}

@@ -25,7 +25,8 @@ struct dialect {
 };
 
 /* Appends `text` to a template that is being built; it stands at `place`. */
-void dialect_add(struct dialect *d, struct template_builder *b, enum template_place place, const char *text, size_t len);
+void dialect_add(struct dialect *d, struct template_builder *b, enum template_place place, const char *text,
+                 size_t len);
 const struct template *dialect_template(struct dialect *d, enum template_place place, const char *text);
 /* NULL: it is not understood, and a warning says so. */
 const struct condition *dialect_condition(struct dialect *d, const char *text);

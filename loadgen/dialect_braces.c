@@ -16,15 +16,24 @@ static const struct {
 	enum template_function function;
 	size_t least, most; /* arguments */
 } functions[] = {
-	{ "randomNumber", TEMPLATE_CALL_RANDOM_INT, 0, 2 }, { "randomInt", TEMPLATE_CALL_RANDOM_INT, 0, 2 },
-	{ "randomString", TEMPLATE_CALL_RANDOM_STRING, 0, 2 }, { "uuid", TEMPLATE_CALL_UUID, 0, 0 },
-	{ "timestamp", TEMPLATE_CALL_TIME, 0, 1 }, { "isoTimestamp", TEMPLATE_CALL_TIME, 0, 1 },
-	{ "user", TEMPLATE_CALL_USER, 0, 0 }, { "iteration", TEMPLATE_CALL_ITERATION, 0, 0 },
-	{ "counter", TEMPLATE_CALL_COUNTER, 0, 0 }, { "urlEncode", TEMPLATE_CALL_URL_ENCODE, 1, 1 },
-	{ "urlDecode", TEMPLATE_CALL_URL_DECODE, 1, 1 }, { "base64", TEMPLATE_CALL_BASE64, 1, 1 },
-	{ "base64Decode", TEMPLATE_CALL_BASE64_DECODE, 1, 1 }, { "upper", TEMPLATE_CALL_UPPER, 1, 1 },
-	{ "lower", TEMPLATE_CALL_LOWER, 1, 1 }, { "length", TEMPLATE_CALL_LENGTH, 1, 1 },
-	{ "sum", TEMPLATE_CALL_SUM, 1, TEMPLATE_ARGS_MAX }, { "template", TEMPLATE_CALL_EVAL, 1, 1 },
+	{ "randomNumber", TEMPLATE_CALL_RANDOM_INT, 0, 2 },
+	{ "randomInt", TEMPLATE_CALL_RANDOM_INT, 0, 2 },
+	{ "randomString", TEMPLATE_CALL_RANDOM_STRING, 0, 2 },
+	{ "uuid", TEMPLATE_CALL_UUID, 0, 0 },
+	{ "timestamp", TEMPLATE_CALL_TIME, 0, 1 },
+	{ "isoTimestamp", TEMPLATE_CALL_TIME, 0, 1 },
+	{ "user", TEMPLATE_CALL_USER, 0, 0 },
+	{ "iteration", TEMPLATE_CALL_ITERATION, 0, 0 },
+	{ "counter", TEMPLATE_CALL_COUNTER, 0, 0 },
+	{ "urlEncode", TEMPLATE_CALL_URL_ENCODE, 1, 1 },
+	{ "urlDecode", TEMPLATE_CALL_URL_DECODE, 1, 1 },
+	{ "base64", TEMPLATE_CALL_BASE64, 1, 1 },
+	{ "base64Decode", TEMPLATE_CALL_BASE64_DECODE, 1, 1 },
+	{ "upper", TEMPLATE_CALL_UPPER, 1, 1 },
+	{ "lower", TEMPLATE_CALL_LOWER, 1, 1 },
+	{ "length", TEMPLATE_CALL_LENGTH, 1, 1 },
+	{ "sum", TEMPLATE_CALL_SUM, 1, TEMPLATE_ARGS_MAX },
+	{ "template", TEMPLATE_CALL_EVAL, 1, 1 },
 };
 
 /* Functions that Artillery does not have, though plans are written as if it had. */
@@ -47,7 +56,8 @@ static const struct template *argument(struct place *p, const char *text, size_t
 	template_begin(&b, k);
 	text = keep_printf(k, "%.*s}}", (int)len, text);
 	p->d->depth++;
-	if (p->d->depth > TEMPLATE_DEPTH_MAX || !dialect_braces(p->d, &b, TEMPLATE_PLAIN, text, text + len + 2, "}}", &after))
+	if (p->d->depth > TEMPLATE_DEPTH_MAX ||
+	    !dialect_braces(p->d, &b, TEMPLATE_PLAIN, text, text + len + 2, "}}", &after))
 		template_add_text(&b, TEMPLATE_PLAIN, text, len);
 	p->d->depth--;
 	return template_end(&b);
@@ -91,7 +101,8 @@ static bool random_item(struct place *p, const char *text, size_t len, const cha
 		len--;
 	name = keep_text(k, text, len);
 	if (!dialect_find_list(p->d, name, &call.number) || p->d->plan->lists[call.number].count == 0) {
-		testplan_warn(p->d->plan, p->d->line, "$randomItem(%s): there is no list of that name; it is sent as it stands", name);
+		testplan_warn(p->d->plan, p->d->line,
+		              "$randomItem(%s): there is no list of that name; it is sent as it stands", name);
 		return false;
 	}
 	dialect_add_call(p->d, p->b, p->place, &call, path, "");
@@ -104,7 +115,8 @@ static void say_not_artillerys(struct place *p, const char *name)
 		if (strcmp(name, not_artillerys[i]) == 0)
 			testplan_warn(p->d->plan, p->d->line,
 			              "$%s is no function of Artillery's, which sends it as text or as 'undefined'; "
-			              "it does here what its name says", name);
+			              "it does here what its name says",
+			              name);
 }
 
 /* `args` NULL: without parentheses. */
@@ -142,7 +154,8 @@ static bool constant(struct place *p, const char *name, const char *path)
 	struct testplan *plan = p->d->plan;
 	const char *value = NULL, *slash = strrchr(plan->path, '/');
 
-	if ((strcmp(name, "$env") == 0 || strcmp(name, "$processEnvironment") == 0) && path[0] == '$' && path[1] == '.') {
+	if ((strcmp(name, "$env") == 0 || strcmp(name, "$processEnvironment") == 0) && path[0] == '$' &&
+	    path[1] == '.') {
 		value = dialect_environment(p->d, path + 2);
 		if (!value)
 			testplan_warn(plan, p->d->line, "%s.%s is not set", name, path + 2);

@@ -105,7 +105,8 @@ static struct doc *alias(struct reader *r, const yaml_event_t *e)
 	for (size_t i = r->anchor_count; i-- > 0;) {
 		if (strcmp(r->anchors[i].name, name) != 0)
 			continue;
-		return r->anchors[i].node ? r->anchors[i].node : refuse(r, line_of(e), "an alias inside its own anchor");
+		return r->anchors[i].node ? r->anchors[i].node
+		                          : refuse(r, line_of(e), "an alias inside its own anchor");
 	}
 	(void)err_set(r->err, -EPROTO, "%u: there is no anchor '%s'", line_of(e), name);
 	return NULL;

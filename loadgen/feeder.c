@@ -11,7 +11,7 @@ struct csv {
 	char delimiter;
 	uint32_t line;
 	struct scope_item *cells;
-	size_t count; /* cells */
+	size_t count;   /* cells */
 	bool in_quotes; /* at the end of the file */
 };
 

@@ -34,6 +34,7 @@ struct feeder {
 /* CSV (RFC 4180; blank lines skipped) into rows of cells; short rows are filled up with "". `columns` 0: as many as the
  * first row. -EPROTO with "LINE: reason", -ENOMEM. */
 int feeder_parse_csv(struct keep *k, const char *text, size_t len, char delimiter, size_t columns,
-                     const struct scope_item **ret_cells, size_t *ret_rows, size_t *ret_columns, struct err *err) MUST_USE;
+                     const struct scope_item **ret_cells, size_t *ret_rows, size_t *ret_columns,
+                     struct err *err) MUST_USE;
 /* The next row into the variables; `cursor` is the user's own, for FEEDER_PER_USER. False: there is none any more. */
 bool feeder_next(const struct feeder *f, struct scope *s, uint64_t *cursor);

@@ -86,7 +86,9 @@ static bool hex4(const char *at, const char *end, uint32_t *ret)
 		return false;
 	for (int i = 0; i < 4; i++) {
 		char c = at[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+		int digit = c >= '0' && c <= '9'                 ? c - '0'
+		            : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+		                                                 : -1;
 
 		if (digit < 0)
 			return false;

@@ -353,7 +353,10 @@ static int order(double a, double b)
 
 static bool compare(const char *op, int o)
 {
-	return op[0] == '=' ? o == 0 : op[0] == '!' ? o != 0 : op[0] == '<' ? o < 0 || (op[1] && o == 0) : o > 0 || (op[1] && o == 0);
+	return op[0] == '='   ? o == 0
+	       : op[0] == '!' ? o != 0
+	       : op[0] == '<' ? o < 0 || (op[1] && o == 0)
+	                      : o > 0 || (op[1] && o == 0);
 }
 
 static bool filter_holds(struct search *outer, const struct filter *f, struct jsonpath_value v)

@@ -62,7 +62,8 @@ static bool is_always_above(const struct check *c, size_t i)
 	double least = c->subject == CHECK_STATUS ? 100 : 0, n;
 	char *end;
 
-	if (!text || c->subject == CHECK_BODY || c->subject == CHECK_HEAD || c->subject == CHECK_VALUE || c->subject == CHECK_TEXT)
+	if (!text || c->subject == CHECK_BODY || c->subject == CHECK_HEAD || c->subject == CHECK_VALUE ||
+	    c->subject == CHECK_TEXT)
 		return false;
 	n = strtod(text, &end);
 	return end != text && (c->test == CHECK_AT_LEAST ? n <= least : c->test == CHECK_ABOVE && n < least);
@@ -81,20 +82,24 @@ static bool always_holds(const struct check *c)
 	if (c->test == CHECK_MATCHES_ALL)
 		return false;
 	for (size_t i = 0; i < c->expected_count; i++) {
-		const char *text = template_constant(c->expected[i]), *own = c->subject == CHECK_TEXT ? template_constant(c->text) : NULL;
+		const char *text = template_constant(c->expected[i]),
+		           *own = c->subject == CHECK_TEXT ? template_constant(c->text) : NULL;
 
-		always += (c->test == CHECK_CONTAINS && text && !*text && c->subject != CHECK_VALUE) || is_always_above(c, i) ||
-		          (c->test == CHECK_EQUALS && text && own && strcmp(text, own) == 0);
+		always += (c->test == CHECK_CONTAINS && text && !*text && c->subject != CHECK_VALUE) ||
+		          is_always_above(c, i) || (c->test == CHECK_EQUALS && text && own && strcmp(text, own) == 0);
 	}
 	return c->expected_count == 0 || (c->any ? always > 0 : always == c->expected_count);
 }
 
 static bool never_holds(const struct check *c)
 {
-	const char *text = c->expected_count == 1 && (c->test == CHECK_BELOW || c->test == CHECK_AT_MOST) ? template_constant(c->expected[0]) : NULL;
+	const char *text = c->expected_count == 1 && (c->test == CHECK_BELOW || c->test == CHECK_AT_MOST)
+	                           ? template_constant(c->expected[0])
+	                           : NULL;
 	bool is_number = c->subject == CHECK_DURATION || c->subject == CHECK_SIZE;
 
-	return is_number && text && !c->negated && (strtod(text, NULL) < 0 || (c->test == CHECK_BELOW && strtod(text, NULL) <= 0));
+	return is_number && text && !c->negated &&
+	       (strtod(text, NULL) < 0 || (c->test == CHECK_BELOW && strtod(text, NULL) <= 0));
 }
 
 static void checks(struct lint *l, struct usage *u, const struct testplan_request *r)
@@ -136,15 +141,22 @@ static void request(struct lint *l, struct usage *u, const struct testplan_step 
 	for (size_t i = 0; i < l->plan->list_count; i++)
 		if (u->draws[i] > 1)
 			lint_add(l, step->line,
-			         "'%.60s' is drawn from %zu times in one request, as if the draws were one: parts of different rows would not "
+			         "'%.60s' is drawn from %zu times in one request, as if the draws were one: parts of "
+			         "different rows would not "
 			         "belong together, so all of them are of one row here",
 			         l->plan->lists[i].name, u->draws[i]);
 	checks(l, u, r);
 	if (strstr(step->name, "${") || strstr(step->name, "{{")) {
 		if (varies_without_end(r->target))
-			lint_add(l, step->line, "the URL varies and has no name of its own: its figures stand under '%.80s'; 'name' gives it a better one", step->name);
+			lint_add(l, step->line,
+			         "the URL varies and has no name of its own: its figures stand under '%.80s'; 'name' "
+			         "gives it a better one",
+			         step->name);
 		else
-			lint_add(l, step->line, "the name '%.80s' has a variable in it: names are not filled in, so that they stay few", step->name);
+			lint_add(
+			        l, step->line,
+			        "the name '%.80s' has a variable in it: names are not filled in, so that they stay few",
+			        step->name);
 	} else if (r->origin == TESTPLAN_NO_ORIGIN) {
 		lint_add(l, step->line, "the server's name varies: its address is looked up while the run measures");
 	}
@@ -171,8 +183,9 @@ static void decides(struct lint *l, const struct testplan_step *s)
 
 	if (constant >= 0)
 		lint_add(l, s->line, "the condition %s: %s", constant ? "always holds" : "never holds",
-		         s->kind == TESTPLAN_WHILE ? (constant ? "the loop has no end" : "what is in the loop is not done")
-		                                   : (constant ? "it decides nothing" : "what depends on it is never done"));
+		         s->kind == TESTPLAN_WHILE
+		                 ? (constant ? "the loop has no end" : "what is in the loop is not done")
+		                 : (constant ? "it decides nothing" : "what depends on it is never done"));
 	if (s->kind == TESTPLAN_LOOP && s->count == 0 && !s->value)
 		lint_add(l, s->line, "a loop of 0 times: what is in it is never done");
 	if (s->kind == TESTPLAN_PERCENT && s->percent == 0)
@@ -191,8 +204,8 @@ static void walk(struct lint *l, struct usage *u, const struct testplan_step *s)
 		use_condition(l, u, s->condition, s->line);
 	for (size_t i = 0; s->kind == TESTPLAN_EACH_MATCH && i < s->count; i++)
 		u->used[s->slots[i]] = s->line;
-	if (s->kind == TESTPLAN_SET || s->kind == TESTPLAN_COUNT || s->kind == TESTPLAN_FOREACH || s->kind == TESTPLAN_EACH_MATCH ||
-	    s->kind == TESTPLAN_LOOP || s->kind == TESTPLAN_WHILE)
+	if (s->kind == TESTPLAN_SET || s->kind == TESTPLAN_COUNT || s->kind == TESTPLAN_FOREACH ||
+	    s->kind == TESTPLAN_EACH_MATCH || s->kind == TESTPLAN_LOOP || s->kind == TESTPLAN_WHILE)
 		if (s->slot != TEMPLATE_NO_SLOT)
 			u->set[s->slot] = s->line;
 	if (s->kind == TESTPLAN_FEED)
@@ -224,8 +237,10 @@ static void variables(struct lint *l, struct usage *u)
 void lint_flows(struct lint *l)
 {
 	struct testplan *p = l->plan;
-	struct usage u = { keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)), keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)),
-		           keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)), keep_large(&p->keep, (p->list_count + 1) * sizeof(size_t)) };
+	struct usage u = { keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)),
+		           keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)),
+		           keep_large(&p->keep, (p->slot_count + 1) * sizeof(uint32_t)),
+		           keep_large(&p->keep, (p->list_count + 1) * sizeof(size_t)) };
 
 	if (!u.set || !u.used || !u.captured || !u.draws)
 		return;

@@ -20,16 +20,19 @@ static void alone(struct lint *l, const struct testplan_scenario *s, double requ
 	double apart, answer_ns;
 	char a[24], b[24];
 
-	if (s->users < 2 || !s->ramp_ns || s->iterations == TESTPLAN_FOREVER || s->executor != TESTPLAN_PER_VU_ITERATIONS || requests <= 0)
+	if (s->users < 2 || !s->ramp_ns || s->iterations == TESTPLAN_FOREVER ||
+	    s->executor != TESTPLAN_PER_VU_ITERATIONS || requests <= 0)
 		return;
 	apart = (double)s->ramp_ns / (double)s->users;
 	answer_ns = (apart - (double)s->iterations * pause_ns) / ((double)s->iterations * requests);
 	if (answer_ns < SLOW_NS)
 		return;
 	lint_add(l, s->line,
-	         "'%.60s': %llu users start %s apart and are done after %.0f requests each: unless answers take more than %s, there is "
+	         "'%.60s': %llu users start %s apart and are done after %.0f requests each: unless answers take more "
+	         "than %s, there is "
 	         "never more than one user at a time",
-	         s->name, (unsigned long long)s->users, duration(a, apart), (double)s->iterations * requests, duration(b, answer_ns));
+	         s->name, (unsigned long long)s->users, duration(a, apart), (double)s->iterations * requests,
+	         duration(b, answer_ns));
 }
 
 static void ends(struct lint *l, const struct testplan_scenario *s, double requests, double pause_ns)
@@ -40,31 +43,41 @@ static void ends(struct lint *l, const struct testplan_scenario *s, double reque
 	if (testplan_is_open(s->executor) || s->executor == TESTPLAN_RAMPING_VUS || !s->duration_ns)
 		return;
 	if (s->ramp_ns > s->duration_ns) {
-		lint_add(l, s->line, "'%.60s': the last of the users start after %s, but the run ends after %s: %.0f of %llu never start", s->name,
-		         duration(a, (double)s->ramp_ns), duration(b, (double)s->duration_ns),
-		         (double)s->users * (1 - (double)s->duration_ns / (double)s->ramp_ns), (unsigned long long)s->users);
+		lint_add(l, s->line,
+		         "'%.60s': the last of the users start after %s, but the run ends after %s: %.0f of %llu never "
+		         "start",
+		         s->name, duration(a, (double)s->ramp_ns), duration(b, (double)s->duration_ns),
+		         (double)s->users * (1 - (double)s->duration_ns / (double)s->ramp_ns),
+		         (unsigned long long)s->users);
 		return;
 	}
 	if (s->executor == TESTPLAN_SHARED_ITERATIONS && s->iterations != TESTPLAN_FOREVER)
 		work /= (double)(s->users ? s->users : 1);
 	if (s->iterations != TESTPLAN_FOREVER && work > (double)s->duration_ns)
-		lint_add(l, s->line, "'%.60s': its pauses alone take %s, but it is ended after %s: not all iterations are done", s->name, duration(a, work),
-		         duration(b, (double)s->duration_ns));
+		lint_add(l, s->line,
+		         "'%.60s': its pauses alone take %s, but it is ended after %s: not all iterations are done",
+		         s->name, duration(a, work), duration(b, (double)s->duration_ns));
 	/* JMeter's duration is asked for; our maxDuration is only a bound. */
 	if (strcmp(l->plan->source, "JMeter") == 0 && s->iterations != TESTPLAN_FOREVER && s->users &&
 	    (double)s->ramp_ns + work + (double)s->iterations * requests * SLOW_NS < (double)s->duration_ns / 2)
-		lint_add(l, s->line, "'%.60s': its duration of %s is not reached: the loops of all users are over after about %s", s->name,
-		         duration(a, (double)s->duration_ns), duration(b, (double)s->ramp_ns * (1 - 1 / (double)s->users) + work));
+		lint_add(l, s->line,
+		         "'%.60s': its duration of %s is not reached: the loops of all users are over after about %s",
+		         s->name, duration(a, (double)s->duration_ns),
+		         duration(b, (double)s->ramp_ns * (1 - 1 / (double)s->users) + work));
 }
 
 /* Little's law: arrivals a second times seconds of pause is how many users there are at least. */
 static void too_few(struct lint *l, const struct testplan_scenario *s, double pause_ns)
 {
 	double users = testplan_peak(s) * pause_ns / 1e9;
-	uint64_t most = s->most_users ? s->most_users : strcmp(l->plan->source, "probe-load") == 0 ? s->allocated_users : 0;
+	uint64_t most = s->most_users                                ? s->most_users
+	                : strcmp(l->plan->source, "probe-load") == 0 ? s->allocated_users
+	                                                             : 0;
 
 	if (testplan_is_open(s->executor) && most && users > (double)most)
-		lint_add(l, s->line, "'%.60s': %.4g arrivals a second with pauses of %.3g s need %.0f users, but there are %llu at most: arrivals are dropped",
+		lint_add(l, s->line,
+		         "'%.60s': %.4g arrivals a second with pauses of %.3g s need %.0f users, but there are %llu at "
+		         "most: arrivals are dropped",
 		         s->name, testplan_peak(s), pause_ns / 1e9, users, (unsigned long long)most);
 }
 
@@ -72,9 +85,10 @@ static void stages(struct lint *l, const struct testplan_scenario *s)
 {
 	for (size_t i = 0; i < s->stage_count; i++)
 		if (s->stages[i].duration_ns > 0 && s->stage_count == 1 && s->stages[i].target == 0 && s->start <= 0)
-			lint_add(l, s->stages[i].line, "'%.60s' never has anything to do: its only stage goes to 0", s->name);
-	if (s->duration_ns && s->stage_count && testplan_length_ns(s) > s->duration_ns && s->executor != TESTPLAN_RAMPING_VUS &&
-	    s->executor != TESTPLAN_RAMPING_ARRIVAL_RATE)
+			lint_add(l, s->stages[i].line, "'%.60s' never has anything to do: its only stage goes to 0",
+			         s->name);
+	if (s->duration_ns && s->stage_count && testplan_length_ns(s) > s->duration_ns &&
+	    s->executor != TESTPLAN_RAMPING_VUS && s->executor != TESTPLAN_RAMPING_ARRIVAL_RATE)
 		lint_add(l, s->line, "'%.60s': its stages are longer than the run", s->name);
 }
 
@@ -93,7 +107,8 @@ void lint_schedules(struct lint *l)
 		stages(l, s);
 		for (size_t j = 0; j < s->flow_count; j++)
 			if (s->flows[j].weight <= 0)
-				lint_add(l, s->flows[j].line, "'%.60s' has the weight 0: it is never chosen", s->flows[j].name);
+				lint_add(l, s->flows[j].line, "'%.60s' has the weight 0: it is never chosen",
+				         s->flows[j].name);
 	}
 }
 
@@ -136,10 +151,13 @@ static void add_most(const struct testplan_scenario *s, struct most *m)
 	else if (s->iterations != TESTPLAN_FOREVER && s->executor == TESTPLAN_SHARED_ITERATIONS)
 		iterations = fmin(iterations, (double)s->iterations);
 	/* How long it lasts at least: for a rate, less time is more. */
-	if (s->executor != TESTPLAN_PER_VU_ITERATIONS && s->executor != TESTPLAN_SHARED_ITERATIONS && length != TESTPLAN_FOREVER)
+	if (s->executor != TESTPLAN_PER_VU_ITERATIONS && s->executor != TESTPLAN_SHARED_ITERATIONS &&
+	    length != TESTPLAN_FOREVER)
 		seconds = (double)length / 1e9;
 	else if (s->executor == TESTPLAN_PER_VU_ITERATIONS && s->users)
-		seconds = ((double)s->ramp_ns * (1 - 1 / (double)s->users) + (s->iterations == TESTPLAN_FOREVER ? 0 : (double)s->iterations * pause_ns)) / 1e9;
+		seconds = ((double)s->ramp_ns * (1 - 1 / (double)s->users) +
+		           (s->iterations == TESTPLAN_FOREVER ? 0 : (double)s->iterations * pause_ns)) /
+		          1e9;
 	m->requests += requests > 0 ? iterations * requests : 0;
 	m->iterations += iterations;
 	m->seconds = fmax(m->seconds, (double)s->start_ns / 1e9 + seconds);
@@ -194,13 +212,16 @@ static bool starts(const char *text, const char *with)
 	return strncmp(text, with, len) == 0 && (text[len] == '\0' || text[len] == '{');
 }
 
-static void counted(struct lint *l, const struct testplan_threshold *given, const struct threshold *t, double most, const struct most *m)
+static void counted(struct lint *l, const struct testplan_threshold *given, const struct threshold *t, double most,
+                    const struct most *m)
 {
 	bool rate = strcmp(t->aggregate, "rate") == 0;
 	double bound = rate ? (m->seconds > 0 ? most / m->seconds : INFINITY) : most;
 
 	if (!can_hold(t, 0, bound) && isfinite(bound))
-		lint_add(l, given->line, "the threshold '%s: %s' cannot pass: with its schedule and pauses the plan makes %.4g%s at most, however fast the server is",
+		lint_add(l, given->line,
+		         "the threshold '%s: %s' cannot pass: with its schedule and pauses the plan makes %.4g%s at "
+		         "most, however fast the server is",
 		         given->metric, given->expression, bound, rate ? " a second" : "");
 }
 
@@ -217,7 +238,8 @@ void lint_thresholds(struct lint *l)
 		bool is_rate = starts(given->metric, "http_req_failed") || starts(given->metric, "checks");
 
 		if (!parse(given->expression, &t)) {
-			lint_add(l, given->line, "the threshold '%s: %s' is not understood", given->metric, given->expression);
+			lint_add(l, given->line, "the threshold '%s: %s' is not understood", given->metric,
+			         given->expression);
 			continue;
 		}
 		if (starts(given->metric, "http_reqs"))
@@ -225,10 +247,13 @@ void lint_thresholds(struct lint *l)
 		else if (starts(given->metric, "iterations"))
 			counted(l, given, &t, m.iterations, &m);
 		else if (!can_hold(&t, 0, is_rate ? 1 : INFINITY))
-			lint_add(l, given->line, "the threshold '%s: %s' cannot pass: no such value exists", given->metric, given->expression);
+			lint_add(l, given->line, "the threshold '%s: %s' cannot pass: no such value exists",
+			         given->metric, given->expression);
 		if (is_rate && can_hold(&t, 0, 0) && can_hold(&t, 1, 1) && t.op[0] != '=' && t.op[0] != '!')
-			lint_add(l, given->line, "the threshold '%s: %s' always passes", given->metric, given->expression);
+			lint_add(l, given->line, "the threshold '%s: %s' always passes", given->metric,
+			         given->expression);
 		if (starts(given->metric, "checks") && p->check_count == 0)
-			lint_add(l, given->line, "the threshold '%s: %s' cannot pass: the plan has no check", given->metric, given->expression);
+			lint_add(l, given->line, "the threshold '%s: %s' cannot pass: the plan has no check",
+			         given->metric, given->expression);
 	}
 }

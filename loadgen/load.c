@@ -22,7 +22,8 @@ static const char *find_xml(const char *text, size_t len)
 
 static bool is_script(const char *text, size_t len)
 {
-	static const char *const words[] = { "export default", "export const options", "export let options", "from 'k6", "from \"k6", "require('k6" };
+	static const char *const words[] = { "export default", "export const options", "export let options", "from 'k6",
+		                             "from \"k6",      "require('k6" };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (memmem(text, len, words[i], strlen(words[i])))
@@ -42,7 +43,8 @@ static uint32_t lines_before(const char *text, const char *at)
 static int jmeter(struct load *l, const char *text, size_t len, const char *xml)
 {
 	struct xml *root = NULL;
-	int rc = xml_tree_parse(&l->plan->keep, xml, (size_t)(text + len - xml), lines_before(text, xml), &root, l->err);
+	int rc =
+	        xml_tree_parse(&l->plan->keep, xml, (size_t)(text + len - xml), lines_before(text, xml), &root, l->err);
 
 	if (rc < 0)
 		return rc;
@@ -61,7 +63,8 @@ static int document(struct load *l, const char *text, size_t len)
 	while (blanks < len && strchr(" \t\r\n", text[blanks]) && text[blanks])
 		blanks++;
 	is_json = blanks < len && text[blanks] == '{';
-	rc = is_json ? doc_parse_json(&l->plan->keep, text, len, &root, l->err) : doc_parse_yaml(&l->plan->keep, text, len, &root, l->err);
+	rc = is_json ? doc_parse_json(&l->plan->keep, text, len, &root, l->err)
+	             : doc_parse_yaml(&l->plan->keep, text, len, &root, l->err);
 	if (rc < 0)
 		return rc;
 	if (!doc_is(root, DOC_MAP))
@@ -79,7 +82,9 @@ int load_plan_text(const char *path, const char *text, size_t len, const struct 
                    struct testplan **ret_plan, struct err *err)
 {
 	struct testplan *p = testplan_new(path);
-	struct load l = { .plan = p, .options = options, .err = err, .base_origin = TESTPLAN_NO_ORIGIN, .base_path = "" };
+	struct load l = {
+		.plan = p, .options = options, .err = err, .base_origin = TESTPLAN_NO_ORIGIN, .base_path = ""
+	};
 	const char *xml;
 	int rc;
 

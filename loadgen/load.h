@@ -14,7 +14,8 @@ struct load_options {
 };
 
 /* -EIO (cannot be read), -EPROTO or -EINVAL ("PATH:LINE: reason"), -ENOTSUP (a kind that is not built), -ENOMEM. */
-int load_plan(const char *path, const struct load_options *options, struct testplan **ret_plan, struct err *err) MUST_USE;
+int load_plan(const char *path, const struct load_options *options, struct testplan **ret_plan,
+              struct err *err) MUST_USE;
 /* The same of a text; `path` is for messages, and for the files that the plan names: they are beside it. */
 int load_plan_text(const char *path, const char *text, size_t len, const struct load_options *options,
                    struct testplan **ret_plan, struct err *err) MUST_USE;

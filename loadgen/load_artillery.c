@@ -9,13 +9,14 @@
 
 static void unknown(struct load *l, const struct doc *map, const char *what, const char *const *known)
 {
-	for (size_t i = 0; map && i < map->count; i++) {
+	for (size_t i = 0; doc_is(map, DOC_MAP) && i < map->count; i++) {
 		bool found = false;
 
 		for (size_t j = 0; known[j]; j++)
 			found = found || strcmp(map->items[i].key, known[j]) == 0;
 		if (!found)
-			testplan_warn(l->plan, map->items[i].line, "'%s' of %s is not known; it is passed over", map->items[i].key, what);
+			testplan_warn(l->plan, map->items[i].line, "'%s' of %s is not known; it is passed over",
+			              map->items[i].key, what);
 	}
 }
 
@@ -23,7 +24,8 @@ static void unknown(struct load *l, const struct doc *map, const char *what, con
 
 static void arrivals(struct load *l, struct testplan_scenario *s, const struct doc *phase, struct testplan_stage *stage)
 {
-	const struct doc *rate = doc_find(phase, "arrivalRate"), *to = doc_find(phase, "rampTo"), *count = doc_find(phase, "arrivalCount");
+	const struct doc *rate = doc_find(phase, "arrivalRate"), *to = doc_find(phase, "rampTo"),
+	                 *count = doc_find(phase, "arrivalCount");
 	double begin = 0, n;
 
 	if (rate && !load_number(l, rate, "'arrivalRate'", 0, 1e6, &begin))
@@ -38,7 +40,9 @@ static void arrivals(struct load *l, struct testplan_scenario *s, const struct d
 		testplan_add_stage(l->plan, s, stage);
 		return;
 	}
-	testplan_add_stage(l->plan, s, &(struct testplan_stage){ .target = begin, .jump = true, .name = stage->name, .line = stage->line });
+	testplan_add_stage(
+	        l->plan, s,
+	        &(struct testplan_stage){ .target = begin, .jump = true, .name = stage->name, .line = stage->line });
 	stage->jump = false;
 	if (load_number(l, to, "'rampTo'", 0, 1e6, &stage->target))
 		testplan_add_stage(l->plan, s, stage);
@@ -46,9 +50,10 @@ static void arrivals(struct load *l, struct testplan_scenario *s, const struct d
 
 static void phase(struct load *l, struct testplan_scenario *s, const struct doc *d)
 {
-	static const char *const known[] = { "duration", "pause", "arrivalRate", "rampTo", "arrivalCount", "maxVusers", "name", "mode", NULL };
-	const struct doc *duration = doc_find(d, "duration"), *pause = doc_find(d, "pause"), *most = doc_find(d, "maxVusers"),
-	                 *name = doc_find(d, "name"), *mode = doc_find(d, "mode");
+	static const char *const known[] = { "duration",  "pause", "arrivalRate", "rampTo", "arrivalCount",
+		                             "maxVusers", "name",  "mode",        NULL };
+	const struct doc *duration = doc_find(d, "duration"), *pause = doc_find(d, "pause"),
+	                 *most = doc_find(d, "maxVusers"), *name = doc_find(d, "name"), *mode = doc_find(d, "mode");
 	struct testplan_stage stage = { .line = d->line, .name = doc_is(name, DOC_STRING) ? name->text : "" };
 	double n;
 
@@ -92,7 +97,8 @@ static void phases(struct load *l, struct testplan_scenario *s, const struct doc
 static void default_headers(struct load *l, const struct doc *map)
 {
 	for (size_t i = 0; doc_is(map, DOC_MAP) && i < map->count; i++) {
-		struct testplan_header *headers = keep_grow(&l->plan->keep, l->headers, l->header_count, sizeof(*headers));
+		struct testplan_header *headers =
+		        keep_grow(&l->plan->keep, l->headers, l->header_count, sizeof(*headers));
 
 		if (!headers)
 			return;
@@ -102,7 +108,9 @@ static void default_headers(struct load *l, const struct doc *map)
 		}
 		l->headers = headers;
 		l->dialect.line = map->items[i].line;
-		headers[l->header_count++] = (struct testplan_header){ map->items[i].key, dialect_template(&l->dialect, TEMPLATE_HEADER, map->items[i].value->text) };
+		headers[l->header_count++] =
+		        (struct testplan_header){ map->items[i].key, dialect_template(&l->dialect, TEMPLATE_HEADER,
+			                                                              map->items[i].value->text) };
 	}
 }
 
@@ -128,7 +136,8 @@ static void load_all(struct load *l, const struct feeder *f, const char *name)
 			template_add_text(&b, TEMPLATE_PLAIN, "\":", 2);
 			if (cell->kind == SCOPE_TEXT)
 				template_add_text(&b, TEMPLATE_PLAIN, "\"", 1);
-			template_add_text(&b, cell->kind == SCOPE_TEXT ? TEMPLATE_JSON : TEMPLATE_PLAIN, cell->text, cell->len);
+			template_add_text(&b, cell->kind == SCOPE_TEXT ? TEMPLATE_JSON : TEMPLATE_PLAIN, cell->text,
+			                  cell->len);
 			if (cell->kind == SCOPE_TEXT)
 				template_add_text(&b, TEMPLATE_PLAIN, "\"", 1);
 		}
@@ -144,14 +153,17 @@ static void payload(struct load *l, const struct doc *d)
 {
 	for (size_t i = 0; d && i < (doc_is(d, DOC_LIST) ? d->count : 1) && !l->refused; i++) {
 		const struct doc *one = doc_is(d, DOC_LIST) ? d->items[i].value : d;
-		const struct doc *name = doc_find(one, "name"), *all = doc_find(one, "loadAll"), *path = doc_find(one, "path");
+		const struct doc *name = doc_find(one, "name"), *all = doc_find(one, "loadAll"),
+		                 *path = doc_find(one, "path");
 		struct feeder *f;
 
 		if (doc_is(path, DOC_LIST)) {
 			(void)load_refuse(l, path->line, "a payload is one file; several are a list of payloads");
 			return;
 		}
-		f = load_feeder(l, doc_is(name, DOC_STRING) ? name->text : keep_printf(&l->plan->keep, "payload %zu", i + 1), one);
+		f = load_feeder(
+		        l, doc_is(name, DOC_STRING) ? name->text : keep_printf(&l->plan->keep, "payload %zu", i + 1),
+		        one);
 		if (f && doc_is(all, DOC_BOOL) && all->number != 0) {
 			load_all(l, f, f->name);
 			l->plan->feeder_count--; /* nothing draws from it */
@@ -164,9 +176,11 @@ static void payload(struct load *l, const struct doc *d)
 static const struct {
 	const char *artillery, *metric;
 	bool is_trend;
-} metrics[] = { { "http.response_time", "http_req_waiting", true }, { "http.requests", "http_reqs", false },
-	        { "http.request_rate", "http_reqs", false },         { "vusers.session_length", "iteration_duration", true },
-	        { "vusers.completed", "iterations", false },         { "vusers.created", "iterations", false } };
+} metrics[] = {
+	{ "http.response_time", "http_req_waiting", true }, { "http.requests", "http_reqs", false },
+	{ "http.request_rate", "http_reqs", false },        { "vusers.session_length", "iteration_duration", true },
+	{ "vusers.completed", "iterations", false },        { "vusers.created", "iterations", false }
+};
 
 static void ensure_one(struct load *l, const char *key, const struct doc *value, uint32_t line)
 {
@@ -189,7 +203,10 @@ static void ensure_one(struct load *l, const char *key, const struct doc *value,
 		       : *rest == '.' && strcmp(rest + 1, "mean") == 0   ? "avg"
 		       : *rest == '.'                                    ? rest + 1
 		                                                         : "max";
-		testplan_add_threshold(l->plan, &(struct testplan_threshold){ .metric = metric, .expression = keep_printf(k, "%s<%.15g", what, n), .line = line });
+		testplan_add_threshold(l->plan,
+		                       &(struct testplan_threshold){ .metric = metric,
+		                                                     .expression = keep_printf(k, "%s<%.15g", what, n),
+		                                                     .line = line });
 		return;
 	}
 	testplan_warn(l->plan, line, "ensure: the metric '%s' is not known; it is not checked", key);
@@ -206,9 +223,14 @@ static void ensure_legacy(struct load *l, const struct doc *map)
 			continue;
 		if (strcmp(key, "maxErrorRate") == 0) {
 			if (load_number(l, map->items[i].value, key, 0, 100, &n))
-				testplan_add_threshold(l->plan, &(struct testplan_threshold){ .metric = "http_req_failed", .expression = keep_printf(&l->plan->keep, "rate<=%.15g", n / 100), .line = line });
+				testplan_add_threshold(l->plan, &(struct testplan_threshold){
+				                                        .metric = "http_req_failed",
+				                                        .expression = keep_printf(
+				                                                &l->plan->keep, "rate<=%.15g", n / 100),
+				                                        .line = line });
 		} else {
-			ensure_one(l, keep_printf(&l->plan->keep, "http.response_time.%s", key), map->items[i].value, line);
+			ensure_one(l, keep_printf(&l->plan->keep, "http.response_time.%s", key), map->items[i].value,
+			           line);
 		}
 	}
 }
@@ -226,13 +248,15 @@ static void ensure(struct load *l, const struct doc *d)
 			ensure_one(l, map->items[j].key, map->items[j].value, map->items[j].line);
 	}
 	for (size_t i = 0; doc_is(conditions, DOC_LIST) && i < conditions->count; i++)
-		testplan_warn(l->plan, conditions->items[i].value->line, "ensure: conditions are not evaluated; thresholds are");
+		testplan_warn(l->plan, conditions->items[i].value->line,
+		              "ensure: conditions are not evaluated; thresholds are");
 	ensure_legacy(l, d);
 }
 
 static void plugins(struct load *l, const struct doc *d)
 {
-	static const char *const known[] = { "ensure", "expect", "metrics-by-endpoint", "http-metrics-by-endpoint", "apdex", NULL };
+	static const char *const known[] = { "ensure", "expect", "metrics-by-endpoint", "http-metrics-by-endpoint",
+		                             "apdex",  NULL };
 
 	unknown(l, d, "'plugins'", known);
 	ensure(l, doc_find(d, "ensure"));
@@ -240,7 +264,8 @@ static void plugins(struct load *l, const struct doc *d)
 
 static void http(struct load *l, const struct doc *d)
 {
-	static const char *const known[] = { "timeout", "pool", "maxSockets", "extendedMetrics", "defaults", "cookieJarOptions", NULL };
+	static const char *const known[] = { "timeout",          "pool", "maxSockets", "extendedMetrics", "defaults",
+		                             "cookieJarOptions", NULL };
 	const struct doc *timeout = doc_find(d, "timeout");
 
 	unknown(l, d, "'http'", known);
@@ -252,9 +277,11 @@ static void http(struct load *l, const struct doc *d)
 
 static void config(struct load *l, const struct doc *d)
 {
-	static const char *const known[] = { "target", "phases", "environments", "payload", "variables", "processor", "plugins", "defaults",
-		                             "http",   "tls",    "statsInterval", "ensure", "engines", NULL };
-	const struct doc *target = doc_find(d, "target"), *processor = doc_find(d, "processor"), *tls = doc_find(d, "tls");
+	static const char *const known[] = { "target",        "phases",  "environments", "payload", "variables",
+		                             "processor",     "plugins", "defaults",     "http",    "tls",
+		                             "statsInterval", "ensure",  "engines",      NULL };
+	const struct doc *target = doc_find(d, "target"), *processor = doc_find(d, "processor"),
+	                 *tls = doc_find(d, "tls");
 	const struct doc *verify = doc_find(tls, "rejectUnauthorized");
 
 	unknown(l, d, "'config'", known);
@@ -267,7 +294,8 @@ static void config(struct load *l, const struct doc *d)
 	if (processor)
 		testplan_warn(l->plan, processor->line, "the processor's functions are not run (JavaScript)");
 	if (doc_find(d, "environments"))
-		testplan_warn(l->plan, doc_find(d, "environments")->line, "environments are passed over: give the target by --target");
+		testplan_warn(l->plan, doc_find(d, "environments")->line,
+		              "environments are passed over: give the target by --target");
 	l->plan->insecure = doc_is(verify, DOC_BOOL) && verify->number == 0;
 	http(l, doc_find(d, "http"));
 	default_headers(l, doc_find(doc_find(d, "defaults"), "headers"));
@@ -280,7 +308,9 @@ static void config(struct load *l, const struct doc *d)
 
 static void one_scenario(struct load *l, struct testplan_scenario *s, const struct doc *d, size_t number)
 {
-	static const char *const known[] = { "name", "weight", "flow", "engine", "beforeScenario", "afterScenario", "beforeRequest", "afterResponse", NULL };
+	static const char *const known[] = { "name",          "weight",         "flow",
+		                             "engine",        "beforeScenario", "afterScenario",
+		                             "beforeRequest", "afterResponse",  NULL };
 	static const char *const hooks[] = { "beforeScenario", "afterScenario", "beforeRequest", "afterResponse" };
 	const struct doc *name = doc_find(d, "name"), *weight = doc_find(d, "weight"), *engine = doc_find(d, "engine");
 	struct testplan_flow *flow;
@@ -293,12 +323,16 @@ static void one_scenario(struct load *l, struct testplan_scenario *s, const stru
 	unknown(l, d, "a scenario", known);
 	for (size_t i = 0; i < ARRAY_LEN(hooks); i++)
 		if (doc_find(d, hooks[i]))
-			testplan_warn(l->plan, doc_find(d, hooks[i])->line, "%s: functions of a processor are not run", hooks[i]);
+			testplan_warn(l->plan, doc_find(d, hooks[i])->line, "%s: functions of a processor are not run",
+			              hooks[i]);
 	if (doc_is(engine, DOC_STRING) && strcmp(engine->text, "http") != 0)
-		testplan_warn(l->plan, engine->line, "the engine '%s' is not built; the flow is taken as HTTP", engine->text);
+		testplan_warn(l->plan, engine->line, "the engine '%s' is not built; the flow is taken as HTTP",
+		              engine->text);
 	if (weight)
 		(void)load_number(l, weight, "'weight'", 0, 1e9, &w);
-	flow = testplan_add_flow(l->plan, s, doc_is(name, DOC_STRING) ? name->text : keep_printf(&l->plan->keep, "scenario %zu", number), w, d->line);
+	flow = testplan_add_flow(
+	        l->plan, s, doc_is(name, DOC_STRING) ? name->text : keep_printf(&l->plan->keep, "scenario %zu", number),
+	        w, d->line);
 	for (size_t i = 0; i < l->plan->feeder_count; i++)
 		testplan_add(l->plan, flow->root, TESTPLAN_FEED, d->line)->number = (uint32_t)i;
 	load_flow(l, flow->root, doc_find(d, "flow"));

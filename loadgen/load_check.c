@@ -32,7 +32,8 @@ static bool pattern_source(struct load *l, struct capture *c, const struct doc *
 	double n = 0;
 
 	c->source = CAPTURE_PATTERN;
-	if (pattern_compile(&l->plan->keep, c->expression, doc_is(flags, DOC_STRING) ? flags->text : "", &c->pattern, &err) < 0)
+	if (pattern_compile(&l->plan->keep, c->expression, doc_is(flags, DOC_STRING) ? flags->text : "", &c->pattern,
+	                    &err) < 0)
 		return load_refuse(l, d->line, "%s", err.text);
 	if (group && !load_number(l, group, "a group", 0, PATTERN_GROUPS_MAX - 1, &n))
 		return false;
@@ -57,8 +58,8 @@ static bool source(struct load *l, struct capture *c, const struct doc *map)
 	static const struct {
 		const char *key;
 		enum capture_source source;
-	} keys[] = { { "json", CAPTURE_JSON },     { "regexp", CAPTURE_PATTERN },  { "regex", CAPTURE_PATTERN },
-		     { "header", CAPTURE_HEADER }, { "xpath", CAPTURE_XPATH },     { "between", CAPTURE_BETWEEN },
+	} keys[] = { { "json", CAPTURE_JSON },     { "regexp", CAPTURE_PATTERN }, { "regex", CAPTURE_PATTERN },
+		     { "header", CAPTURE_HEADER }, { "xpath", CAPTURE_XPATH },    { "between", CAPTURE_BETWEEN },
 		     { "status", CAPTURE_STATUS }, { "body", CAPTURE_BODY } };
 	struct err err = { 0 };
 
@@ -82,7 +83,8 @@ static bool source(struct load *l, struct capture *c, const struct doc *map)
 			return pattern_source(l, c, map, d);
 		if (c->source == CAPTURE_XPATH && capture_xpath_check(d->text, &err) < 0)
 			return load_refuse(l, d->line, "%s", err.text);
-		c->is_html = c->source == CAPTURE_XPATH && doc_is(doc_find(map, "html"), DOC_BOOL) && doc_find(map, "html")->number != 0;
+		c->is_html = c->source == CAPTURE_XPATH && doc_is(doc_find(map, "html"), DOC_BOOL) &&
+		             doc_find(map, "html")->number != 0;
 		return true;
 	}
 	return false;
@@ -128,7 +130,8 @@ static void one_capture(struct load *l, struct testplan_request *r, const struct
 	if (!source(l, c, d)) {
 		r->capture_count--; /* it is not complete */
 		if (!l->refused)
-			(void)load_refuse(l, d->line, "a capture needs one of json, regexp, header, xpath, between, status, body");
+			(void)load_refuse(l, d->line,
+			                  "a capture needs one of json, regexp, header, xpath, between, status, body");
 		return;
 	}
 	if (strict)
@@ -173,7 +176,8 @@ static struct check *expect_property(struct load *l, struct testplan_request *r,
 
 	c->subject = CHECK_VALUE;
 	c->look = (struct capture){ .source = CAPTURE_JSON, .match = 1, .expression = text };
-	if (jsonpath_compile(&l->plan->keep, *text == '$' ? text : keep_printf(&l->plan->keep, "$.%s", text), &c->look.path, &err) < 0)
+	if (jsonpath_compile(&l->plan->keep, *text == '$' ? text : keep_printf(&l->plan->keep, "$.%s", text),
+	                     &c->look.path, &err) < 0)
 		(void)load_refuse(l, d->line, "%s", err.text);
 	return c;
 }
@@ -209,7 +213,8 @@ static void expect_equals(struct load *l, struct testplan_request *r, const char
 
 static void one_expect(struct load *l, struct testplan_request *r, const char *key, const struct doc *d)
 {
-	const char *name = keep_printf(&l->plan->keep, "%s %s", key, doc_is(d, DOC_LIST) || doc_is(d, DOC_MAP) ? load_item(l, d).text : d->text);
+	const char *name = keep_printf(&l->plan->keep, "%s %s", key,
+	                               doc_is(d, DOC_LIST) || doc_is(d, DOC_MAP) ? load_item(l, d).text : d->text);
 	struct check *c;
 
 	if (strcmp(key, "statusCode") == 0 || strcmp(key, "notStatusCode") == 0) {
@@ -289,8 +294,9 @@ static const struct {
 
 static bool is_check_key(const char *key)
 {
-	static const char *const keys[] = { "name",  "not",  "fails",    "ends", "status", "duration", "size", "body",   "header",
-		                            "json",  "xpath", "regexp", "flags", "group", "between", "exists", "html" };
+	static const char *const keys[] = { "name",  "not",   "fails",   "ends",   "status", "duration",
+		                            "size",  "body",  "header",  "json",   "xpath",  "regexp",
+		                            "flags", "group", "between", "exists", "html" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (strcmp(key, keys[i]) == 0)
@@ -307,7 +313,10 @@ static const struct doc *check_subject(struct load *l, struct check *c, const st
 	static const struct {
 		const char *key;
 		enum check_subject subject;
-	} subjects[] = { { "status", CHECK_STATUS }, { "duration", CHECK_DURATION }, { "size", CHECK_SIZE }, { "body", CHECK_BODY } };
+	} subjects[] = { { "status", CHECK_STATUS },
+		         { "duration", CHECK_DURATION },
+		         { "size", CHECK_SIZE },
+		         { "body", CHECK_BODY } };
 
 	for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
 		const struct doc *d = doc_find(map, subjects[i].key);
@@ -320,14 +329,16 @@ static const struct doc *check_subject(struct load *l, struct check *c, const st
 	c->subject = CHECK_VALUE;
 	c->look.match = 1;
 	if (!source(l, &c->look, map) && !l->refused)
-		(void)load_refuse(l, map->line, "a check needs one of status, duration, size, body, header, json, xpath, regexp, between");
+		(void)load_refuse(
+		        l, map->line,
+		        "a check needs one of status, duration, size, body, header, json, xpath, regexp, between");
 	return NULL;
 }
 
 static void one_check(struct load *l, struct testplan_request *r, const struct doc *map)
 {
-	const struct doc *name = doc_find(map, "name"), *own, *not = doc_find(map, "not"), *fails = doc_find(map, "fails"),
-	                 *ends = doc_find(map, "ends");
+	const struct doc *name = doc_find(map, "name"), *own, *not = doc_find(map, "not"),
+	                 *fails = doc_find(map, "fails"), *ends = doc_find(map, "ends");
 	struct check *c;
 
 	if (!doc_is(map, DOC_MAP)) {
@@ -338,7 +349,7 @@ static void one_check(struct load *l, struct testplan_request *r, const struct d
 		if (!is_check_key(map->items[i].key))
 			(void)load_refuse(l, map->items[i].line, "checks have no '%s'", map->items[i].key);
 	c = load_add_check(l, r, doc_is(name, DOC_STRING) ? name->text : load_item(l, map).text, map->line);
-	if (not)
+	if (not )
 		(void)load_bool(l, not, "'not'", &c->negated);
 	if (fails)
 		(void)load_bool(l, fails, "'fails'", &c->fails_request);

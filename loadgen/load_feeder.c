@@ -3,10 +3,12 @@
 
 #include "load_flow.h"
 
-static const char *const keys[] = { "file", "path", "rows", "fields", "order", "atEnd", "delimiter", "skipHeader", "loadAll", "name" };
+static const char *const keys[] = { "file",  "path",      "rows",       "fields",  "order",
+	                            "atEnd", "delimiter", "skipHeader", "loadAll", "name" };
 
 /* Columns named by `fields`, or else by the first row, which is then none. */
-static bool name_columns(struct load *l, struct feeder *f, const struct doc *fields, const struct doc *skip, size_t columns)
+static bool name_columns(struct load *l, struct feeder *f, const struct doc *fields, const struct doc *skip,
+                         size_t columns)
 {
 	struct keep *k = &l->plan->keep;
 	bool skips = doc_is(skip, DOC_BOOL) && skip->number != 0;
@@ -38,7 +40,8 @@ static bool from_csv(struct load *l, struct feeder *f, const struct doc *d, cons
 
 	if (doc_is(delimiter, DOC_STRING) && strcmp(delimiter->text, "\\t") == 0)
 		by = '\t';
-	if (feeder_parse_csv(&l->plan->keep, text, len, by, doc_is(fields, DOC_LIST) ? fields->count : 0, &f->cells, &f->rows, &columns, &err) < 0)
+	if (feeder_parse_csv(&l->plan->keep, text, len, by, doc_is(fields, DOC_LIST) ? fields->count : 0, &f->cells,
+	                     &f->rows, &columns, &err) < 0)
 		return load_refuse(l, d->line, "%s:%s", f->path, err.text);
 	return name_columns(l, f, fields, doc_find(d, "skipHeader"), columns);
 }
@@ -50,7 +53,8 @@ static bool from_rows(struct load *l, struct feeder *f, const struct doc *d, con
 	size_t columns = fields ? fields->count : first ? first->count : 0;
 	struct scope_item *cells;
 
-	if (!doc_is(rows, DOC_LIST) || !first || (first->kind != DOC_MAP && (first->kind != DOC_LIST || !fields)) || columns > FEEDER_COLUMNS_MAX)
+	if (!doc_is(rows, DOC_LIST) || !first || (first->kind != DOC_MAP && (first->kind != DOC_LIST || !fields)) ||
+	    columns > FEEDER_COLUMNS_MAX)
 		return load_refuse(l, d->line, "rows are a list of maps, or of lists if there are 'fields'");
 	cells = keep_large(&l->plan->keep, (columns * rows->count + 1) * sizeof(*cells));
 	if (!cells)
@@ -59,10 +63,11 @@ static bool from_rows(struct load *l, struct feeder *f, const struct doc *d, con
 		const struct doc *row = rows->items[i].value;
 
 		for (size_t j = 0; j < columns; j++) {
-			const struct doc *cell = row->kind == DOC_LIST && j < row->count ? row->items[j].value
-			                         : first->kind == DOC_MAP && j < first->count
-			                                 ? doc_find(row, fields ? fields->items[j].value->text : first->items[j].key)
-			                                 : NULL;
+			const struct doc *cell =
+			        row->kind == DOC_LIST && j < row->count ? row->items[j].value
+			        : first->kind == DOC_MAP && j < first->count
+			                ? doc_find(row, fields ? fields->items[j].value->text : first->items[j].key)
+			                : NULL;
 
 			cells[i * columns + j] = cell ? load_item(l, cell) : (struct scope_item){ "", 0, SCOPE_TEXT };
 		}
@@ -109,14 +114,16 @@ static void order(struct load *l, struct feeder *f, const struct doc *d)
 	if (doc_is(how, DOC_STRING)) {
 		if (strcmp(how->text, "random") == 0)
 			f->order = FEEDER_RANDOM;
-		else if (strcmp(how->text, "sequence") == 0 || strcmp(how->text, "sequential") == 0 || strcmp(how->text, "shared") == 0)
+		else if (strcmp(how->text, "sequence") == 0 || strcmp(how->text, "sequential") == 0 ||
+		         strcmp(how->text, "shared") == 0)
 			f->order = FEEDER_SEQUENCE;
 		else if (strcmp(how->text, "perUser") == 0)
 			f->order = FEEDER_PER_USER;
 		else if (strcmp(how->text, "unique") == 0)
 			f->end = FEEDER_STOP;
 		else
-			(void)load_refuse(l, how->line, "'order' is sequential, random, perUser or unique, not '%s'", how->text);
+			(void)load_refuse(l, how->line, "'order' is sequential, random, perUser or unique, not '%s'",
+			                  how->text);
 	}
 	if (doc_is(end, DOC_STRING)) {
 		if (strcmp(end->text, "stop") != 0 && strcmp(end->text, "recycle") != 0)
@@ -127,7 +134,8 @@ static void order(struct load *l, struct feeder *f, const struct doc *d)
 
 struct feeder *load_feeder(struct load *l, const char *name, const struct doc *d)
 {
-	const struct doc *file = doc_find(d, "file") ? doc_find(d, "file") : doc_find(d, "path"), *rows = doc_find(d, "rows");
+	const struct doc *file = doc_find(d, "file") ? doc_find(d, "file") : doc_find(d, "path"),
+	                 *rows = doc_find(d, "rows");
 	struct testplan *p = l->plan;
 	struct feeder *feeders;
 	struct feeder f = { .name = name, .path = "", .line = d->line };
@@ -138,7 +146,8 @@ struct feeder *load_feeder(struct load *l, const char *name, const struct doc *d
 		for (size_t j = 0; j < ARRAY_LEN(keys); j++)
 			known = known || strcmp(d->items[i].key, keys[j]) == 0;
 		if (!known)
-			testplan_warn(p, d->items[i].line, "'%s' of a feeder is not known; it is passed over", d->items[i].key);
+			testplan_warn(p, d->items[i].line, "'%s' of a feeder is not known; it is passed over",
+			              d->items[i].key);
 	}
 	order(l, &f, d);
 	if (l->refused || (!file && !rows)) {

@@ -22,7 +22,8 @@ static void pause_part(struct load *l, const struct doc *d, double *ret_ns, cons
 
 static const struct doc *pair(struct load *l, const struct doc *d, const char *first, const char *second, size_t i)
 {
-	const struct doc *value = doc_is(d, DOC_LIST) && d->count == 2 ? d->items[i].value : doc_find(d, i ? second : first);
+	const struct doc *value =
+	        doc_is(d, DOC_LIST) && d->count == 2 ? d->items[i].value : doc_find(d, i ? second : first);
 
 	if (!value)
 		(void)load_refuse(l, d->line, "a pause needs '%s' and '%s'", first, second);
@@ -86,9 +87,10 @@ static void loop_over(struct load *l, struct testplan_step *step, const struct d
 	if (doc_is(over, DOC_STRING)) {
 		l->dialect.line = over->line;
 		if (!dialect_find_list(&l->dialect, over->text, &step->number))
-			step->value = dialect_template(
-			        &l->dialect, TEMPLATE_PLAIN,
-			        strstr(over->text, "{{") ? over->text : keep_printf(&l->plan->keep, "{{ %s }}", over->text));
+			step->value = dialect_template(&l->dialect, TEMPLATE_PLAIN,
+			                               strstr(over->text, "{{")
+			                                       ? over->text
+			                                       : keep_printf(&l->plan->keep, "{{ %s }}", over->text));
 		return;
 	}
 	if (!doc_is(over, DOC_LIST) || !over->count) {
@@ -135,7 +137,8 @@ static void loop_count(struct load *l, struct testplan_step *step, const struct 
 	}
 }
 
-static void loop(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *steps, uint32_t line)
+static void loop(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *steps,
+                 uint32_t line)
 {
 	const struct doc *over = doc_find(map, "over"), *until = doc_find(map, "whileTrue"), *as = doc_find(map, "as"),
 	                 *loop_value = doc_find(map, "loopValue"), *element = doc_find(map, "loopElement");
@@ -163,7 +166,8 @@ static void loop(struct load *l, struct testplan_step *parent, const struct doc 
 
 /* ---- choices ---- */
 
-static void branches(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *text, uint32_t line)
+static void branches(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *text,
+                     uint32_t line)
 {
 	const struct doc *then = doc_find(map, "then"), *otherwise = doc_find(map, "else");
 	const struct condition *c = condition(l, text);
@@ -182,7 +186,8 @@ static void branches(struct load *l, struct testplan_step *parent, const struct 
 }
 
 /* Each item a step, or { weight, name, steps }. */
-static void choices(struct load *l, struct testplan_step *parent, enum testplan_kind kind, const struct doc *list, uint32_t line)
+static void choices(struct load *l, struct testplan_step *parent, enum testplan_kind kind, const struct doc *list,
+                    uint32_t line)
 {
 	struct testplan_step *step = testplan_add(l->plan, parent, kind, line);
 
@@ -191,7 +196,8 @@ static void choices(struct load *l, struct testplan_step *parent, enum testplan_
 		return;
 	}
 	for (size_t i = 0; i < list->count && !l->refused; i++) {
-		const struct doc *item = list->items[i].value, *steps = doc_find(item, "steps"), *weight = doc_find(item, "weight");
+		const struct doc *item = list->items[i].value, *steps = doc_find(item, "steps"),
+		                 *weight = doc_find(item, "weight");
 		struct testplan_step *child = testplan_add(l->plan, step, TESTPLAN_SEQUENCE, item->line);
 
 		if (weight)
@@ -201,12 +207,14 @@ static void choices(struct load *l, struct testplan_step *parent, enum testplan_
 		} else {
 			struct doc_item only = { NULL, list->items[i].value, item->line };
 
-			load_flow(l, child, &(struct doc){ .kind = DOC_LIST, .line = item->line, .items = &only, .count = 1 });
+			load_flow(l, child,
+			          &(struct doc){ .kind = DOC_LIST, .line = item->line, .items = &only, .count = 1 });
 		}
 	}
 }
 
-static void cases(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *value, uint32_t line)
+static void cases(struct load *l, struct testplan_step *parent, const struct doc *map, const struct doc *value,
+                  uint32_t line)
 {
 	const struct doc *list = doc_find(map, "cases");
 	struct testplan_step *step = testplan_add(l->plan, parent, TESTPLAN_CHOICE, line);
@@ -235,7 +243,9 @@ static void parallel(struct load *l, struct testplan_step *parent, const struct 
 	}
 	for (size_t i = 0; i < list->count && !l->refused; i++) {
 		char method[8];
-		const struct doc_item *request = doc_is(list->items[i].value, DOC_MAP) ? load_request_method(list->items[i].value, method) : NULL;
+		const struct doc_item *request = doc_is(list->items[i].value, DOC_MAP)
+		                                         ? load_request_method(list->items[i].value, method)
+		                                         : NULL;
 
 		if (!request)
 			(void)load_refuse(l, list->items[i].value->line, "'parallel' takes requests only");
@@ -259,7 +269,8 @@ static void set(struct load *l, struct testplan_step *parent, const struct doc *
 		step->slot = testplan_slot(l->plan, map->items[i].key);
 		l->dialect.line = value->line;
 		step->is_json = value->kind != DOC_STRING;
-		step->value = value->kind == DOC_STRING ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text) : load_json(l, value);
+		step->value = value->kind == DOC_STRING ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text)
+		                                        : load_json(l, value);
 	}
 }
 
@@ -279,7 +290,9 @@ static void stop(struct load *l, struct testplan_step *parent, const struct doc 
 	static const struct {
 		const char *word;
 		enum testplan_kind kind;
-	} words[] = { { "iteration", TESTPLAN_END_ITERATION }, { "user", TESTPLAN_END_USER }, { "run", TESTPLAN_END_RUN } };
+	} words[] = { { "iteration", TESTPLAN_END_ITERATION },
+		      { "user", TESTPLAN_END_USER },
+		      { "run", TESTPLAN_END_RUN } };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strcmp(d->text, words[i].word) == 0) {
@@ -332,7 +345,8 @@ static bool own_step(struct load *l, struct testplan_step *parent, const struct 
 	} else if (strcmp(item->key, "feed") == 0) {
 		feed(l, parent, d, item->line);
 	} else if (strcmp(item->key, "pace") == 0) {
-		(void)load_number(l, d, "'pace'", 0.001, 1e9, &testplan_add(l->plan, parent, TESTPLAN_PACE, item->line)->percent);
+		(void)load_number(l, d, "'pace'", 0.001, 1e9,
+		                  &testplan_add(l->plan, parent, TESTPLAN_PACE, item->line)->percent);
 	} else if (strcmp(item->key, "stop") == 0) {
 		stop(l, parent, d, item->line);
 	} else {
@@ -376,7 +390,8 @@ void load_flow(struct load *l, struct testplan_step *parent, const struct doc *l
 	if (++l->depth > TESTPLAN_DEPTH_MAX / 2) {
 		(void)load_refuse(l, list ? list->line : 1, "steps are nested too deeply");
 	} else if (!doc_is(list, DOC_LIST)) {
-		(void)load_refuse(l, list ? list->line : parent->line, "expected a list of steps, not %s", doc_kind_text(list));
+		(void)load_refuse(l, list ? list->line : parent->line, "expected a list of steps, not %s",
+		                  doc_kind_text(list));
 	} else {
 		for (size_t i = 0; i < list->count && !l->refused && !l->plan->keep.failed; i++)
 			one_step(l, parent, list->items[i].value);
@@ -388,7 +403,7 @@ void load_variables(struct load *l, const struct doc *map)
 {
 	struct testplan *p = l->plan;
 
-	for (size_t i = 0; map && i < map->count && !p->keep.failed; i++) {
+	for (size_t i = 0; doc_is(map, DOC_MAP) && i < map->count && !p->keep.failed; i++) {
 		const struct doc *value = map->items[i].value;
 		uint32_t slot = testplan_slot(p, map->items[i].key);
 		struct scope_item *items;
@@ -396,10 +411,13 @@ void load_variables(struct load *l, const struct doc *map)
 
 		l->dialect.line = value->line;
 		if (value->kind != DOC_LIST) {
-			testplan_add_variable(p, &(struct testplan_variable){ slot, value->line,
-			                                                      value->kind == DOC_STRING
-			                                                              ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text)
-			                                                              : load_json(l, value), value->kind != DOC_STRING });
+			testplan_add_variable(
+			        p, &(struct testplan_variable){
+			                   slot, value->line,
+			                   value->kind == DOC_STRING
+			                           ? dialect_template(&l->dialect, TEMPLATE_PLAIN, value->text)
+			                           : load_json(l, value),
+			                   value->kind != DOC_STRING });
 			continue;
 		}
 		items = keep_large(&p->keep, (value->count + 1) * sizeof(*items));
@@ -409,6 +427,7 @@ void load_variables(struct load *l, const struct doc *map)
 		for (size_t j = 0; j < value->count; j++)
 			items[j] = load_item(l, value->items[j].value);
 		p->lists = lists;
-		lists[p->list_count++] = (struct scope_list){ map->items[i].key, items, value->count, value->count > 0, slot, value->line };
+		lists[p->list_count++] = (struct scope_list){ map->items[i].key, items, value->count,
+			                                      value->count > 0,  slot,  value->line };
 	}
 }

@@ -76,7 +76,8 @@ static void fold(struct load *l, struct template_builder *b, const struct templa
 {
 	for (size_t i = 0; i < t->count; i++) {
 		const struct template_segment *s = &t->segments[i];
-		const struct template *value = s->kind == TEMPLATE_VARIABLE && depth < 8 ? first_value(l, s->slot) : NULL;
+		const struct template *value =
+		        s->kind == TEMPLATE_VARIABLE && depth < 8 ? first_value(l, s->slot) : NULL;
 
 		if (s->kind == TEMPLATE_TEXT)
 			template_add_text(b, TEMPLATE_PLAIN, s->text, s->len);
@@ -87,7 +88,8 @@ static void fold(struct load *l, struct template_builder *b, const struct templa
 	}
 }
 
-const struct template *jmeter_template(struct load *l, const struct xml *element, enum template_place place, const char *text)
+const struct template *jmeter_template(struct load *l, const struct xml *element, enum template_place place,
+                                       const char *text)
 {
 	l->dialect.line = element->line;
 	return dialect_template(&l->dialect, place, text);
@@ -128,8 +130,11 @@ struct walk {
 	unsigned depth;
 };
 
-static const char *const ignored[] = { "ResultCollector", "BackendListener", "Summariser", "CacheManager", "DNSCacheManager", "DebugSampler",
-	                               "DebugPostProcessor", "ViewResultsFullVisualizer", "TestFragmentController", "WorkBench", "hashTree", NULL };
+static const char *const ignored[] = {
+	"ResultCollector",        "BackendListener", "Summariser",         "CacheManager",
+	"DNSCacheManager",        "DebugSampler",    "DebugPostProcessor", "ViewResultsFullVisualizer",
+	"TestFragmentController", "WorkBench",       "hashTree",           NULL
+};
 static const char *const samplers[] = { "HTTPSamplerProxy", "HTTPSampler", "HTTPSampler2", NULL };
 static const char *const groups[] = { "ThreadGroup", "SetupThreadGroup", "PostThreadGroup", NULL };
 
@@ -143,7 +148,8 @@ static bool is_controller(const struct xml *x);
 
 static void unknown(struct load *l, const struct xml *x)
 {
-	testplan_warn(l->plan, x->line, "the element '%s' ('%.60s') is not known; it is passed over", x->name, jmeter_name(x));
+	testplan_warn(l->plan, x->line, "the element '%s' ('%.60s') is not known; it is passed over", x->name,
+	              jmeter_name(x));
 }
 
 /* What is configured in a tree. Variables and data count for the whole thread group. */
@@ -168,7 +174,8 @@ static void collect(struct walk *w, const struct xml *tree, struct jmeter_level 
 			continue;
 		}
 		if (!jmeter_is_part(x)) {
-			if (!is_controller(x) && !jmeter_is(x, samplers) && !jmeter_is(x, groups) && !jmeter_is(x, ignored) && strcmp(x->name, "TestAction") != 0)
+			if (!is_controller(x) && !jmeter_is(x, samplers) && !jmeter_is(x, groups) &&
+			    !jmeter_is(x, ignored) && strcmp(x->name, "TestAction") != 0)
 				unknown(l, x);
 			continue;
 		}
@@ -180,13 +187,15 @@ static void collect(struct walk *w, const struct xml *tree, struct jmeter_level 
 	}
 }
 
-static void children(struct walk *w, struct testplan_step *parent, const struct xml *tree, const struct jmeter_level *level);
+static void children(struct walk *w, struct testplan_step *parent, const struct xml *tree,
+                     const struct jmeter_level *level);
 
 /* ---- controllers ---- */
 
 static bool loops(struct load *l, const struct xml *x, uint64_t *ret_count, const struct template **ret_value)
 {
-	const char *text = jmeter_property(x, "LoopController.loops"), *constant = text ? jmeter_constant(l, x, text) : "1";
+	const char *text = jmeter_property(x, "LoopController.loops"),
+	           *constant = text ? jmeter_constant(l, x, text) : "1";
 	double n;
 
 	*ret_value = NULL;
@@ -216,7 +225,8 @@ static void condition(struct walk *w, struct testplan_step *step, const struct x
 	step->condition = text ? dialect_condition(&w->l->dialect, text) : NULL;
 	if (step->condition)
 		return;
-	testplan_warn(w->l->plan, x->line, "the condition of '%.60s' is not understood; what is in it is done once", jmeter_name(x));
+	testplan_warn(w->l->plan, x->line, "the condition of '%.60s' is not understood; what is in it is done once",
+	              jmeter_name(x));
 	step->kind = TESTPLAN_SEQUENCE;
 }
 
@@ -255,7 +265,8 @@ static void throughput(struct walk *w, struct testplan_step *step, const struct 
 	if (!step->limit)
 		step->percent = 0;
 	if (!jmeter_is_true(x, "ThroughputController.perThread"))
-		testplan_warn(w->l->plan, x->line, "'%.60s': the number of executions is that of each user", jmeter_name(x));
+		testplan_warn(w->l->plan, x->line, "'%.60s': the number of executions is that of each user",
+		              jmeter_name(x));
 }
 
 static void transaction(struct walk *w, struct testplan_step *step, const struct xml *x)
@@ -268,8 +279,10 @@ static void transaction(struct walk *w, struct testplan_step *step, const struct
 static void each(struct walk *w, struct testplan_step *step, const struct xml *x)
 {
 	struct testplan *p = w->l->plan;
-	const char *in = jmeter_property(x, "ForeachController.inputVal"), *out = jmeter_property(x, "ForeachController.returnVal");
-	bool separate = !jmeter_find(x, "ForeachController.useSeparator") || jmeter_is_true(x, "ForeachController.useSeparator");
+	const char *in = jmeter_property(x, "ForeachController.inputVal"),
+	           *out = jmeter_property(x, "ForeachController.returnVal");
+	bool separate = !jmeter_find(x, "ForeachController.useSeparator") ||
+	                jmeter_is_true(x, "ForeachController.useSeparator");
 	double from, to;
 	uint32_t *slots = keep_large(&p->keep, CAPTURE_ALL_MAX * sizeof(*slots));
 
@@ -280,7 +293,8 @@ static void each(struct walk *w, struct testplan_step *step, const struct xml *x
 	}
 	step->slot = testplan_slot(p, out);
 	for (unsigned i = 0; i < CAPTURE_ALL_MAX && from >= 0 && from + i < to && from + i < CAPTURE_ALL_MAX; i++)
-		slots[step->count++] = testplan_slot(p, keep_printf(&p->keep, "%s%s%u", in, separate ? "_" : "", (unsigned)from + i + 1));
+		slots[step->count++] = testplan_slot(
+		        p, keep_printf(&p->keep, "%s%s%u", in, separate ? "_" : "", (unsigned)from + i + 1));
 	step->slots = slots;
 }
 
@@ -334,7 +348,8 @@ static bool is_controller(const struct xml *x)
 	return find_controller(x) != NULL;
 }
 
-static void controller(struct walk *w, struct testplan_step *parent, const struct xml *x, const struct jmeter_level *level)
+static void controller(struct walk *w, struct testplan_step *parent, const struct xml *x,
+                       const struct jmeter_level *level)
 {
 	const struct controller *c = find_controller(x);
 	struct testplan_step *step = testplan_add(w->l->plan, parent, c->kind, x->line);
@@ -353,13 +368,14 @@ static void action(struct walk *w, struct testplan_step *parent, const struct xm
 	struct testplan_step *step;
 	double what, whom, ms = 0;
 
-	if (!jmeter_number(w->l, x, "ActionProcessor.action", 0, &what) || !jmeter_number(w->l, x, "ActionProcessor.target", 0, &whom))
+	if (!jmeter_number(w->l, x, "ActionProcessor.action", 0, &what) ||
+	    !jmeter_number(w->l, x, "ActionProcessor.target", 0, &whom))
 		return;
 	if (what != 1) {
 		(void)testplan_add(w->l->plan, parent,
-		                   what >= 4                       ? TESTPLAN_END_ITERATION
+		                   what >= 4                             ? TESTPLAN_END_ITERATION
 		                   : what == 2 || what == 3 || whom == 2 ? TESTPLAN_END_RUN
-		                                                   : TESTPLAN_END_USER,
+		                                                         : TESTPLAN_END_USER,
 		                   x->line);
 		return;
 	}
@@ -388,7 +404,8 @@ static void one(struct walk *w, struct testplan_step *parent, const struct xml *
 	}
 }
 
-static void children(struct walk *w, struct testplan_step *parent, const struct xml *tree, const struct jmeter_level *above)
+static void children(struct walk *w, struct testplan_step *parent, const struct xml *tree,
+                     const struct jmeter_level *above)
 {
 	struct jmeter_level level = { .up = above };
 	const struct controller *c = NULL;
@@ -406,7 +423,8 @@ static void children(struct walk *w, struct testplan_step *parent, const struct 
 	for (const struct xml *x = tree->first; x && !w->l->refused && !w->l->plan->keep.failed; x = x->next) {
 		struct testplan_step *place = parent;
 
-		if (!jmeter_is_enabled(x) || !(is_controller(x) || jmeter_is(x, samplers) || strcmp(x->name, "TestAction") == 0))
+		if (!jmeter_is_enabled(x) ||
+		    !(is_controller(x) || jmeter_is(x, samplers) || strcmp(x->name, "TestAction") == 0))
 			continue;
 		if (c) {
 			place = testplan_add(w->l->plan, parent, TESTPLAN_SEQUENCE, x->line);
@@ -434,35 +452,43 @@ static bool schedule(struct load *l, struct testplan_scenario *s, const struct x
 	const struct template *varies = NULL;
 	double users, ramp, duration = 0, delay = 0;
 
-	if (!jmeter_number(l, x, "ThreadGroup.num_threads", 1, &users) || !jmeter_number(l, x, "ThreadGroup.ramp_time", 0, &ramp))
+	if (!jmeter_number(l, x, "ThreadGroup.num_threads", 1, &users) ||
+	    !jmeter_number(l, x, "ThreadGroup.ramp_time", 0, &ramp))
 		return false;
-	if (jmeter_is_true(x, "ThreadGroup.scheduler") &&
-	    (!jmeter_number(l, x, "ThreadGroup.duration", 0, &duration) || !jmeter_number(l, x, "ThreadGroup.delay", 0, &delay)))
+	if (jmeter_is_true(x, "ThreadGroup.scheduler") && (!jmeter_number(l, x, "ThreadGroup.duration", 0, &duration) ||
+	                                                   !jmeter_number(l, x, "ThreadGroup.delay", 0, &delay)))
 		return false;
 	if (loop_of && !loops(l, loop_of, &s->iterations, &varies))
 		return false;
 	if (varies)
 		return load_refuse(l, x->line, "the number of loops of a thread group must be known before the run");
-	if (loop_of && jmeter_is_true(loop_of, "LoopController.continue_forever") && !jmeter_property(loop_of, "LoopController.loops"))
+	if (loop_of && jmeter_is_true(loop_of, "LoopController.continue_forever") &&
+	    !jmeter_property(loop_of, "LoopController.loops"))
 		s->iterations = TESTPLAN_FOREVER;
-	if (!(users >= 0 && users <= TESTPLAN_USERS_MAX && ramp >= 0 && ramp < 1e9 && duration >= 0 && duration < 1e9 && delay >= 0 && delay < 1e9))
+	if (!(users >= 0 && users <= TESTPLAN_USERS_MAX && ramp >= 0 && ramp < 1e9 && duration >= 0 && duration < 1e9 &&
+	      delay >= 0 && delay < 1e9))
 		return load_refuse(l, x->line, "a thread group's numbers are out of range");
 	s->users = (uint64_t)users;
 	s->ramp_ns = (uint64_t)(ramp * S_NS);
 	s->duration_ns = (uint64_t)(duration * S_NS);
 	s->start_ns = (uint64_t)(delay * S_NS);
-	s->executor = s->iterations == TESTPLAN_FOREVER && duration > 0 ? TESTPLAN_CONSTANT_VUS : TESTPLAN_PER_VU_ITERATIONS;
+	s->executor =
+	        s->iterations == TESTPLAN_FOREVER && duration > 0 ? TESTPLAN_CONSTANT_VUS : TESTPLAN_PER_VU_ITERATIONS;
 	return true;
 }
 
-static void thread_group(struct load *l, const struct xml *x, const struct jmeter_level *level, const struct xml *plan_tree)
+static void thread_group(struct load *l, const struct xml *x, const struct jmeter_level *level,
+                         const struct xml *plan_tree)
 {
 	struct testplan_scenario *s = testplan_add_scenario(l->plan, jmeter_name(x), x->line);
 	struct walk w = { .l = l, .scenario = s };
 
-	s->phase = strcmp(x->name, "SetupThreadGroup") == 0 ? TESTPLAN_SETUP : strcmp(x->name, "PostThreadGroup") == 0 ? TESTPLAN_TEARDOWN : TESTPLAN_MAIN;
+	s->phase = strcmp(x->name, "SetupThreadGroup") == 0  ? TESTPLAN_SETUP
+	           : strcmp(x->name, "PostThreadGroup") == 0 ? TESTPLAN_TEARDOWN
+	                                                     : TESTPLAN_MAIN;
 	s->keeps_variables = true;
-	s->keeps_cookies = !jmeter_find(x, "ThreadGroup.same_user_on_next_iteration") || jmeter_is_true(x, "ThreadGroup.same_user_on_next_iteration");
+	s->keeps_cookies = !jmeter_find(x, "ThreadGroup.same_user_on_next_iteration") ||
+	                   jmeter_is_true(x, "ThreadGroup.same_user_on_next_iteration");
 	s->on_error = on_error(jmeter_property(x, "ThreadGroup.on_sample_error"));
 	if (!schedule(l, s, x))
 		return;
@@ -490,7 +516,8 @@ static const struct xml *find_plan(const struct xml *root)
 static bool has_sampler(const struct xml *tree, unsigned depth)
 {
 	for (const struct xml *x = tree ? tree->first : NULL; x; x = x->next)
-		if (jmeter_is(x, samplers) || (depth < XML_TREE_DEPTH_MAX && strcmp(x->name, "hashTree") == 0 && has_sampler(x, depth + 1)))
+		if (jmeter_is(x, samplers) ||
+		    (depth < XML_TREE_DEPTH_MAX && strcmp(x->name, "hashTree") == 0 && has_sampler(x, depth + 1)))
 			return true;
 	return false;
 }
@@ -519,5 +546,7 @@ void load_jmeter(struct load *l, const struct xml *root)
 		if (jmeter_is(x, groups) && jmeter_is_enabled(x) && (has_sampler(tree_of(x), 0) || !x->next))
 			thread_group(l, x, &level, tree_of(plan));
 		else if (jmeter_is(x, groups) && jmeter_is_enabled(x))
-			testplan_warn(l->plan, x->line, "the thread group '%.60s' has no HTTP request; it is passed over", jmeter_name(x));
+			testplan_warn(l->plan, x->line,
+			              "the thread group '%.60s' has no HTTP request; it is passed over",
+			              jmeter_name(x));
 }

@@ -18,8 +18,10 @@ void jmeter_variables(struct load *l, const struct xml *element)
 
 		if (!name)
 			continue;
-		testplan_add_variable(l->plan, &(struct testplan_variable){ testplan_slot(l->plan, name), a->line,
-		                                                            jmeter_template(l, a, TEMPLATE_PLAIN, value ? value : ""), false });
+		testplan_add_variable(
+		        l->plan, &(struct testplan_variable){ testplan_slot(l->plan, name), a->line,
+		                                              jmeter_template(l, a, TEMPLATE_PLAIN, value ? value : ""),
+		                                              false });
 	}
 }
 
@@ -44,7 +46,8 @@ static bool split_names(struct load *l, struct feeder *f, const char *names)
 	while (*names) {
 		size_t len = strcspn(names, ","), blanks = strspn(names, " ");
 
-		f->columns[f->column_count] = keep_text(k, names + (blanks < len ? blanks : 0), len - (blanks < len ? blanks : 0));
+		f->columns[f->column_count] =
+		        keep_text(k, names + (blanks < len ? blanks : 0), len - (blanks < len ? blanks : 0));
 		f->slots[f->column_count] = testplan_slot(l->plan, f->columns[f->column_count]);
 		f->column_count++;
 		names += len + (names[len] == ',');
@@ -77,7 +80,8 @@ static struct feeder *find_feeder(struct load *l, const char *path, uint32_t lin
 
 static void csv(struct load *l, struct testplan_step *root, const struct xml *x)
 {
-	const char *file = jmeter_property(x, "filename"), *names = jmeter_property(x, "variableNames"), *share = jmeter_property(x, "shareMode"), *text;
+	const char *file = jmeter_property(x, "filename"), *names = jmeter_property(x, "variableNames"),
+	           *share = jmeter_property(x, "shareMode"), *text;
 	bool skips = jmeter_is_true(x, "ignoreFirstLine");
 	struct feeder f = { .name = jmeter_name(x), .line = x->line }, *found;
 	struct err err = { 0 };
@@ -95,7 +99,8 @@ static void csv(struct load *l, struct testplan_step *root, const struct xml *x)
 			return;
 		if (names && !split_names(l, &f, names))
 			return;
-		if (feeder_parse_csv(&l->plan->keep, text, len, delimiter_of(x), f.column_count, &f.cells, &f.rows, &columns, &err) < 0) {
+		if (feeder_parse_csv(&l->plan->keep, text, len, delimiter_of(x), f.column_count, &f.cells, &f.rows,
+		                     &columns, &err) < 0) {
 			(void)load_refuse(l, x->line, "%s:%s", f.path, err.text);
 			return;
 		}
@@ -116,7 +121,9 @@ static void csv(struct load *l, struct testplan_step *root, const struct xml *x)
 			f.rows--;
 		}
 		f.order = share && strcmp(share, "shareMode.thread") == 0 ? FEEDER_PER_USER : FEEDER_SEQUENCE;
-		f.end = jmeter_find(x, "recycle") && !jmeter_is_true(x, "recycle") && jmeter_is_true(x, "stopThread") ? FEEDER_STOP : FEEDER_RECYCLE;
+		f.end = jmeter_find(x, "recycle") && !jmeter_is_true(x, "recycle") && jmeter_is_true(x, "stopThread")
+		                ? FEEDER_STOP
+		                : FEEDER_RECYCLE;
 		if (f.rows == 0) {
 			(void)load_refuse(l, x->line, "'%s' has no rows", f.path);
 			return;
@@ -129,14 +136,15 @@ static void csv(struct load *l, struct testplan_step *root, const struct xml *x)
 
 static void counter(struct load *l, struct testplan_step *root, const struct xml *x)
 {
-	const char *name = jmeter_property(x, "CounterConfig.name"), *format = jmeter_property(x, "CounterConfig.format");
+	const char *name = jmeter_property(x, "CounterConfig.name"),
+	           *format = jmeter_property(x, "CounterConfig.format");
 	struct testplan_step *step;
 	double from, to, by;
 
 	if (!name)
 		return;
-	if (!jmeter_number(l, x, "CounterConfig.start", 0, &from) || !jmeter_number(l, x, "CounterConfig.end", 9e15, &to) ||
-	    !jmeter_number(l, x, "CounterConfig.incr", 1, &by))
+	if (!jmeter_number(l, x, "CounterConfig.start", 0, &from) ||
+	    !jmeter_number(l, x, "CounterConfig.end", 9e15, &to) || !jmeter_number(l, x, "CounterConfig.incr", 1, &by))
 		return;
 	if (format)
 		testplan_warn(l->plan, x->line, "a counter's format is passed over");
@@ -151,20 +159,24 @@ static void counter(struct load *l, struct testplan_step *root, const struct xml
 
 static void random_variable(struct load *l, struct testplan_step *root, const struct xml *x)
 {
-	const char *name = jmeter_property(x, "variableName"), *from = jmeter_property(x, "minimumValue"), *to = jmeter_property(x, "maximumValue");
+	const char *name = jmeter_property(x, "variableName"), *from = jmeter_property(x, "minimumValue"),
+	           *to = jmeter_property(x, "maximumValue");
 	struct testplan_step *step;
 
 	if (!name)
 		return;
 	step = testplan_add(l->plan, root, TESTPLAN_SET, x->line);
 	step->slot = testplan_slot(l->plan, name);
-	step->value = jmeter_template(l, x, TEMPLATE_PLAIN, keep_printf(&l->plan->keep, "${__Random(%s,%s)}", from ? from : "0", to ? to : "2147483647"));
+	step->value = jmeter_template(
+	        l, x, TEMPLATE_PLAIN,
+	        keep_printf(&l->plan->keep, "${__Random(%s,%s)}", from ? from : "0", to ? to : "2147483647"));
 }
 
 /* <collectionProp name="UserParameters.names">, and one collection of values for each user: user n has the n-th. */
 static void user_parameters(struct load *l, struct testplan_step *root, const struct xml *x)
 {
-	const struct xml *names = jmeter_find(x, "UserParameters.names"), *users = jmeter_find(x, "UserParameters.thread_values");
+	const struct xml *names = jmeter_find(x, "UserParameters.names"),
+	                 *users = jmeter_find(x, "UserParameters.thread_values");
 	struct feeder f = { .name = jmeter_name(x), .path = "", .line = x->line, .order = FEEDER_SEQUENCE };
 	struct keep *k = &l->plan->keep;
 	struct scope_item *cells;
@@ -189,7 +201,8 @@ static void user_parameters(struct load *l, struct testplan_step *root, const st
 		const struct xml *v = u->first;
 
 		for (size_t i = 0; i < columns; i++, v = v ? v->next : NULL)
-			cells[f.rows * columns + i] = (struct scope_item){ v ? v->text : "", v ? v->text_len : 0, SCOPE_TEXT };
+			cells[f.rows * columns + i] =
+			        (struct scope_item){ v ? v->text : "", v ? v->text_len : 0, SCOPE_TEXT };
 	}
 	f.cells = cells;
 	struct feeder *added = add_feeder(l, &f);
@@ -202,7 +215,10 @@ static void user_parameters(struct load *l, struct testplan_step *root, const st
 static const struct {
 	const char *name;
 	void (*load)(struct load *l, struct testplan_step *root, const struct xml *x);
-} kinds[] = { { "CSVDataSet", csv }, { "CounterConfig", counter }, { "RandomVariableConfig", random_variable }, { "UserParameters", user_parameters } };
+} kinds[] = { { "CSVDataSet", csv },
+	      { "CounterConfig", counter },
+	      { "RandomVariableConfig", random_variable },
+	      { "UserParameters", user_parameters } };
 
 bool jmeter_is_data(const struct xml *x)
 {

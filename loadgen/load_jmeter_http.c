@@ -39,24 +39,29 @@ static const char *property(const struct sampler *s, const char *name)
 static const char *origin(struct sampler *s)
 {
 	struct keep *k = &s->l->plan->keep;
-	const char *domain = property(s, "HTTPSampler.domain"), *port = property(s, "HTTPSampler.port"), *protocol = property(s, "HTTPSampler.protocol");
+	const char *domain = property(s, "HTTPSampler.domain"), *port = property(s, "HTTPSampler.port"),
+	           *protocol = property(s, "HTTPSampler.protocol");
 	const char *known = domain ? jmeter_constant(s->l, s->element, domain) : NULL;
 
 	if (!domain || (known && !*known))
 		return NULL;
 	domain = known ? known : domain;
 	port = port && jmeter_constant(s->l, s->element, port) ? jmeter_constant(s->l, s->element, port) : port;
-	protocol = protocol && jmeter_constant(s->l, s->element, protocol) ? jmeter_constant(s->l, s->element, protocol) : protocol;
+	protocol = protocol && jmeter_constant(s->l, s->element, protocol) ? jmeter_constant(s->l, s->element, protocol)
+	                                                                   : protocol;
 	if (strstr(domain, "://")) {
 		size_t len = strlen(domain);
 
 		testplan_warn(s->l->plan, s->element->line,
-		              "the server's name is a URL, '%s': JMeter fails every sample of it; it is taken as the URL that it is", domain);
+		              "the server's name is a URL, '%s': JMeter fails every sample of it; it is taken as the "
+		              "URL that it is",
+		              domain);
 		while (len && domain[len - 1] == '/')
 			len--;
 		return keep_text(k, domain, len);
 	}
-	return keep_printf(k, "%s://%s%s%s", protocol && *protocol ? protocol : "http", domain, port && *port ? ":" : "", port && *port ? port : "");
+	return keep_printf(k, "%s://%s%s%s", protocol && *protocol ? protocol : "http", domain,
+	                   port && *port ? ":" : "", port && *port ? port : "");
 }
 
 /* ---- arguments ---- */
@@ -75,7 +80,8 @@ static void form(struct sampler *s, struct template_builder *b, const struct xml
 	bool first = b->count == 0 && b->text.len == 0;
 
 	for (; a; a = a->next) {
-		const char *name = jmeter_property(a, "Argument.name"), *value = jmeter_property(a, "Argument.value"), *equals = jmeter_property(a, "Argument.metadata");
+		const char *name = jmeter_property(a, "Argument.name"), *value = jmeter_property(a, "Argument.value"),
+		           *equals = jmeter_property(a, "Argument.metadata");
 		enum template_place here = jmeter_is_true(a, "HTTPArgument.always_encode") ? TEMPLATE_FORM : place;
 
 		if (!name && !value)
@@ -133,18 +139,23 @@ static const char *read_file(struct sampler *s, const struct xml *f, size_t *ret
 
 	path = path ? jmeter_constant(s->l, f, path) : NULL;
 	if (!path)
-		return (void)load_refuse(s->l, f->line, "a file to be sent needs a name that is known before the run"), NULL;
+		return (void)load_refuse(s->l, f->line, "a file to be sent needs a name that is known before the run"),
+		       NULL;
 	return load_file(s->l, f->line, path, LOAD_BODY_MAX, ret_len);
 }
 
-static bool part_head(struct sampler *s, struct template_builder *b, const struct xml *x, const char *name, const char *file, const char *type)
+static bool part_head(struct sampler *s, struct template_builder *b, const struct xml *x, const char *name,
+                      const char *file, const char *type)
 {
 	char head[600];
 
-	if (strlen(name) > 100 || strlen(file) > 200 || strlen(type) > 100 || strpbrk(name, "\"\r\n") || strpbrk(file, "\"\r\n") || strpbrk(type, "\r\n"))
+	if (strlen(name) > 100 || strlen(file) > 200 || strlen(type) > 100 || strpbrk(name, "\"\r\n") ||
+	    strpbrk(file, "\"\r\n") || strpbrk(type, "\r\n"))
 		return load_refuse(s->l, x->line, "a field's name that cannot be sent");
-	(void)snprintf(head, sizeof(head), "--probe-load-5ac1c0de7b6f4d09\r\nContent-Disposition: form-data; name=\"%s\"%s%s%s%s%s\r\n\r\n", name,
-	               *file ? "; filename=\"" : "", file, *file ? "\"" : "", *type ? "\r\nContent-Type: " : "", type);
+	(void)snprintf(head, sizeof(head),
+	               "--probe-load-5ac1c0de7b6f4d09\r\nContent-Disposition: form-data; name=\"%s\"%s%s%s%s%s\r\n\r\n",
+	               name, *file ? "; filename=\"" : "", file, *file ? "\"" : "", *type ? "\r\nContent-Type: " : "",
+	               type);
 	template_add_text(b, TEMPLATE_PLAIN, head, strlen(head));
 	return true;
 }
@@ -163,17 +174,21 @@ static void multipart(struct sampler *s, struct template_builder *b)
 		template_add_text(b, TEMPLATE_PLAIN, "\r\n", 2);
 	}
 	for (const struct xml *f = files(s->element); f; f = f->next) {
-		const char *name = jmeter_property(f, "File.paramname"), *type = jmeter_property(f, "File.mimetype"), *path = jmeter_property(f, "File.path"), *text;
+		const char *name = jmeter_property(f, "File.paramname"), *type = jmeter_property(f, "File.mimetype"),
+		           *path = jmeter_property(f, "File.path"), *text;
 		size_t len;
 
 		text = read_file(s, f, &len);
-		if (!text || !part_head(s, b, f, name ? name : "file", strrchr(path, '/') ? strrchr(path, '/') + 1 : path, type ? type : "application/octet-stream"))
+		if (!text ||
+		    !part_head(s, b, f, name ? name : "file", strrchr(path, '/') ? strrchr(path, '/') + 1 : path,
+		               type ? type : "application/octet-stream"))
 			return;
 		template_add_text(b, TEMPLATE_PLAIN, text, len);
 		template_add_text(b, TEMPLATE_PLAIN, "\r\n", 2);
 	}
 	template_add_text(b, TEMPLATE_PLAIN, end, sizeof(end) - 1);
-	load_header(s->l, s->request, "Content-Type", template_of(&s->l->plan->keep, "multipart/form-data; boundary=probe-load-5ac1c0de7b6f4d09"), true);
+	load_header(s->l, s->request, "Content-Type",
+	            template_of(&s->l->plan->keep, "multipart/form-data; boundary=probe-load-5ac1c0de7b6f4d09"), true);
 }
 
 static void body(struct sampler *s)
@@ -184,7 +199,8 @@ static void body(struct sampler *s)
 	size_t len;
 
 	template_begin(&b, &s->l->plan->keep);
-	if (jmeter_is_true(s->element, "HTTPSampler.DO_MULTIPART_POST") || (file && jmeter_property(file, "File.paramname"))) {
+	if (jmeter_is_true(s->element, "HTTPSampler.DO_MULTIPART_POST") ||
+	    (file && jmeter_property(file, "File.paramname"))) {
 		multipart(s, &b);
 	} else if (file) {
 		const char *text = read_file(s, file, &len);
@@ -203,7 +219,8 @@ static void body(struct sampler *s)
 		else
 			raw_body(s, &b);
 		if (named && !load_has_header(r, "Content-Type"))
-			load_header(s->l, r, "Content-Type", template_of(&s->l->plan->keep, "application/x-www-form-urlencoded"), false);
+			load_header(s->l, r, "Content-Type",
+			            template_of(&s->l->plan->keep, "application/x-www-form-urlencoded"), false);
 	}
 	r->body = template_end(&b);
 	if (r->body->count == 0)
@@ -224,17 +241,20 @@ static void manager(struct sampler *s, const struct xml *x, bool replace)
 		if (!load_is_token(name))
 			testplan_warn(s->l->plan, h->line, "'%s' is no header's name; it is passed over", name);
 		else if (replace || !load_has_header(s->request, name))
-			load_header(s->l, s->request, name, jmeter_template(s->l, h, TEMPLATE_HEADER, value ? value : ""), replace);
+			load_header(s->l, s->request, name,
+			            jmeter_template(s->l, h, TEMPLATE_HEADER, value ? value : ""), replace);
 	}
 }
 
 /* The nearest of a name wins. */
 static void headers(struct sampler *s)
 {
-	const struct xml *odd = jmeter_find(s->element, "HTTPsampler.header_manager"), *own = jmeter_find(s->element, "HTTPSampler.header_manager");
+	const struct xml *odd = jmeter_find(s->element, "HTTPsampler.header_manager"),
+	                 *own = jmeter_find(s->element, "HTTPSampler.header_manager");
 
 	if (odd)
-		testplan_warn(s->l->plan, odd->line, "HTTPsampler.header_manager is not where JMeter looks for headers; they are sent here");
+		testplan_warn(s->l->plan, odd->line,
+		              "HTTPsampler.header_manager is not where JMeter looks for headers; they are sent here");
 	if (odd || own)
 		manager(s, odd ? odd : own, true);
 	for (const struct jmeter_level *v = s->level; v; v = v->up)
@@ -245,7 +265,8 @@ static void headers(struct sampler *s)
 
 static void authorize(struct sampler *s, const struct xml *a)
 {
-	const char *user = jmeter_property(a, "Authorization.username"), *password = jmeter_property(a, "Authorization.password"),
+	const char *user = jmeter_property(a, "Authorization.username"),
+	           *password = jmeter_property(a, "Authorization.password"),
 	           *kind = jmeter_property(a, "Authorization.mechanism");
 	struct template_builder b;
 
@@ -275,12 +296,15 @@ static void authorization(struct sampler *s, const char *from)
 {
 	for (const struct jmeter_level *v = s->level; v; v = v->up) {
 		for (size_t i = 0; i < v->count; i++) {
-			const struct xml *list = strcmp(v->parts[i]->name, "AuthManager") == 0 ? jmeter_find(v->parts[i], "AuthManager.auth_list") : NULL;
+			const struct xml *list = strcmp(v->parts[i]->name, "AuthManager") == 0
+			                                 ? jmeter_find(v->parts[i], "AuthManager.auth_list")
+			                                 : NULL;
 
 			for (const struct xml *a = list ? list->first : NULL; a; a = a->next) {
 				const char *url = jmeter_property(a, "Authorization.url");
 
-				if (url && from && strncmp(url, from, strlen(from)) != 0 && strncmp(from, url, strlen(url)) != 0)
+				if (url && from && strncmp(url, from, strlen(from)) != 0 &&
+				    strncmp(from, url, strlen(url)) != 0)
 					continue;
 				authorize(s, a);
 				return;
@@ -298,7 +322,8 @@ static bool has_body(const char *method)
 
 static bool target(struct sampler *s, const char *from)
 {
-	const char *path = property(s, "HTTPSampler.path"), *known = path ? jmeter_constant(s->l, s->element, path) : "", *url;
+	const char *path = property(s, "HTTPSampler.path"),
+	           *known = path ? jmeter_constant(s->l, s->element, path) : "", *url;
 	const struct template *q = has_body(s->request->method) ? NULL : query(s);
 
 	path = known ? known : path;
@@ -307,7 +332,8 @@ static bool target(struct sampler *s, const char *from)
 	} else if (s->l->base) { /* --target */
 		url = path;
 	} else if (!from) {
-		return load_refuse(s->l, s->element->line, "the sampler '%s' has no server's name", jmeter_name(s->element));
+		return load_refuse(s->l, s->element->line, "the sampler '%s' has no server's name",
+		                   jmeter_name(s->element));
 	} else {
 		url = keep_printf(&s->l->plan->keep, "%s%s%s", from, *path && *path != '/' ? "/" : "", path);
 	}
@@ -316,7 +342,8 @@ static bool target(struct sampler *s, const char *from)
 
 static void timeouts(struct sampler *s)
 {
-	const char *response = property(s, "HTTPSampler.response_timeout"), *connect = property(s, "HTTPSampler.connect_timeout");
+	const char *response = property(s, "HTTPSampler.response_timeout"),
+	           *connect = property(s, "HTTPSampler.connect_timeout");
 	double a = 0, b = 0;
 
 	if (response && jmeter_constant(s->l, s->element, response))
@@ -327,7 +354,8 @@ static void timeouts(struct sampler *s)
 		s->request->timeout_ns = (uint64_t)((a + (b > 0 ? b : 0)) * MS_NS);
 }
 
-struct testplan_step *jmeter_sampler(struct load *l, struct testplan_step *parent, const struct xml *element, const struct jmeter_level *level)
+struct testplan_step *jmeter_sampler(struct load *l, struct testplan_step *parent, const struct xml *element,
+                                     const struct jmeter_level *level)
 {
 	struct testplan_request *r = keep_alloc(&l->plan->keep, sizeof(*r));
 	struct sampler s = { l, element, level, r };
@@ -338,7 +366,8 @@ struct testplan_step *jmeter_sampler(struct load *l, struct testplan_step *paren
 	if (!method || !load_is_token(method))
 		return (void)load_refuse(l, element->line, "a method that is none, or that varies"), NULL;
 	*r = (struct testplan_request){ .method = method };
-	r->follow_redirects = jmeter_is_true(element, "HTTPSampler.follow_redirects") || jmeter_is_true(element, "HTTPSampler.auto_redirects");
+	r->follow_redirects = jmeter_is_true(element, "HTTPSampler.follow_redirects") ||
+	                      jmeter_is_true(element, "HTTPSampler.auto_redirects");
 	if (jmeter_is_true(element, "HTTPSampler.image_parser"))
 		testplan_warn(l->plan, element->line, "embedded resources are not fetched");
 	if (property(&s, "HTTPSampler.proxyHost"))

@@ -9,7 +9,8 @@ enum { MS_NS = 1000000 };
 
 /* ---- timers ---- */
 
-static void pause_part(struct load *l, const struct xml *x, const char *name, double *ret_ns, const struct template **ret_text)
+static void pause_part(struct load *l, const struct xml *x, const char *name, double *ret_ns,
+                       const struct template **ret_text)
 {
 	const char *text = jmeter_property(x, name), *constant;
 
@@ -69,8 +70,10 @@ static void throughput_timer(struct load *l, struct testplan_step *parent, const
 	testplan_add(l->plan, parent, TESTPLAN_PACE, x->line)->percent = mode != 0 && users ? n / (double)users : n;
 }
 
-static const char *const timers[] = { "ConstantTimer", "UniformRandomTimer", "GaussianRandomTimer", "PoissonRandomTimer",
-	                              "ConstantThroughputTimer", "PreciseThroughputTimer", "SyncTimer", NULL };
+static const char *const timers[] = {
+	"ConstantTimer",           "UniformRandomTimer",     "GaussianRandomTimer", "PoissonRandomTimer",
+	"ConstantThroughputTimer", "PreciseThroughputTimer", "SyncTimer",           NULL
+};
 
 void jmeter_timers(struct load *l, struct testplan_step *parent, const struct jmeter_level *level, uint64_t users)
 {
@@ -113,8 +116,8 @@ static void response_assertion(struct load *l, struct testplan_request *r, const
 		return;
 	c->negated = (int)type & 4;
 	c->any = (int)type & 32;
-	c->test = (int)type & 1   ? CHECK_MATCHES_ALL
-	          : (int)type & 8 ? CHECK_EQUALS
+	c->test = (int)type & 1    ? CHECK_MATCHES_ALL
+	          : (int)type & 8  ? CHECK_EQUALS
 	          : (int)type & 16 ? CHECK_CONTAINS
 	                           : CHECK_MATCHES;
 	c->subject = CHECK_BODY;
@@ -122,20 +125,23 @@ static void response_assertion(struct load *l, struct testplan_request *r, const
 		c->subject = CHECK_STATUS;
 	else if (field && strcmp(field, "Assertion.response_headers") == 0)
 		c->subject = CHECK_HEAD;
-	else if (field && strcmp(field, "Assertion.response_data") != 0 && strcmp(field, "Assertion.response_data_as_document") != 0)
+	else if (field && strcmp(field, "Assertion.response_data") != 0 &&
+	         strcmp(field, "Assertion.response_data_as_document") != 0)
 		testplan_warn(l->plan, x->line, "ResponseAssertion of '%s': the body is looked at", field);
 	r->wants_error = r->wants_error || jmeter_is_true(x, "Assertion.assume_success");
 	for (const struct xml *s = strings ? strings->first : NULL; s && !l->refused; s = s->next)
 		(void)load_expect(l, c, s->text);
 	if (c->expected_count == 0) {
-		testplan_warn(l->plan, x->line, "ResponseAssertion '%s' has nothing to look for; it is passed over", jmeter_name(x));
+		testplan_warn(l->plan, x->line, "ResponseAssertion '%s' has nothing to look for; it is passed over",
+		              jmeter_name(x));
 		r->check_count--;
 	}
 }
 
 static void number_assertion(struct load *l, struct testplan_request *r, const struct xml *x, const char *property)
 {
-	static const enum check_test tests[] = { CHECK_EQUALS, CHECK_EQUALS, CHECK_EQUALS, CHECK_ABOVE, CHECK_BELOW, CHECK_AT_LEAST, CHECK_AT_MOST };
+	static const enum check_test tests[] = { CHECK_EQUALS, CHECK_EQUALS,   CHECK_EQUALS, CHECK_ABOVE,
+		                                 CHECK_BELOW,  CHECK_AT_LEAST, CHECK_AT_MOST };
 	const char *text = jmeter_property(x, property);
 	struct check *c = add_check(l, r, x);
 	double op = 6;
@@ -168,7 +174,8 @@ static void json_assertion(struct load *l, struct testplan_request *r, const str
 	}
 }
 
-static const char *const assertions[] = { "ResponseAssertion", "DurationAssertion", "SizeAssertion", "JSONPathAssertion", NULL };
+static const char *const assertions[] = { "ResponseAssertion", "DurationAssertion", "SizeAssertion",
+	                                  "JSONPathAssertion", NULL };
 
 void jmeter_assertions(struct load *l, struct testplan_request *r, const struct jmeter_level *level)
 {
@@ -226,12 +233,15 @@ static const char *part(struct keep *k, const char **at)
 static void json_extractor(struct load *l, struct testplan_request *r, const struct xml *x)
 {
 	struct keep *k = &l->plan->keep;
-	const char *names = jmeter_property(x, "JSONPostProcessor.referenceNames"), *paths = jmeter_property(x, "JSONPostProcessor.jsonPathExprs"),
-	           *matches = jmeter_property(x, "JSONPostProcessor.match_numbers"), *missing = jmeter_property(x, "JSONPostProcessor.defaultValues");
+	const char *names = jmeter_property(x, "JSONPostProcessor.referenceNames"),
+	           *paths = jmeter_property(x, "JSONPostProcessor.jsonPathExprs"),
+	           *matches = jmeter_property(x, "JSONPostProcessor.match_numbers"),
+	           *missing = jmeter_property(x, "JSONPostProcessor.defaultValues");
 	struct err err = { 0 };
 
 	if (!names || !paths) {
-		testplan_warn(l->plan, x->line, "JSON extractor '%s' without a name or path; it is passed over", jmeter_name(x));
+		testplan_warn(l->plan, x->line, "JSON extractor '%s' without a name or path; it is passed over",
+		              jmeter_name(x));
 		return;
 	}
 	while (*names) {
@@ -243,7 +253,8 @@ static void json_extractor(struct load *l, struct testplan_request *r, const str
 			(void)load_refuse(l, x->line, "%s", err.text);
 			return;
 		}
-		which(l, c, matches && *matches ? part(k, &matches) : NULL, jmeter_is_true(x, "JSONPostProcessor.compute_concat"));
+		which(l, c, matches && *matches ? part(k, &matches) : NULL,
+		      jmeter_is_true(x, "JSONPostProcessor.compute_concat"));
 		if (missing && *missing)
 			c->missing = part(k, &missing);
 	}
@@ -254,9 +265,14 @@ static void regex_extractor(struct load *l, struct testplan_request *r, const st
 	static const struct {
 		const char *word;
 		enum capture_where where;
-	} places[] = { { "true", CAPTURE_IN_HEAD }, { "request_headers", CAPTURE_IN_HEAD }, { "code", CAPTURE_IN_STATUS }, { "URL", CAPTURE_IN_TARGET } };
-	const char *name = jmeter_property(x, "RegexExtractor.refname"), *regex = jmeter_property(x, "RegexExtractor.regex"),
-	           *form = jmeter_property(x, "RegexExtractor.template"), *where = jmeter_property(x, "RegexExtractor.useHeaders");
+	} places[] = { { "true", CAPTURE_IN_HEAD },
+		       { "request_headers", CAPTURE_IN_HEAD },
+		       { "code", CAPTURE_IN_STATUS },
+		       { "URL", CAPTURE_IN_TARGET } };
+	const char *name = jmeter_property(x, "RegexExtractor.refname"),
+	           *regex = jmeter_property(x, "RegexExtractor.regex"),
+	           *form = jmeter_property(x, "RegexExtractor.template"),
+	           *where = jmeter_property(x, "RegexExtractor.useHeaders");
 	struct capture *c;
 	struct err err = { 0 };
 
@@ -279,12 +295,14 @@ static void regex_extractor(struct load *l, struct testplan_request *r, const st
 
 static void boundary_extractor(struct load *l, struct testplan_request *r, const struct xml *x)
 {
-	const char *name = jmeter_property(x, "BoundaryExtractor.refname"), *left = jmeter_property(x, "BoundaryExtractor.lboundary"),
+	const char *name = jmeter_property(x, "BoundaryExtractor.refname"),
+	           *left = jmeter_property(x, "BoundaryExtractor.lboundary"),
 	           *right = jmeter_property(x, "BoundaryExtractor.rboundary");
 	struct capture *c;
 
 	if (!name || !left || !right) {
-		testplan_warn(l->plan, x->line, "BoundaryExtractor '%s' needs both boundaries; it is passed over", jmeter_name(x));
+		testplan_warn(l->plan, x->line, "BoundaryExtractor '%s' needs both boundaries; it is passed over",
+		              jmeter_name(x));
 		return;
 	}
 	c = add(l, r, x, name);
@@ -299,7 +317,8 @@ static void xpath_extractor(struct load *l, struct testplan_request *r, const st
 {
 	bool second = strcmp(x->name, "XPath2Extractor") == 0;
 	struct keep *k = &l->plan->keep;
-	const char *name = jmeter_property(x, keep_printf(k, "%s.refname", x->name)), *query = jmeter_property(x, keep_printf(k, "%s.xpathQuery", x->name));
+	const char *name = jmeter_property(x, keep_printf(k, "%s.refname", x->name)),
+	           *query = jmeter_property(x, keep_printf(k, "%s.xpathQuery", x->name));
 	struct capture *c;
 	struct err err = { 0 };
 
@@ -320,8 +339,11 @@ static void xpath_extractor(struct load *l, struct testplan_request *r, const st
 static const struct {
 	const char *name;
 	void (*load)(struct load *l, struct testplan_request *r, const struct xml *x);
-} extractors[] = { { "JSONPostProcessor", json_extractor }, { "RegexExtractor", regex_extractor }, { "BoundaryExtractor", boundary_extractor },
-	           { "XPathExtractor", xpath_extractor }, { "XPath2Extractor", xpath_extractor } };
+} extractors[] = { { "JSONPostProcessor", json_extractor },
+	           { "RegexExtractor", regex_extractor },
+	           { "BoundaryExtractor", boundary_extractor },
+	           { "XPathExtractor", xpath_extractor },
+	           { "XPath2Extractor", xpath_extractor } };
 
 void jmeter_extractors(struct load *l, struct testplan_request *r, const struct jmeter_level *level)
 {
@@ -334,7 +356,8 @@ void jmeter_extractors(struct load *l, struct testplan_request *r, const struct 
 
 bool jmeter_is_part(const struct xml *x)
 {
-	static const char *const configs[] = { "ConfigTestElement", "HeaderManager", "CookieManager", "AuthManager", NULL };
+	static const char *const configs[] = { "ConfigTestElement", "HeaderManager", "CookieManager", "AuthManager",
+		                               NULL };
 
 	for (size_t j = 0; j < ARRAY_LEN(extractors); j++)
 		if (strcmp(x->name, extractors[j].name) == 0)

@@ -20,12 +20,14 @@ bool jmeter_is(const struct xml *element, const char *const *names);
 bool jmeter_is_enabled(const struct xml *element);
 /* Variables of the plan whose values are known are put in: then NULL if it still varies. */
 const char *jmeter_constant(struct load *l, const struct xml *element, const char *text);
-const struct template *jmeter_template(struct load *l, const struct xml *element, enum template_place place, const char *text);
+const struct template *jmeter_template(struct load *l, const struct xml *element, enum template_place place,
+                                       const char *text);
 /* A property as a number; `otherwise` where it is missing. False: refused. */
 bool jmeter_number(struct load *l, const struct xml *element, const char *name, double otherwise, double *ret_number);
 
 /* load_jmeter_http.c */
-struct testplan_step *jmeter_sampler(struct load *l, struct testplan_step *parent, const struct xml *element, const struct jmeter_level *level);
+struct testplan_step *jmeter_sampler(struct load *l, struct testplan_step *parent, const struct xml *element,
+                                     const struct jmeter_level *level);
 /* load_jmeter_parts.c: what stands in the levels of a sampler. Timers become steps before it. */
 void jmeter_timers(struct load *l, struct testplan_step *parent, const struct jmeter_level *level, uint64_t users);
 void jmeter_assertions(struct load *l, struct testplan_request *r, const struct jmeter_level *level);

@@ -73,7 +73,8 @@ static void set_field(struct load *l, struct testplan_scenario *s, const struct 
 	}
 }
 
-static bool choice(struct load *l, const struct doc *d, const char *what, const char *const *words, size_t count, size_t *ret)
+static bool choice(struct load *l, const struct doc *d, const char *what, const char *const *words, size_t count,
+                   size_t *ret)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (doc_is(d, DOC_STRING) && strcmp(d->text, words[i]) == 0) {
@@ -104,7 +105,8 @@ static void stages(struct load *l, struct testplan_scenario *s, const struct doc
 		return;
 	}
 	for (size_t i = 0; i < list->count && !l->refused; i++) {
-		const struct doc *d = list->items[i].value, *duration = doc_find(d, "duration"), *target = doc_find(d, "target");
+		const struct doc *d = list->items[i].value, *duration = doc_find(d, "duration"),
+		                 *target = doc_find(d, "target");
 		struct testplan_stage stage = { .name = "", .line = d->line };
 
 		if (!duration || !target) {
@@ -132,12 +134,15 @@ static void flows(struct load *l, struct testplan_scenario *s, const struct doc 
 		return;
 	}
 	for (size_t i = 0; i < list->count && !l->refused; i++) {
-		const struct doc *one = list->items[i].value, *name = doc_find(one, "name"), *weight = doc_find(one, "weight");
+		const struct doc *one = list->items[i].value, *name = doc_find(one, "name"),
+		                 *weight = doc_find(one, "weight");
 		double w = 1;
 
 		if (weight)
 			(void)load_number(l, weight, "'weight'", 0, 1e9, &w);
-		load_flow(l, testplan_add_flow(l->plan, s, doc_is(name, DOC_STRING) ? name->text : s->name, w, one->line)->root,
+		load_flow(l,
+		          testplan_add_flow(l->plan, s, doc_is(name, DOC_STRING) ? name->text : s->name, w, one->line)
+		                  ->root,
 		          doc_find(one, "flow"));
 	}
 }
@@ -168,7 +173,8 @@ static void needs(struct load *l, const struct testplan_scenario *s, const struc
 
 	if (staged && !s->stage_count)
 		(void)load_refuse(l, d->line, "'%s' needs stages", s->name);
-	else if ((s->executor == TESTPLAN_CONSTANT_VUS || s->executor == TESTPLAN_CONSTANT_ARRIVAL_RATE) && !s->duration_ns)
+	else if ((s->executor == TESTPLAN_CONSTANT_VUS || s->executor == TESTPLAN_CONSTANT_ARRIVAL_RATE) &&
+	         !s->duration_ns)
 		(void)load_refuse(l, d->line, "'%s' needs a duration", s->name);
 	else if (s->executor == TESTPLAN_CONSTANT_ARRIVAL_RATE && !(s->rate > 0))
 		(void)load_refuse(l, d->line, "'%s' needs a rate", s->name);
@@ -201,7 +207,8 @@ static void scenario(struct load *l, const char *name, const struct doc *d, uint
 		if (f)
 			set_field(l, s, f, item->value);
 		else
-			(void)load_refuse(l, item->line, "a %s scenario has no '%s'", testplan_executor_name(s->executor), item->key);
+			(void)load_refuse(l, item->line, "a %s scenario has no '%s'",
+			                  testplan_executor_name(s->executor), item->key);
 	}
 	if (doc_find(d, "stages"))
 		stages(l, s, doc_find(d, "stages"));
@@ -213,9 +220,12 @@ static void scenario(struct load *l, const char *name, const struct doc *d, uint
 
 static void defaults(struct load *l, const struct doc *d)
 {
-	const struct doc *url = doc_find(d, "baseUrl"), *headers = doc_find(d, "headers"), *timeout = doc_find(d, "timeout"),
-	                 *cookies = doc_find(d, "cookies"), *redirects = doc_find(d, "followRedirects"), *insecure = doc_find(d, "insecure");
-	static const char *const known[] = { "baseUrl", "headers", "timeout", "cookies", "followRedirects", "insecure" };
+	const struct doc *url = doc_find(d, "baseUrl"), *headers = doc_find(d, "headers"),
+	                 *timeout = doc_find(d, "timeout"), *cookies = doc_find(d, "cookies"),
+	                 *redirects = doc_find(d, "followRedirects"), *insecure = doc_find(d, "insecure");
+	static const char *const known[] = {
+		"baseUrl", "headers", "timeout", "cookies", "followRedirects", "insecure"
+	};
 
 	for (size_t i = 0; doc_is(d, DOC_MAP) && i < d->count; i++) {
 		bool found = false;
@@ -246,14 +256,16 @@ static void defaults(struct load *l, const struct doc *d)
 			(void)load_refuse(l, headers->items[i].line, "'%s' is no header's name", headers->items[i].key);
 		l->headers = items;
 		l->dialect.line = headers->items[i].line;
-		items[l->header_count++] = (struct testplan_header){ headers->items[i].key, dialect_template(&l->dialect, TEMPLATE_HEADER, headers->items[i].value->text) };
+		items[l->header_count++] = (struct testplan_header){ headers->items[i].key,
+			                                             dialect_template(&l->dialect, TEMPLATE_HEADER,
+			                                                              headers->items[i].value->text) };
 	}
 }
 
 static void threshold(struct load *l, const char *metric, const struct doc *d)
 {
-	const struct doc *expression = doc_is(d, DOC_MAP) ? doc_find(d, "threshold") : d, *abort_on = doc_find(d, "abortOnFail"),
-	                 *delay = doc_find(d, "delayAbortEval");
+	const struct doc *expression = doc_is(d, DOC_MAP) ? doc_find(d, "threshold") : d,
+	                 *abort_on = doc_find(d, "abortOnFail"), *delay = doc_find(d, "delayAbortEval");
 	struct testplan_threshold t = { .metric = metric, .line = d->line };
 
 	if (!doc_is(expression, DOC_STRING)) {
@@ -280,9 +292,10 @@ static void thresholds(struct load *l, const struct doc *map)
 
 void load_own(struct load *l, const struct doc *root)
 {
-	static const char *const known[] = { "$schema", "version", "name", "defaults", "variables", "feeders", "scenarios", "thresholds", "tags" };
-	const struct doc *scenarios = doc_find(root, "scenarios"), *feeders = doc_find(root, "feeders"), *version = doc_find(root, "version"),
-	                 *name = doc_find(root, "name");
+	static const char *const known[] = { "$schema", "version",   "name",       "defaults", "variables",
+		                             "feeders", "scenarios", "thresholds", "tags" };
+	const struct doc *scenarios = doc_find(root, "scenarios"), *feeders = doc_find(root, "feeders"),
+	                 *version = doc_find(root, "version"), *name = doc_find(root, "name");
 
 	l->plan->source = "probe-load";
 	for (size_t i = 0; i < root->count; i++) {

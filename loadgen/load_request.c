@@ -26,9 +26,10 @@ const struct doc_item *load_request_method(const struct doc *step, char ret_meth
 
 static bool is_known(const char *key, bool own)
 {
-	static const char *const keys[] = { "url", "path", "uri", "name", "json", "body", "form", "formData", "qs", "headers",
-		                            "cookie", "auth", "gzip", "followRedirect", "capture", "match", "expect", "check",
-		                            "ifTrue", "probability", "timeout", "tags", "cookieJar", "weight" };
+	static const char *const keys[] = { "url",    "path",           "uri",     "name",    "json",      "body",
+		                            "form",   "formData",       "qs",      "headers", "cookie",    "auth",
+		                            "gzip",   "followRedirect", "capture", "match",   "expect",    "check",
+		                            "ifTrue", "probability",    "timeout", "tags",    "cookieJar", "weight" };
 	static const char *const hooks[] = { "beforeRequest", "afterResponse", "responseType" };
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
@@ -48,13 +49,15 @@ static void unknown_keys(struct load *l, const struct doc *d)
 
 		if (is_known(key, own)) {
 			if (strcmp(key, "beforeRequest") == 0 || strcmp(key, "afterResponse") == 0)
-				testplan_warn(l->plan, d->items[i].line, "%s: functions of a processor are not run", key);
+				testplan_warn(l->plan, d->items[i].line, "%s: functions of a processor are not run",
+				              key);
 			continue;
 		}
 		if (own)
 			(void)load_refuse(l, d->items[i].line, "requests have no '%s'", key);
 		else
-			testplan_warn(l->plan, d->items[i].line, "'%s' of a request is not known; it is passed over", key);
+			testplan_warn(l->plan, d->items[i].line, "'%s' of a request is not known; it is passed over",
+			              key);
 	}
 }
 
@@ -63,7 +66,8 @@ static void headers(struct load *l, struct testplan_request *r, const struct doc
 	for (size_t i = 0; d && i < d->count && !l->refused; i++) {
 		const struct doc *value = d->items[i].value;
 
-		if (!doc_is(d, DOC_MAP) || !load_is_token(d->items[i].key) || value->kind == DOC_LIST || value->kind == DOC_MAP) {
+		if (!doc_is(d, DOC_MAP) || !load_is_token(d->items[i].key) || value->kind == DOC_LIST ||
+		    value->kind == DOC_MAP) {
 			(void)load_refuse(l, d->items[i].line, "headers are names with texts");
 			return;
 		}
@@ -97,7 +101,8 @@ static void form_data(struct load *l, struct testplan_request *r, const struct d
 			text = load_file(l, file->line, file->text, LOAD_BODY_MAX, &len);
 		if (!text || l->refused)
 			break;
-		(void)snprintf(head, sizeof(head), "--%s\r\nContent-Disposition: form-data; name=\"%.100s\"%s\r\n\r\n", boundary, name,
+		(void)snprintf(head, sizeof(head), "--%s\r\nContent-Disposition: form-data; name=\"%.100s\"%s\r\n\r\n",
+		               boundary, name,
 		               file ? "; filename=\"file\"\r\nContent-Type: application/octet-stream" : "");
 		template_add_text(&b, TEMPLATE_PLAIN, head, strlen(head));
 		l->dialect.line = value->line;
@@ -171,8 +176,9 @@ static void auth(struct load *l, struct testplan_request *r, const struct doc *d
 		r->password = dialect_template(&l->dialect, TEMPLATE_PLAIN, pass ? pass->text : "");
 		return;
 	}
-	load_basic_auth(l, r, dialect_template(&l->dialect, TEMPLATE_PLAIN,
-	                                       keep_printf(&l->plan->keep, "%s:%s", user->text, pass ? pass->text : "")));
+	load_basic_auth(l, r,
+	                dialect_template(&l->dialect, TEMPLATE_PLAIN,
+	                                 keep_printf(&l->plan->keep, "%s:%s", user->text, pass ? pass->text : "")));
 }
 
 static void tags(struct load *l, struct testplan_request *r, const struct doc *d)
@@ -251,8 +257,8 @@ static void details(struct load *l, struct testplan_request *r, const struct doc
 		load_checks(l, r, found);
 }
 
-struct testplan_step *load_request(struct load *l, struct testplan_step *parent, const char *method, const struct doc *d,
-                                   uint32_t line)
+struct testplan_step *load_request(struct load *l, struct testplan_step *parent, const char *method,
+                                   const struct doc *d, uint32_t line)
 {
 	const struct doc *url = url_of(d), *qs = doc_find(d, "qs"), *name = doc_find(d, "name");
 	struct testplan_request *r = keep_alloc(&l->plan->keep, sizeof(*r));

@@ -106,7 +106,8 @@ static bool varies(const struct load *l, const char *text, size_t len)
 	       (l->dialect.kind != DIALECT_JMETER && memmem(text, len, "{{", 2));
 }
 
-bool load_target(struct load *l, uint32_t line, struct testplan_request *r, const char *url, const struct template *query)
+bool load_target(struct load *l, uint32_t line, struct testplan_request *r, const char *url,
+                 const struct template *query)
 {
 	const char *end = authority_end(url), *rest = end ? end : url;
 	size_t len = strcspn(rest, "#");
@@ -142,10 +143,13 @@ bool load_target(struct load *l, uint32_t line, struct testplan_request *r, cons
 
 bool load_is_token(const char *text)
 {
-	return *text && text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")] == '\0';
+	return *text &&
+	       text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~")] ==
+	               '\0';
 }
 
-void load_header(struct load *l, struct testplan_request *r, const char *name, const struct template *value, bool replace)
+void load_header(struct load *l, struct testplan_request *r, const char *name, const struct template *value,
+                 bool replace)
 {
 	struct testplan_header *headers;
 
@@ -188,13 +192,16 @@ void load_basic_auth(struct load *l, struct testplan_request *r, const struct te
 
 struct capture *load_add_capture(struct load *l, struct testplan_request *r)
 {
-	struct capture *items = keep_grow(&l->plan->keep, (void *)(uintptr_t)r->captures, r->capture_count, sizeof(*items));
+	struct capture *items =
+	        keep_grow(&l->plan->keep, (void *)(uintptr_t)r->captures, r->capture_count, sizeof(*items));
 
 	if (!items)
 		return keep_alloc(&l->plan->keep, sizeof(*items));
 	r->captures = items;
 	items += r->capture_count++;
-	*items = (struct capture){ .match = 1, .name = "", .expression = "", .right = "", .joined_slot = TEMPLATE_NO_SLOT };
+	*items = (struct capture){
+		.match = 1, .name = "", .expression = "", .right = "", .joined_slot = TEMPLATE_NO_SLOT
+	};
 	return items;
 }
 
@@ -215,7 +222,8 @@ bool load_expect(struct load *l, struct check *c, const char *text)
 	struct keep *k = &l->plan->keep;
 	bool is_pattern = c->test == CHECK_MATCHES || c->test == CHECK_MATCHES_ALL;
 	struct err err = { 0 };
-	void *items = keep_grow(k, is_pattern ? (void *)c->patterns : (void *)c->expected, c->expected_count, sizeof(void *));
+	void *items =
+	        keep_grow(k, is_pattern ? (void *)c->patterns : (void *)c->expected, c->expected_count, sizeof(void *));
 
 	if (!items)
 		return false;
@@ -283,8 +291,8 @@ bool load_duration(struct load *l, const struct doc *d, const char *what, double
 	static const struct {
 		const char *word;
 		double ns;
-	} words[] = { { "millisecond", 1e6 }, { "second", 1e9 }, { "sec", 1e9 }, { "minute", 60e9 }, { "min", 60e9 },
-		      { "hour", 3600e9 },     { "day", 86400e9 } };
+	} words[] = { { "millisecond", 1e6 }, { "second", 1e9 },  { "sec", 1e9 },    { "minute", 60e9 },
+		      { "min", 60e9 },        { "hour", 3600e9 }, { "day", 86400e9 } };
 	const char *text = load_text(l, d, what);
 	char *end;
 	double n;
@@ -302,7 +310,8 @@ bool load_duration(struct load *l, const struct doc *d, const char *what, double
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		size_t len = strlen(words[i].word);
 
-		if (n >= 0 && n < 1e8 && strncmp(end, words[i].word, len) == 0 && (end[len] == '\0' || strcmp(end + len, "s") == 0)) {
+		if (n >= 0 && n < 1e8 && strncmp(end, words[i].word, len) == 0 &&
+		    (end[len] == '\0' || strcmp(end + len, "s") == 0)) {
 			*ret_ns = (uint64_t)llround(n * words[i].ns);
 			return true;
 		}

@@ -10,10 +10,10 @@ struct load {
 	struct dialect dialect;
 	struct err *err;
 	bool refused;
-	unsigned depth; /* of steps */
-	const char *base;      /* target URL, or NULL */
-	uint32_t base_origin;  /* TESTPLAN_NO_ORIGIN: none, or it varies */
-	const char *base_path; /* what stands before every relative target */
+	unsigned depth;                  /* of steps */
+	const char *base;                /* target URL, or NULL */
+	uint32_t base_origin;            /* TESTPLAN_NO_ORIGIN: none, or it varies */
+	const char *base_path;           /* what stands before every relative target */
 	struct testplan_header *headers; /* of all requests */
 	size_t header_count;
 	bool follow_redirects;
@@ -29,7 +29,8 @@ bool load_base(struct load *l, uint32_t line, const char *url);
 bool load_target(struct load *l, uint32_t line, struct testplan_request *r, const char *url,
                  const struct template *query);
 /* A header, in place of one of that name if `replace`. */
-void load_header(struct load *l, struct testplan_request *r, const char *name, const struct template *value, bool replace);
+void load_header(struct load *l, struct testplan_request *r, const char *name, const struct template *value,
+                 bool replace);
 bool load_has_header(const struct testplan_request *r, const char *name);
 void load_basic_auth(struct load *l, struct testplan_request *r, const struct template *user_and_password);
 struct capture *load_add_capture(struct load *l, struct testplan_request *r);

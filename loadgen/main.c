@@ -98,7 +98,8 @@ static const struct cli_command command = {
 
 /* In place of the URL. A server of such a name is reached as http://help/. */
 static const struct cli_command words[] = {
-	{ "lint", NULL, cmd_lint_options, "PLAN", "what cannot work in a plan (JMeter, Artillery, own), before it is run",
+	{ "lint", NULL, cmd_lint_options, "PLAN",
+	  "what cannot work in a plan (JMeter, Artillery, own), before it is run",
 	  "  probe-load lint plan.jmx\n  probe-load lint load.yml --target http://127.0.0.1:8080\n" },
 	{ "completion", NULL, NULL, COMPLETION_ARGS, COMPLETION_HELP, NULL },
 	{ "help", NULL, NULL, "[COMMAND]", "the same as --help", "  probe-load help completion\n" },
@@ -389,7 +390,8 @@ static int lint(int argc, char **argv)
 	int rc = cmd_lint(stdout, argc, argv, &err), code;
 
 	if (rc == CMD_LINT_HELP)
-		cli_print_help(stdout, &program, cli_find_command(words, ARRAY_LEN(words) - 1, "lint", &(const char *){ NULL }));
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "lint", &(const char *){ NULL }));
 	if (rc < 0)
 		return say(err.text);
 	if (rc == CMD_LINT_UNREADABLE)

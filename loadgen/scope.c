@@ -75,7 +75,8 @@ uint64_t scope_count(struct scope *s, uint32_t counter)
 {
 	if (!(counter & SCOPE_SHARED))
 		return ++s->counters[counter];
-	return add_relaxed(&s->shared_counters[counter & ~SCOPE_SHARED], 1) + 1; /* orders nothing: only the number counts */
+	return add_relaxed(&s->shared_counters[counter & ~SCOPE_SHARED], 1) +
+	       1; /* orders nothing: only the number counts */
 }
 
 const struct scope_item *scope_pick(struct scope *s, size_t list)

@@ -50,9 +50,9 @@ struct scope {
 	struct dice dice;
 	uint64_t user, iteration, request; /* all from 1 */
 	int64_t unix_ms;                   /* for time functions: of the current action */
-	struct buf scratch, result;        /* of nested calls: stacks, each user of them leaves them as long as they were */
-	struct buf condition;              /* the operands of the comparison under way */
-	bool failed;                       /* out of memory: the user cannot go on */
+	struct buf scratch, result; /* of nested calls: stacks, each user of them leaves them as long as they were */
+	struct buf condition;       /* the operands of the comparison under way */
+	bool failed;                /* out of memory: the user cannot go on */
 };
 
 /* False: no memory. All of it is freed by scope_done(). */

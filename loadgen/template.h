@@ -21,24 +21,24 @@ enum template_place {
 	TEMPLATE_HEADER,     /* a header's value: control characters become blanks */
 };
 
-#define TEMPLATE_CALLS(X)                     \
-	X(RANDOM_INT) /* from, to: inclusive */ \
-	X(RANDOM_STRING) /* length, characters */ \
-	X(RANDOM_ITEM) /* of the list `number` */ \
-	X(UUID)                               \
-	X(TIME) /* format */                  \
-	X(TIME_SHIFT) /* format, ISO duration */ \
-	X(COUNTER) /* counter `number` */     \
-	X(USER)                               \
-	X(ITERATION)                          \
-	X(SUM)                                \
-	X(URL_ENCODE)                         \
-	X(URL_DECODE)                         \
-	X(BASE64)                             \
-	X(BASE64_DECODE)                      \
-	X(UPPER)                              \
-	X(LOWER)                              \
-	X(LENGTH)                             \
+#define TEMPLATE_CALLS(X)                           \
+	X(RANDOM_INT)    /* from, to: inclusive */  \
+	X(RANDOM_STRING) /* length, characters */   \
+	X(RANDOM_ITEM)   /* of the list `number` */ \
+	X(UUID)                                     \
+	X(TIME)       /* format */                  \
+	X(TIME_SHIFT) /* format, ISO duration */    \
+	X(COUNTER)    /* counter `number` */        \
+	X(USER)                                     \
+	X(ITERATION)                                \
+	X(SUM)                                      \
+	X(URL_ENCODE)                               \
+	X(URL_DECODE)                               \
+	X(BASE64)                                   \
+	X(BASE64_DECODE)                            \
+	X(UPPER)                                    \
+	X(LOWER)                                    \
+	X(LENGTH)                                   \
 	X(EVAL) /* the variable of this name */
 
 enum template_function {
@@ -69,7 +69,8 @@ struct template_segment {
 	const struct template_call *call;
 };
 
-struct template {
+struct template
+{
 	const struct template_segment *segments;
 	size_t count;
 };
@@ -99,4 +100,5 @@ const char *template_constant(const struct template *t);
 /* Is it one value and nothing else? Then its segment, else NULL. */
 const struct template_segment *template_single(const struct template *t);
 /* One segment's value: into `out` as it is, with its kind. False: it has none. */
-bool template_value(const struct template_segment *segment, struct scope *s, struct buf *out, enum scope_kind *ret_kind);
+bool template_value(const struct template_segment *segment, struct scope *s, struct buf *out,
+                    enum scope_kind *ret_kind);

@@ -89,9 +89,15 @@ static void put_time_part(struct buf *out, char letter, const char *run_text, si
 	const struct {
 		char letter;
 		int value, width;
-	} numbers[] = { { 'y', tm->tm_year + 1900, 4 }, { 'M', tm->tm_mon + 1, 2 },   { 'd', tm->tm_mday, 2 },
-		        { 'H', tm->tm_hour, 2 },        { 'm', tm->tm_min, 2 },       { 's', tm->tm_sec, 2 },
-		        { 'D', tm->tm_yday + 1, 3 },    { 'h', (tm->tm_hour + 11) % 12 + 1, 2 }, { 'S', ms, 3 } };
+	} numbers[] = { { 'y', tm->tm_year + 1900, 4 },
+		        { 'M', tm->tm_mon + 1, 2 },
+		        { 'd', tm->tm_mday, 2 },
+		        { 'H', tm->tm_hour, 2 },
+		        { 'm', tm->tm_min, 2 },
+		        { 's', tm->tm_sec, 2 },
+		        { 'D', tm->tm_yday + 1, 3 },
+		        { 'h', (tm->tm_hour + 11) % 12 + 1, 2 },
+		        { 'S', ms, 3 } };
 
 	if (letter == 'M' && run >= 3)
 		return buf_add(out, months + 3 * tm->tm_mon, 3);
@@ -149,7 +155,11 @@ static int64_t iso_duration_ms(const char *text)
 			continue;
 		}
 		n = strtod(text, &end);
-		unit = *end == 'D' ? 86400e3 : *end == 'H' ? 3600e3 : *end == 'M' && in_time ? 60e3 : *end == 'S' ? 1e3 : 0;
+		unit = *end == 'D'              ? 86400e3
+		       : *end == 'H'            ? 3600e3
+		       : *end == 'M' && in_time ? 60e3
+		       : *end == 'S'            ? 1e3
+		                                : 0;
 		if (end == text || unit == 0 || !(n < 1e9 && n > -1e9))
 			break;
 		total += (int64_t)(n * unit);
@@ -288,8 +298,9 @@ static void convert(const struct template_call *call, struct scope *s, struct bu
 	default:
 		buf_add_str(out, text);
 		for (size_t i = from; i < out->len && !out->failed; i++)
-			out->data[i] = (char)(call->function == TEMPLATE_CALL_UPPER ? toupper((unsigned char)out->data[i])
-			                                                            : tolower((unsigned char)out->data[i]));
+			out->data[i] =
+			        (char)(call->function == TEMPLATE_CALL_UPPER ? toupper((unsigned char)out->data[i])
+			                                                     : tolower((unsigned char)out->data[i]));
 	}
 	s->scratch.len = mark;
 }

@@ -11,8 +11,9 @@ enum { SLOT_INDEX = 4 * TESTPLAN_SLOTS_MAX };
 
 const char *testplan_executor_name(enum testplan_executor executor)
 {
-	static const char *const names[TESTPLAN_EXECUTORS] = { "shared-iterations", "per-vu-iterations",     "constant-vus",
-		                                               "ramping-vus",       "constant-arrival-rate", "ramping-arrival-rate" };
+	static const char *const names[TESTPLAN_EXECUTORS] = { "shared-iterations",     "per-vu-iterations",
+		                                               "constant-vus",          "ramping-vus",
+		                                               "constant-arrival-rate", "ramping-arrival-rate" };
 
 	return names[executor];
 }
@@ -78,7 +79,8 @@ uint32_t testplan_slot(struct testplan *p, const char *name)
 
 	if (*at)
 		return *at - 1;
-	slots = p->slot_count < TESTPLAN_SLOTS_MAX ? keep_grow(&p->keep, p->slots, p->slot_count, sizeof(*slots)) : NULL;
+	slots = p->slot_count < TESTPLAN_SLOTS_MAX ? keep_grow(&p->keep, p->slots, p->slot_count, sizeof(*slots))
+	                                           : NULL;
 	if (!slots) {
 		p->keep.failed = true;
 		return 0;
@@ -99,7 +101,8 @@ void testplan_append(struct testplan_step *parent, struct testplan_step *child)
 	parent->children++;
 }
 
-struct testplan_step *testplan_add(struct testplan *p, struct testplan_step *parent, enum testplan_kind kind, uint32_t line)
+struct testplan_step *testplan_add(struct testplan *p, struct testplan_step *parent, enum testplan_kind kind,
+                                   uint32_t line)
 {
 	struct testplan_step *step;
 
@@ -146,8 +149,8 @@ struct testplan_scenario *testplan_add_scenario(struct testplan *p, const char *
 	return s;
 }
 
-struct testplan_flow *testplan_add_flow(struct testplan *p, struct testplan_scenario *s, const char *name, double weight,
-                                        uint32_t line)
+struct testplan_flow *testplan_add_flow(struct testplan *p, struct testplan_scenario *s, const char *name,
+                                        double weight, uint32_t line)
 {
 	struct testplan_flow *f = ADD(p, s->flows, s->flow_count);
 
@@ -248,7 +251,8 @@ static void want(struct testplan_request *r)
 {
 	for (size_t i = 0; i < r->capture_count; i++) {
 		const struct capture *c = &r->captures[i];
-		bool head = c->source == CAPTURE_HEADER || (c->source == CAPTURE_PATTERN && c->where == CAPTURE_IN_HEAD);
+		bool head =
+		        c->source == CAPTURE_HEADER || (c->source == CAPTURE_PATTERN && c->where == CAPTURE_IN_HEAD);
 
 		r->wants_head = r->wants_head || head;
 		r->wants_body = r->wants_body || (!head && c->source != CAPTURE_STATUS &&
@@ -292,7 +296,8 @@ static int finish_scenario(const struct testplan_scenario *s, struct err *err)
 	if (s->users > TESTPLAN_USERS_MAX || s->most_users > TESTPLAN_USERS_MAX)
 		return err_set(err, -EINVAL, "%u: '%s': at most %d users", s->line, s->name, TESTPLAN_USERS_MAX);
 	for (size_t i = 0; i < s->stage_count; i++)
-		if (!(s->stages[i].target >= 0 && s->stages[i].target <= (testplan_is_open(s->executor) ? 1e9 : TESTPLAN_USERS_MAX)))
+		if (!(s->stages[i].target >= 0 &&
+		      s->stages[i].target <= (testplan_is_open(s->executor) ? 1e9 : TESTPLAN_USERS_MAX)))
 			return err_set(err, -EINVAL, "%u: a stage's target is out of range", s->stages[i].line);
 	return 0;
 }
@@ -428,9 +433,9 @@ static double repeats(const struct testplan_step *step)
 void testplan_expect_step(const struct testplan_step *step, double *ret_requests, double *ret_pause_ns)
 {
 	double requests = step->kind == TESTPLAN_REQUEST, weights = 0;
-	double pause = step->kind == TESTPLAN_PAUSE  ? mean_pause_ns(&step->pause)
+	double pause = step->kind == TESTPLAN_PAUSE                       ? mean_pause_ns(&step->pause)
 	               : step->kind == TESTPLAN_PACE && step->percent > 0 ? 60e9 / step->percent
-	                                             : 0;
+	                                                                  : 0;
 	double times = repeats(step);
 
 	for (const struct testplan_step *c = step->first; c; c = c->next)

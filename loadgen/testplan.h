@@ -115,10 +115,10 @@ enum testplan_kind {
 	TESTPLAN_PERCENT,    /* in `percent` of the times, evenly spread */
 	TESTPLAN_CHOICE,     /* the child that `value` numbers or names */
 	TESTPLAN_PARALLEL,
-	TESTPLAN_SET,     /* slot = value */
-	TESTPLAN_FEED,    /* the next row of feeder `number` */
-	TESTPLAN_COUNT,   /* slot = from, from + by, ... up to `to`, then again */
-	TESTPLAN_PACE,    /* no more than `percent` times a minute and user */
+	TESTPLAN_SET,   /* slot = value */
+	TESTPLAN_FEED,  /* the next row of feeder `number` */
+	TESTPLAN_COUNT, /* slot = from, from + by, ... up to `to`, then again */
+	TESTPLAN_PACE,  /* no more than `percent` times a minute and user */
 	TESTPLAN_END_ITERATION,
 	TESTPLAN_END_USER,
 	TESTPLAN_END_RUN,
@@ -227,11 +227,11 @@ struct testplan {
 	const struct testplan_tag *tags;
 	size_t tag_count;
 	size_t step_count;
-	uint32_t last_ok_slot; /* is set to whether the last request succeeded, or TEMPLATE_NO_SLOT */
-	uint64_t timeout_ns; /* of a request; 0: the program's */
+	uint32_t last_ok_slot;       /* is set to whether the last request succeeded, or TEMPLATE_NO_SLOT */
+	uint64_t timeout_ns;         /* of a request; 0: the program's */
 	struct testplan_note *notes; /* what the loader did not do, or did otherwise */
 	size_t note_count;
-	bool cookies;        /* users keep them */
+	bool cookies; /* users keep them */
 	bool insecure;
 };
 
@@ -243,11 +243,12 @@ void testplan_free(struct testplan *p);
 uint32_t testplan_slot(struct testplan *p, const char *name);
 bool testplan_find_slot(const struct testplan *p, const char *name, uint32_t *ret_slot);
 /* A new step, last under `parent` (which may be NULL). */
-struct testplan_step *testplan_add(struct testplan *p, struct testplan_step *parent, enum testplan_kind kind, uint32_t line);
+struct testplan_step *testplan_add(struct testplan *p, struct testplan_step *parent, enum testplan_kind kind,
+                                   uint32_t line);
 void testplan_append(struct testplan_step *parent, struct testplan_step *child);
 struct testplan_scenario *testplan_add_scenario(struct testplan *p, const char *name, uint32_t line);
-struct testplan_flow *testplan_add_flow(struct testplan *p, struct testplan_scenario *s, const char *name, double weight,
-                                        uint32_t line);
+struct testplan_flow *testplan_add_flow(struct testplan *p, struct testplan_scenario *s, const char *name,
+                                        double weight, uint32_t line);
 void testplan_add_stage(struct testplan *p, struct testplan_scenario *s, const struct testplan_stage *stage);
 void testplan_add_threshold(struct testplan *p, const struct testplan_threshold *t);
 void testplan_add_variable(struct testplan *p, const struct testplan_variable *v);

@@ -136,7 +136,9 @@ static void push(struct vu *vu, const struct testplan_step *step)
 	struct frame *f = &vu->frames[vu->depth++];
 
 	assert(vu->depth <= ARRAY_LEN(vu->frames));
-	*f = (struct frame){ .step = step, .child = step->first, .turns = 1, .begin_ns = vu->now_ns, .text = vu->lists.len };
+	*f = (struct frame){
+		.step = step, .child = step->first, .turns = 1, .begin_ns = vu->now_ns, .text = vu->lists.len
+	};
 }
 
 void vu_begin(struct vu *vu, uint64_t iteration)
@@ -268,7 +270,8 @@ static bool next_item(struct vu *vu, struct frame *f)
 
 		if (f->turn >= l->count)
 			return false;
-		scope_set(&vu->scope, step->slot, l->items[f->turn].kind, l->items[f->turn].text, l->items[f->turn].len);
+		scope_set(&vu->scope, step->slot, l->items[f->turn].kind, l->items[f->turn].text,
+		          l->items[f->turn].len);
 		return true;
 	}
 	if (f->turn == 0) {

@@ -14,7 +14,7 @@ enum { VU_BATCH_MAX = 64, VU_STEPS_AT_ONCE = 100000 };
 struct vu_common {
 	const struct testplan *plan;
 	uint64_t seed;
-	double time_scale; /* of pauses */
+	double time_scale;          /* of pauses */
 	struct scope_value *shared; /* by slot: what setup's users knew at their end */
 };
 
@@ -36,10 +36,11 @@ struct vu_text {
 struct vu_request {
 	const struct testplan_step *step;
 	const struct testplan_request *request;
-	uint32_t origin;        /* TESTPLAN_NO_ORIGIN: target is a whole URL */
+	uint32_t origin; /* TESTPLAN_NO_ORIGIN: target is a whole URL */
 	struct vu_text target;
-	struct vu_text headers; /* "Name: value\r\n" each, without Host, Content-Length and cookies unless the plan has them */
-	struct vu_text body;    /* data NULL: none */
+	struct vu_text
+	        headers; /* "Name: value\r\n" each, without Host, Content-Length and cookies unless the plan has them */
+	struct vu_text body;           /* data NULL: none */
 	struct vu_text user, password; /* of digest authentication */
 };
 

@@ -11,7 +11,7 @@ struct reader {
 	XML_Parser parser;
 	struct keep *keep;
 	struct xml *root, *open;
-	struct buf text;   /* pieces of the open elements' texts: each element's begins at its mark */
+	struct buf text; /* pieces of the open elements' texts: each element's begins at its mark */
 	size_t marks[XML_TREE_DEPTH_MAX];
 	uint32_t depth, nodes, first_line;
 	const char *refused;

@@ -6,7 +6,8 @@
 #include "json_scan.h"
 #include "jsonpath.h"
 
-static const char store[] = "{\"a\":{\"b\":[10,20,{\"c\":\"x\\u00e9\"},30]},\"list\":[{\"id\":1,\"k\":\"p\",\"price\":5},{\"id\":2,\"k\":\"q\",\"price\":15}],"
+static const char store[] = "{\"a\":{\"b\":[10,20,{\"c\":\"x\\u00e9\"},30]},\"list\":[{\"id\":1,\"k\":\"p\",\"price\":"
+                            "5},{\"id\":2,\"k\":\"q\",\"price\":15}],"
                             " \"odd key\" : true, \"n\":null,\"e\":{},\"deep\":{\"id\":7,\"in\":{\"id\":8}}}";
 
 static const struct {
@@ -56,7 +57,8 @@ static void finds_values(void **state)
 			fail_msg("%s: %s", finds[i].name, err.text);
 		found = jsonpath_find(path, store, strlen(store), finds[i].index, &v);
 		T_CHECK(finds[i].name, found == (finds[i].want != NULL));
-		T_CHECK(finds[i].name, !found || (v.len == strlen(finds[i].want) && memcmp(v.at, finds[i].want, v.len) == 0));
+		T_CHECK(finds[i].name,
+		        !found || (v.len == strlen(finds[i].want) && memcmp(v.at, finds[i].want, v.len) == 0));
 		T_CHECK(finds[i].name, jsonpath_count(path, store, strlen(store)) == finds[i].count);
 		T_CHECK(finds[i].name, jsonpath_is_definite(path) == finds[i].definite);
 		keep_done(&keep);
@@ -65,7 +67,8 @@ static void finds_values(void **state)
 
 static void refuses_paths(void **state)
 {
-	static const char *const paths[] = { "$.", "$[", "$[1", "$['a", "$.a b[", "$[?(1==1)]", "$[?(@.a ==)]", "$[x]", "$..", "$.a..", "$[99999999999]" };
+	static const char *const paths[] = { "$.",           "$[",   "$[1", "$['a",  "$.a b[",        "$[?(1==1)]",
+		                             "$[?(@.a ==)]", "$[x]", "$..", "$.a..", "$[99999999999]" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
@@ -94,7 +97,8 @@ static void survives_cut_texts(void **state)
 			struct t_guarded g = t_guarded_new(store, len);
 			struct jsonpath_value v;
 
-			assert_false(jsonpath_find(path, (const char *)g.data, len, 0, &v)); /* it does not end: no value */
+			assert_false(
+			        jsonpath_find(path, (const char *)g.data, len, 0, &v)); /* it does not end: no value */
 			t_guarded_free(&g);
 		}
 		keep_done(&keep);
@@ -105,8 +109,13 @@ static void decodes_texts(void **state)
 {
 	static const struct {
 		const char *json, *want; /* NULL: refused */
-	} rows[] = { { "\"\"", "" }, { "\"a\\n\\\"b\\\\\\/\"", "a\n\"b\\/" }, { "\"\\u0041\\u00e9\\u20ac\"", "A\u00e9\u20ac" },
-		     { "\"\\ud83d\\ude00\"", "\U0001f600" }, { "\"\\ud83d\"", "\ufffd" }, { "\"\\x\"", NULL }, { "\"\\u12\"", NULL } };
+	} rows[] = { { "\"\"", "" },
+		     { "\"a\\n\\\"b\\\\\\/\"", "a\n\"b\\/" },
+		     { "\"\\u0041\\u00e9\\u20ac\"", "A\u00e9\u20ac" },
+		     { "\"\\ud83d\\ude00\"", "\U0001f600" },
+		     { "\"\\ud83d\"", "\ufffd" },
+		     { "\"\\x\"", NULL },
+		     { "\"\\u12\"", NULL } };
 	char out[64];
 	size_t len;
 
@@ -125,7 +134,8 @@ static void matches_brackets(void **state)
 	static const struct {
 		const char *text;
 		int len; /* of the value; -1: none */
-	} rows[] = { { "[1,2] x", 5 }, { "{\"a\":[}]}", -1 }, { "[}", -1 }, { "\"a]\"", 4 }, { "[\"]\"]", 5 }, { "nul", -1 }, { "null", 4 }, { "-1.5e3,", 6 }, { "]", -1 }, { "\"abc", -1 } };
+	} rows[] = { { "[1,2] x", 5 }, { "{\"a\":[}]}", -1 }, { "[}", -1 },     { "\"a]\"", 4 }, { "[\"]\"]", 5 },
+		     { "nul", -1 },    { "null", 4 },         { "-1.5e3,", 6 }, { "]", -1 },     { "\"abc", -1 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -138,8 +148,9 @@ static void matches_brackets(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(finds_values),     cmocka_unit_test(refuses_paths),    cmocka_unit_test(survives_cut_texts),
-		cmocka_unit_test(decodes_texts),    cmocka_unit_test(matches_brackets),
+		cmocka_unit_test(finds_values),       cmocka_unit_test(refuses_paths),
+		cmocka_unit_test(survives_cut_texts), cmocka_unit_test(decodes_texts),
+		cmocka_unit_test(matches_brackets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

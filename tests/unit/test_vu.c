@@ -21,7 +21,10 @@ static struct testplan *flow_plan(const char *name, const char *more, const char
 {
 	char text[4096];
 
-	(void)snprintf(text, sizeof(text), "{\"defaults\":{\"baseUrl\":\"http://h:1\"},%s\"scenarios\":{\"s\":{\"iterations\":1,\"flow\":[%s]}}}", more, flow);
+	(void)snprintf(
+	        text, sizeof(text),
+	        "{\"defaults\":{\"baseUrl\":\"http://h:1\"},%s\"scenarios\":{\"s\":{\"iterations\":1,\"flow\":[%s]}}}",
+	        more, flow);
 	return plan_of(name, text);
 }
 
@@ -32,37 +35,60 @@ static const struct {
 } rows[] = {
 	{ "a request", "", "{\"get\":\"/x\"}", "GET /x\nover\n" },
 	{ "a pause", "", "{\"think\":\"1500ms\"},{\"think\":2}", "sleep 1500\nsleep 2000\nover\n" },
-	{ "variables in a target are encoded", VARIABLES, "{\"get\":\"/${name}?a={{ n }}\"}", "GET /a%20b/%22?a=3\nover\n" },
-	{ "in JSON they keep their kind", VARIABLES, "{\"post\":{\"url\":\"/\",\"json\":{\"n\":\"${n}\",\"t\":\"<${n}>\",\"q\":\"${name}\",\"o\":\"${o}\",\"y\":\"${o.x[1].y}\"}}}",
+	{ "variables in a target are encoded", VARIABLES, "{\"get\":\"/${name}?a={{ n }}\"}",
+	  "GET /a%20b/%22?a=3\nover\n" },
+	{ "in JSON they keep their kind", VARIABLES,
+	  "{\"post\":{\"url\":\"/"
+	  "\",\"json\":{\"n\":\"${n}\",\"t\":\"<${n}>\",\"q\":\"${name}\",\"o\":\"${o}\",\"y\":\"${o.x[1].y}\"}}}",
 	  "POST / {\"n\":3,\"t\":\"<3>\",\"q\":\"a b/\\\"\",\"o\":{\"x\":[1,{\"y\":\"z\"}]},\"y\":\"z\"}\nover\n" },
-	{ "a form", VARIABLES, "{\"post\":{\"url\":\"/\",\"form\":{\"a\":\"${name}\",\"b\":1}}}", "POST / a=a%20b%2F%22&b=1\nover\n" },
-	{ "a query", VARIABLES, "{\"get\":{\"url\":\"/x?y=1\",\"qs\":{\"a\":\"${name}\"}}}", "GET /x?y=1&a=a%20b%2F%22\nover\n" },
+	{ "a form", VARIABLES, "{\"post\":{\"url\":\"/\",\"form\":{\"a\":\"${name}\",\"b\":1}}}",
+	  "POST / a=a%20b%2F%22&b=1\nover\n" },
+	{ "a query", VARIABLES, "{\"get\":{\"url\":\"/x?y=1\",\"qs\":{\"a\":\"${name}\"}}}",
+	  "GET /x?y=1&a=a%20b%2F%22\nover\n" },
 	{ "a variable that has no value", "", "{\"get\":\"/${nothing}/\"}", "GET //\nover\n" },
 	{ "set", VARIABLES, "{\"set\":{\"m\":\"${n}${n}\"}},{\"get\":\"/${m}\"}", "GET /33\nover\n" },
 	{ "a loop", "", "{\"loop\":[{\"get\":\"/${i}\"}],\"count\":3,\"as\":\"i\"}", "GET /0\nGET /1\nGET /2\nover\n" },
 	{ "a loop of none", "", "{\"loop\":[{\"get\":\"/\"}],\"count\":0}", "over\n" },
-	{ "a loop by a variable", VARIABLES, "{\"loop\":[{\"get\":\"/\"}],\"count\":\"${n}\"}", "GET /\nGET /\nGET /\nover\n" },
-	{ "loops in loops", "", "{\"loop\":[{\"loop\":[{\"get\":\"/${i}${j}\"}],\"count\":2,\"as\":\"j\"}],\"count\":2,\"as\":\"i\"}", "GET /00\nGET /01\nGET /10\nGET /11\nover\n" },
-	{ "over a list", "", "{\"loop\":[{\"get\":\"/${$loopElement}\"}],\"over\":[\"a\",2]}", "GET /a\nGET /2\nover\n" },
-	{ "over a variable", VARIABLES, "{\"loop\":[{\"get\":\"/${e}\"}],\"over\":\"o.x\",\"loopElement\":\"e\"}", "GET /1\nGET /%7B%22y%22:%22z%22%7D\nover\n" },
-	{ "if", VARIABLES, "{\"if\":\"n == 3 and yes\",\"then\":[{\"get\":\"/t\"}],\"else\":[{\"get\":\"/e\"}]}", "GET /t\nover\n" },
-	{ "else", VARIABLES, "{\"if\":\"${n} < 3 || !yes\",\"then\":[{\"get\":\"/t\"}],\"else\":[{\"get\":\"/e\"}]}", "GET /e\nover\n" },
-	{ "while", VARIABLES, "{\"loop\":[{\"get\":\"/\"},{\"set\":{\"n\":\"${$sum(n, -1)}\"}}],\"while\":\"n > 1\"}", "GET /\nGET /\nover\n" },
-	{ "a switch by name", VARIABLES, "{\"switch\":\"${n}\",\"cases\":{\"2\":[{\"get\":\"/2\"}],\"default\":[{\"get\":\"/d\"}]}}", "GET /2\nover\n" },
+	{ "a loop by a variable", VARIABLES, "{\"loop\":[{\"get\":\"/\"}],\"count\":\"${n}\"}",
+	  "GET /\nGET /\nGET /\nover\n" },
+	{ "loops in loops", "",
+	  "{\"loop\":[{\"loop\":[{\"get\":\"/${i}${j}\"}],\"count\":2,\"as\":\"j\"}],\"count\":2,\"as\":\"i\"}",
+	  "GET /00\nGET /01\nGET /10\nGET /11\nover\n" },
+	{ "over a list", "", "{\"loop\":[{\"get\":\"/${$loopElement}\"}],\"over\":[\"a\",2]}",
+	  "GET /a\nGET /2\nover\n" },
+	{ "over a variable", VARIABLES, "{\"loop\":[{\"get\":\"/${e}\"}],\"over\":\"o.x\",\"loopElement\":\"e\"}",
+	  "GET /1\nGET /%7B%22y%22:%22z%22%7D\nover\n" },
+	{ "if", VARIABLES, "{\"if\":\"n == 3 and yes\",\"then\":[{\"get\":\"/t\"}],\"else\":[{\"get\":\"/e\"}]}",
+	  "GET /t\nover\n" },
+	{ "else", VARIABLES, "{\"if\":\"${n} < 3 || !yes\",\"then\":[{\"get\":\"/t\"}],\"else\":[{\"get\":\"/e\"}]}",
+	  "GET /e\nover\n" },
+	{ "while", VARIABLES, "{\"loop\":[{\"get\":\"/\"},{\"set\":{\"n\":\"${$sum(n, -1)}\"}}],\"while\":\"n > 1\"}",
+	  "GET /\nGET /\nover\n" },
+	{ "a switch by name", VARIABLES,
+	  "{\"switch\":\"${n}\",\"cases\":{\"2\":[{\"get\":\"/2\"}],\"default\":[{\"get\":\"/d\"}]}}",
+	  "GET /2\nover\n" },
 	{ "a group", "", "{\"group\":\"g\",\"steps\":[{\"get\":\"/\"}]}", "GET /\ngroup g\nover\n" },
 	{ "parallel", "", "{\"parallel\":[{\"get\":\"/1\"},{\"get\":\"/2\"}]}", "GET /1\nGET /2\nover\n" },
-	{ "an iteration that ends", "", "{\"get\":\"/1\"},{\"stop\":\"iteration\"},{\"get\":\"/2\"}", "GET /1\nover\n" },
+	{ "an iteration that ends", "", "{\"get\":\"/1\"},{\"stop\":\"iteration\"},{\"get\":\"/2\"}",
+	  "GET /1\nover\n" },
 	{ "a user that ends", "", "{\"stop\":\"user\"},{\"get\":\"/2\"}", "user over\n" },
 	{ "the run ends", "", "{\"stop\":\"run\"},{\"get\":\"/2\"}", "run over\n" },
 	{ "once", "", "{\"once\":[{\"get\":\"/1\"}]},{\"get\":\"/2\"}", "GET /1\nGET /2\nover\n|GET /2\nover\n" },
-	{ "interleave", "", "{\"interleave\":[{\"get\":\"/1\"},{\"get\":\"/2\"}]}", "GET /1\nover\n|GET /2\nover\n|GET /1\nover\n" },
+	{ "interleave", "", "{\"interleave\":[{\"get\":\"/1\"},{\"get\":\"/2\"}]}",
+	  "GET /1\nover\n|GET /2\nover\n|GET /1\nover\n" },
 	{ "half of the times", "", "{\"percent\":50,\"steps\":[{\"get\":\"/\"}]}", "over\n|GET /\nover\n|over\n" },
-	{ "rows in the plan", "\"feeders\":{\"f\":{\"rows\":[{\"u\":\"a\",\"k\":1},{\"u\":\"b\",\"k\":2}]}},", "{\"feed\":\"f\"},{\"get\":\"/${u}/${k}\"}", "GET /a/1\nover\n|GET /b/2\nover\n|GET /a/1\nover\n" },
-	{ "rows that end", "\"feeders\":{\"f\":{\"rows\":[{\"u\":\"a\"}],\"order\":\"unique\"}},", "{\"feed\":\"f\"},{\"get\":\"/${u}\"}", "GET /a\nover\n|user over\n" },
-	{ "functions", "", "{\"get\":\"/${$user}${$iteration}${$upper('x')}${$base64('a:b')}${$urlEncode('a b')}${$length('abc')}\"}", "GET /11XYTpia+b3\nover\n" },
-	{ "the time", "", "{\"get\":\"/${$timestamp}/${$isoTimestamp}\"}", "GET /1700000000123/2023-11-14T22:13:20.123Z\nover\n" },
+	{ "rows in the plan", "\"feeders\":{\"f\":{\"rows\":[{\"u\":\"a\",\"k\":1},{\"u\":\"b\",\"k\":2}]}},",
+	  "{\"feed\":\"f\"},{\"get\":\"/${u}/${k}\"}", "GET /a/1\nover\n|GET /b/2\nover\n|GET /a/1\nover\n" },
+	{ "rows that end", "\"feeders\":{\"f\":{\"rows\":[{\"u\":\"a\"}],\"order\":\"unique\"}},",
+	  "{\"feed\":\"f\"},{\"get\":\"/${u}\"}", "GET /a\nover\n|user over\n" },
+	{ "functions", "",
+	  "{\"get\":\"/${$user}${$iteration}${$upper('x')}${$base64('a:b')}${$urlEncode('a b')}${$length('abc')}\"}",
+	  "GET /11XYTpia+b3\nover\n" },
+	{ "the time", "", "{\"get\":\"/${$timestamp}/${$isoTimestamp}\"}",
+	  "GET /1700000000123/2023-11-14T22:13:20.123Z\nover\n" },
 	{ "a pace", "", "{\"pace\":60},{\"get\":\"/\"},{\"pace\":60}", "GET /\nover\n" },
-	{ "a loop without end or rest lets others go on", "", "{\"loop\":[{\"set\":{\"a\":\"b\"}}],\"count\":200000}", "sleep 1\nsleep 1\nsleep 1\nsleep 1\nover\n" },
+	{ "a loop without end or rest lets others go on", "", "{\"loop\":[{\"set\":{\"a\":\"b\"}}],\"count\":200000}",
+	  "sleep 1\nsleep 1\nsleep 1\nsleep 1\nover\n" },
 };
 
 static void plays_steps(void **state)
@@ -84,10 +110,12 @@ static void plays_steps(void **state)
 
 			(void)snprintf(part, sizeof(part), "%.*s", (int)len, want);
 			(void)play_iteration(&p, vu, n);
-			if (strcmp(rows[i].flow, "{\"pace\":60},{\"get\":\"/\"},{\"pace\":60}") != 0 && strncmp(part, "sleep 1\n", 8) != 0)
+			if (strcmp(rows[i].flow, "{\"pace\":60},{\"get\":\"/\"},{\"pace\":60}") != 0 &&
+			    strncmp(part, "sleep 1\n", 8) != 0)
 				T_STR(rows[i].name, p.log, part);
 			else
-				T_CHECK(rows[i].name, strstr(p.log, "over\n") != NULL && strstr(p.log, "failed") == NULL);
+				T_CHECK(rows[i].name,
+				        strstr(p.log, "over\n") != NULL && strstr(p.log, "failed") == NULL);
 			want += len + (want[len] == '|');
 		}
 		vu_free(vu);
@@ -119,18 +147,25 @@ static void serve(void *context, const struct vu_request *request, struct answer
 static const struct {
 	const char *name, *capture, *after, *want;
 } captures[] = {
-	{ "JSON, a number", "{\"json\":\"$.id\",\"as\":\"v\"}", "{\"post\":{\"url\":\"/\",\"json\":{\"v\":\"${v}\"}}}", "POST / {\"v\":7}\nover\n" },
-	{ "JSON, a text", "{\"json\":\"$.t\",\"as\":\"v\"}", "{\"post\":{\"url\":\"/\",\"json\":{\"v\":\"${v}\"}}}", "POST / {\"v\":\"x\\ny\"}\nover\n" },
+	{ "JSON, a number", "{\"json\":\"$.id\",\"as\":\"v\"}", "{\"post\":{\"url\":\"/\",\"json\":{\"v\":\"${v}\"}}}",
+	  "POST / {\"v\":7}\nover\n" },
+	{ "JSON, a text", "{\"json\":\"$.t\",\"as\":\"v\"}", "{\"post\":{\"url\":\"/\",\"json\":{\"v\":\"${v}\"}}}",
+	  "POST / {\"v\":\"x\\ny\"}\nover\n" },
 	{ "JSON, a list", "{\"json\":\"$.l\",\"as\":\"v\"}", "{\"get\":\"/${v[1]}\"}", "GET /q\nover\n" },
-	{ "the second match", "{\"json\":\"$.l[*]\",\"as\":\"v\",\"match\":2}", "{\"get\":\"/${v}\"}", "GET /q\nover\n" },
-	{ "all matches", "{\"json\":\"$.l[*]\",\"as\":\"v\",\"match\":\"all\"}", "{\"get\":\"/${v_1}${v_2}${v_3}${v_matchNr}${v_ALL}\"}", "GET /pq2p,q\nover\n" },
-	{ "a regular expression", "{\"regexp\":\"id.:(\\\\d+)\",\"group\":1,\"as\":\"v\"}", "{\"get\":\"/${v}\"}", "GET /7\nover\n" },
+	{ "the second match", "{\"json\":\"$.l[*]\",\"as\":\"v\",\"match\":2}", "{\"get\":\"/${v}\"}",
+	  "GET /q\nover\n" },
+	{ "all matches", "{\"json\":\"$.l[*]\",\"as\":\"v\",\"match\":\"all\"}",
+	  "{\"get\":\"/${v_1}${v_2}${v_3}${v_matchNr}${v_ALL}\"}", "GET /pq2p,q\nover\n" },
+	{ "a regular expression", "{\"regexp\":\"id.:(\\\\d+)\",\"group\":1,\"as\":\"v\"}", "{\"get\":\"/${v}\"}",
+	  "GET /7\nover\n" },
 	{ "a header", "{\"header\":\"x-a\",\"as\":\"v\"}", "{\"get\":\"/${v}\"}", "GET /b%20c\nover\n" },
 	{ "between", "{\"between\":[\"[\\\"\",\"\\\"\"],\"as\":\"v\"}", "{\"get\":\"/${v}\"}", "GET /p\nover\n" },
 	{ "the status", "{\"status\":true,\"as\":\"v\"}", "{\"get\":\"/${v}\"}", "GET /200\nover\n" },
 	{ "nothing: the iteration is over", "{\"json\":\"$.no\",\"as\":\"v\"}", "{\"get\":\"/${v}\"}", "failed\n" },
-	{ "nothing, and that is allowed", "{\"json\":\"$.no\",\"as\":\"v\",\"strict\":false}", "{\"get\":\"/x${v}\"}", "GET /x\nover\n" },
-	{ "nothing, and a default", "{\"json\":\"$.no\",\"as\":\"v\",\"default\":\"d\"}", "{\"get\":\"/x${v}\"}", "GET /xd\nover\n" },
+	{ "nothing, and that is allowed", "{\"json\":\"$.no\",\"as\":\"v\",\"strict\":false}", "{\"get\":\"/x${v}\"}",
+	  "GET /x\nover\n" },
+	{ "nothing, and a default", "{\"json\":\"$.no\",\"as\":\"v\",\"default\":\"d\"}", "{\"get\":\"/x${v}\"}",
+	  "GET /xd\nover\n" },
 };
 
 static void captures_values(void **state)
@@ -145,7 +180,8 @@ static void captures_values(void **state)
 		struct vu_common common;
 		struct vu *vu;
 
-		(void)snprintf(flow, sizeof(flow), "{\"get\":{\"url\":\"/c\",\"capture\":%s}},%s", captures[i].capture, captures[i].after);
+		(void)snprintf(flow, sizeof(flow), "{\"get\":{\"url\":\"/c\",\"capture\":%s}},%s", captures[i].capture,
+		               captures[i].after);
 		plan = flow_plan(captures[i].name, "", flow);
 		assert_true(vu_common_init(&common, plan, 1, 1));
 		vu = vu_new(&common, plan->scenarios, 1);
@@ -162,7 +198,10 @@ static void captures_xml(void **state)
 {
 	struct server server = { 200, "\r\n", "<a><b k='1'>x</b><b>y</b></a>" };
 	struct play p = { .answer = serve, .context = &server };
-	struct testplan *plan = flow_plan("xpath", "", "{\"get\":{\"url\":\"/\",\"capture\":[{\"xpath\":\"//b[2]\",\"as\":\"v\"},{\"xpath\":\"count(//b)\",\"as\":\"n\"}]}},{\"get\":\"/${v}${n}\"}");
+	struct testplan *plan =
+	        flow_plan("xpath", "",
+	                  "{\"get\":{\"url\":\"/\",\"capture\":[{\"xpath\":\"//"
+	                  "b[2]\",\"as\":\"v\"},{\"xpath\":\"count(//b)\",\"as\":\"n\"}]}},{\"get\":\"/${v}${n}\"}");
 	struct vu_common common;
 	struct vu *vu;
 
@@ -249,7 +288,10 @@ static void record(char out[PLAY_LOG_MAX], struct testplan *plan, uint64_t seed,
 static void repeats_with_a_seed(void **state)
 {
 	static char a[PLAY_LOG_MAX], b[PLAY_LOG_MAX], c[PLAY_LOG_MAX], d[PLAY_LOG_MAX];
-	struct testplan *plan = flow_plan("seed", "", "{\"random\":[{\"get\":\"/1\"},{\"get\":\"/2\"},{\"get\":\"/3\"}]},{\"think\":{\"gaussian\":[1,0.5]}},{\"get\":\"/${$randomInt(1,1000)}/${$uuid}\"}");
+	struct testplan *plan =
+	        flow_plan("seed", "",
+	                  "{\"random\":[{\"get\":\"/1\"},{\"get\":\"/2\"},{\"get\":\"/"
+	                  "3\"}]},{\"think\":{\"gaussian\":[1,0.5]}},{\"get\":\"/${$randomInt(1,1000)}/${$uuid}\"}");
 
 	(void)state;
 	record(a, plan, 7, 1, 1);
@@ -268,7 +310,9 @@ static void pauses_as_their_laws(void **state)
 	static const struct {
 		const char *law;
 		double mean_ms;
-	} laws[] = { { "{\"uniform\":[\"100ms\",\"300ms\"]}", 200 }, { "{\"gaussian\":[\"200ms\",\"20ms\"]}", 200 }, { "{\"poisson\":[\"50ms\",\"150ms\"]}", 200 } };
+	} laws[] = { { "{\"uniform\":[\"100ms\",\"300ms\"]}", 200 },
+		     { "{\"gaussian\":[\"200ms\",\"20ms\"]}", 200 },
+		     { "{\"poisson\":[\"50ms\",\"150ms\"]}", 200 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(laws); i++) {
@@ -290,7 +334,8 @@ static void pauses_as_their_laws(void **state)
 			T_CHECK(laws[i].law, a.kind == VU_SLEEP);
 			sum += (double)a.sleep_ns / 1e6;
 		}
-		T_CHECK(laws[i].law, sum / 4000 > 0.5 * laws[i].mean_ms * 0.98 && sum / 4000 < 0.5 * laws[i].mean_ms * 1.02);
+		T_CHECK(laws[i].law,
+		        sum / 4000 > 0.5 * laws[i].mean_ms * 0.98 && sum / 4000 < 0.5 * laws[i].mean_ms * 1.02);
 		vu_free(vu);
 		vu_common_done(&common);
 		testplan_free(plan);
@@ -301,7 +346,10 @@ static void fails_as_the_plan_says(void **state)
 {
 	static const struct {
 		const char *on_error, *want;
-	} rows_of[] = { { "continue", "GET /1\nGET /2\nover\n" }, { "nextIteration", "GET /1\nfailed\n" }, { "stopUser", "GET /1\nuser over\n" }, { "stopRun", "GET /1\nrun over\n" } };
+	} rows_of[] = { { "continue", "GET /1\nGET /2\nover\n" },
+		        { "nextIteration", "GET /1\nfailed\n" },
+		        { "stopUser", "GET /1\nuser over\n" },
+		        { "stopRun", "GET /1\nrun over\n" } };
 	struct server server = { 500, "\r\n", "" };
 
 	(void)state;
@@ -312,7 +360,11 @@ static void fails_as_the_plan_says(void **state)
 		struct vu_common common;
 		struct vu *vu;
 
-		(void)snprintf(text, sizeof(text), "{\"defaults\":{\"baseUrl\":\"http://h\"},\"scenarios\":{\"s\":{\"onError\":\"%s\",\"flow\":[{\"get\":\"/1\"},{\"get\":\"/2\"}]}}}", rows_of[i].on_error);
+		(void)snprintf(
+		        text, sizeof(text),
+		        "{\"defaults\":{\"baseUrl\":\"http://"
+		        "h\"},\"scenarios\":{\"s\":{\"onError\":\"%s\",\"flow\":[{\"get\":\"/1\"},{\"get\":\"/2\"}]}}}",
+		        rows_of[i].on_error);
 		plan = plan_of(rows_of[i].on_error, text);
 		assert_true(vu_common_init(&common, plan, 1, 1));
 		vu = vu_new(&common, plan->scenarios, 1);
@@ -330,7 +382,10 @@ static void keeps_headers_apart(void **state)
 {
 	struct server server = { 200, "\r\n", "{\"t\":\"a\\r\\nEvil: 1\"}" };
 	struct play p = { .answer = serve, .context = &server, .with_headers = true };
-	struct testplan *plan = flow_plan("headers", "", "{\"get\":{\"url\":\"/1\",\"capture\":{\"json\":\"$.t\",\"as\":\"t\"}}},{\"get\":{\"url\":\"/2${t}\",\"headers\":{\"A\":\"x${t}\"}}}");
+	struct testplan *plan =
+	        flow_plan("headers", "",
+	                  "{\"get\":{\"url\":\"/1\",\"capture\":{\"json\":\"$.t\",\"as\":\"t\"}}},{\"get\":{\"url\":\"/"
+	                  "2${t}\",\"headers\":{\"A\":\"x${t}\"}}}");
 	struct vu_common common;
 	struct vu *vu;
 
@@ -347,9 +402,14 @@ static void keeps_headers_apart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plays_steps),         cmocka_unit_test(captures_values),        cmocka_unit_test(captures_xml),
-		cmocka_unit_test(checks_answers),      cmocka_unit_test(repeats_with_a_seed),    cmocka_unit_test(pauses_as_their_laws),
-		cmocka_unit_test(fails_as_the_plan_says), cmocka_unit_test(keeps_headers_apart),
+		cmocka_unit_test(plays_steps),
+		cmocka_unit_test(captures_values),
+		cmocka_unit_test(captures_xml),
+		cmocka_unit_test(checks_answers),
+		cmocka_unit_test(repeats_with_a_seed),
+		cmocka_unit_test(pauses_as_their_laws),
+		cmocka_unit_test(fails_as_the_plan_says),
+		cmocka_unit_test(keeps_headers_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
