@@ -41,6 +41,7 @@ struct conn {
 	bool in_flight;            /* the worker's: an attempt is under way */
 	uint8_t address, tried;    /* which of env->addresses; how many of them this attempt tried */
 	size_t sent;               /* of the request */
+	uint64_t intended_ns;      /* the worker's: when the attempt should have begun; open model only */
 	uint64_t began_ns;         /* the attempt began: connecting or, on an open connection, sending */
 	uint64_t send_ns;          /* the first byte was sent; 0 while connecting */
 	uint64_t first_ns, end_ns; /* first and last byte of the response were received */
