@@ -4,11 +4,11 @@
  * Order      init once; then for each iteration: begin, { next | answered }*; and done once.
  *            next() is called until it says USER_WAIT (every request it made is under way, and it has to hear an answer),
  *            USER_SLEEP, USER_ITERATION_OVER or an end. After each answered(), and at the end of a sleep, it is called again. Several
- *            requests under way at once are several USER_REQUEST in a row; they may be answered in any order.
- * Context    all calls for one user come from one thread, its worker's. No call may block, or use the engine's descriptors.
+ *            requests under way at once are several USER_REQUEST in a row; they may be answered in any order, and one that cannot
+ *            even be begun is answered before the next next().
+ * Context    all calls for one user come from one thread, its worker's; init and done too. No call may block.
  * Memory     `user` is user_ops.bytes of zeroed memory owned by the engine. What a step points to must stay until the request
- *            is answered (or the user is done); what a response points to is valid during answered() only. The arena is
- *            emptied before each begin(): what an iteration needs it may take from there, so that no request allocates.
+ *            is answered (or done() is called); what a response points to is valid during answered() only.
  * Cut off    at the end of the run, requests under way are not answered: done() follows directly.
  */
 #pragma once
@@ -17,12 +17,10 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-struct arena; /* loadgen/arena.h */
-
 enum user_action {
 	USER_REQUEST,        /* step->request is to be sent; next() is called again at once */
 	USER_WAIT,           /* nothing before the next answer */
-	USER_SLEEP,          /* step->sleep_ns */
+	USER_SLEEP,          /* step->sleep_ns; no request may be under way */
 	USER_ITERATION_OVER, /* no request may be under way */
 	USER_STOP,           /* this user is through, whatever the schedule says; it gets no further begin() */
 	USER_ABORT_RUN,      /* step->reason says why: the whole run ends, results are kept */
@@ -32,7 +30,7 @@ enum user_action {
 enum user_keep {
 	USER_KEEP_NOTHING, /* status, sizes, times */
 	USER_KEEP_HEAD,    /* the head as well, as it came */
-	USER_KEEP_BODY,    /* head and body, the body decoded (gzip, deflate, br, zstd) and cut at keep_max bytes */
+	USER_KEEP_BODY, /* head and body, without chunk framing, decoded (gzip, deflate, br, zstd), cut at keep_max bytes */
 };
 
 enum user_connection {
@@ -41,24 +39,20 @@ enum user_connection {
 	USER_CONNECTION_NEW,  /* one of its own for this request, closed after it */
 };
 
-enum { USER_IOVECS_MAX = 8 };
+enum { USER_PARTS_MAX = 8 };
 
 struct user_request {
 	uint32_t target;   /* index into the plan's targets: scheme, host, port or socket path */
 	uint32_t endpoint; /* index into the plan's names, for metrics */
 	uint32_t tags;     /* handed through to the sample */
 	uint32_t cookie;   /* the user's own: comes back in the response, to tell several under way apart */
-	/* HTTP/1.1: everything that is sent, request line and all header fields included (Host, Content-Length, Cookie). HTTP/2 makes its
-	 * pseudo-fields from the first line of part 0. Constant parts may be shared by all users. */
-	struct iovec parts[USER_IOVECS_MAX];
+	/* HTTP/1.1: everything that is sent, request line and all header fields included (Host, Content-Length, Cookie). Constant parts may be shared by
+	 * all users. Redirects are the user's business: it hears of the 3xx, and asks again. */
+	struct iovec parts[USER_PARTS_MAX];
 	uint8_t part_count;
-	uint8_t head_parts; /* the first so many are the head, up to and with the empty line */
-	uint8_t keep;       /* enum user_keep */
-	uint8_t connection; /* enum user_connection */
-	bool is_head;       /* a HEAD request: the response has no body */
-	/* Up to so many redirects are followed by the engine (301, 302, 303 turn to GET except for HEAD; 307, 308 repeat the request). Each hop is
-	 * a sample of its own; the response is the last one's. 0: the 3xx is the response. */
-	uint8_t redirects_max;
+	uint8_t keep;        /* enum user_keep */
+	uint8_t connection;  /* enum user_connection */
+	bool is_head;        /* a HEAD request: the response has no body */
 	uint32_t keep_max;   /* bytes of body */
 	uint64_t timeout_ns; /* of the whole, looking up and connecting included; 0: the plan's */
 	/* Statuses that are no failure: inclusive pairs. expected_count 0: 200 to 399. */
@@ -85,8 +79,7 @@ struct user_response {
 	const char *body; /* NUL after the last byte; NULL if not kept */
 	size_t body_bytes;
 	uint64_t wire_body_bytes; /* without chunk framing, before decoding */
-	const char *url;          /* after redirects: where the response came from; NULL if there were none */
-	/* Phases as k6 has them, of the last hop. */
+	/* Phases as k6 has them. */
 	uint64_t blocked_ns, dns_ns, connect_ns, tls_ns, send_ns, wait_ns, receive_ns;
 	uint64_t duration_ns; /* send + wait + receive */
 	uint64_t end_ns;      /* ns of CLOCK_MONOTONIC */

@@ -55,6 +55,9 @@ struct loop {
 	struct metrics *m;
 	struct conn *conns;
 	struct conn_env env;
+	struct iovec part; /* the plan's one request */
+	struct conn_request request;
+	struct conn_target target;
 	uint64_t busy, batch, scan_ns, timeout_ns, failed_connects;
 	uint64_t spin_from_ns; /* not before: somebody else needs this CPU */
 	uint64_t start_ns, measure_ns, parked;
@@ -527,8 +530,11 @@ static void begin_measuring(struct loop *l)
 
 static void begin(struct loop *l)
 {
-	for (uint64_t i = 0; i < l->w->connections; i++)
+	for (uint64_t i = 0; i < l->w->connections; i++) {
 		conn_init(&l->conns[i]);
+		l->conns[i].request = &l->request;
+		l->conns[i].target = &l->target;
+	}
 	if (l->is_open) {
 		/* A wait is as long as asked for, not up to 50 us longer. */
 		(void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -615,13 +621,10 @@ void worker_main(struct worker *w)
 		.measure_ns = w->common->start_ns + plan->schedule.warmup_ns,
 		.is_open = plan->schedule.model == SCHEDULE_OPEN,
 		.measuring = plan->schedule.warmup_ns == 0,
-		.env = {
-			.request = plan->request,
-			.request_bytes = plan->request_bytes,
-			.is_head = plan->is_head,
-			.addresses = w->common->addresses,
-			.epoll_fd = w->epoll_fd,
-		},
+		.part = { plan->request, plan->request_bytes },
+		.request = { .parts = &l.part, .count = 1, .bytes = plan->request_bytes, .is_head = plan->is_head },
+		.target = { .addresses = w->common->addresses },
+		.env = { .epoll_fd = w->epoll_fd },
 	};
 
 	run(w, &l);

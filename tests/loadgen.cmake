@@ -1,5 +1,5 @@
 # Tests of the load driver.
-foreach(module histogram http1 metrics plan schedule url)
+foreach(module body crew histogram http1 metrics plan schedule url)
   perfprobe_unit_test(${module} loadgen_core)
 endforeach()
 
