@@ -104,7 +104,7 @@ static void flush(struct template_builder *b)
 {
 	if (b->text.failed)
 		b->keep->failed = true;
-	if (b->text.len)
+	if (b->text.len && !b->keep->failed)
 		append(b, &(struct template_segment){ .kind = TEMPLATE_TEXT,
 		                                      .text = keep_text(b->keep, b->text.data, b->text.len),
 		                                      .len = b->text.len });
