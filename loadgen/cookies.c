@@ -26,7 +26,8 @@ void cookies_done(struct cookies *c)
 }
 
 /* One attribute of "; Name=Value; ..."; false at the end. */
-static bool next_attribute(const char **at, const char *end, const char **name, size_t *name_len, const char **value, size_t *value_len)
+static bool next_attribute(const char **at, const char *end, const char **name, size_t *name_len, const char **value,
+                           size_t *value_len)
 {
 	const char *stop, *equals;
 
@@ -66,7 +67,8 @@ static size_t default_path(const char *target)
 	return len > 1 ? len - 1 : 1;
 }
 
-static bool keep(struct cookies *c, const char *pair, size_t pair_len, size_t name_len, const char *host, const char *path, size_t path_len, bool secure)
+static bool keep(struct cookies *c, const char *pair, size_t pair_len, size_t name_len, const char *host,
+                 const char *path, size_t path_len, bool secure)
 {
 	size_t host_len = strlen(host);
 	struct cookie *new;
@@ -98,7 +100,8 @@ static bool take_one(struct cookies *c, const char *host, const char *target, co
 	size_t name_len, value_len, pair_name, pair_len, path_len = default_path(target);
 	bool gone = false, secure = false;
 
-	if (!next_attribute(&at, end, &name, &pair_name, &value, &value_len) || pair_name == 0 || value == name + pair_name)
+	if (!next_attribute(&at, end, &name, &pair_name, &value, &value_len) || pair_name == 0 ||
+	    value == name + pair_name)
 		return true;
 	pair = name;
 	pair_len = (size_t)(at - pair);
@@ -119,8 +122,9 @@ static bool take_one(struct cookies *c, const char *host, const char *target, co
 	for (size_t i = 0; i < c->count; i++) {
 		const struct cookie *old = &c->items[i];
 
-		if (old->name_len == pair_name && memcmp(old->text, pair, pair_name) == 0 && strcmp(old->host, host) == 0 &&
-		    strlen(old->path) == path_len && memcmp(old->path, path, path_len) == 0) {
+		if (old->name_len == pair_name && memcmp(old->text, pair, pair_name) == 0 &&
+		    strcmp(old->host, host) == 0 && strlen(old->path) == path_len &&
+		    memcmp(old->path, path, path_len) == 0) {
 			drop(c, i);
 			break;
 		}
@@ -152,7 +156,8 @@ static bool is_below(const char *target, const char *path)
 {
 	size_t len = strlen(path);
 
-	return strncmp(target, path, len) == 0 && (path[len - 1] == '/' || target[len] == '\0' || strchr("/?#", target[len]));
+	return strncmp(target, path, len) == 0 &&
+	       (path[len - 1] == '/' || target[len] == '\0' || strchr("/?#", target[len]));
 }
 
 void cookies_put(const struct cookies *c, const char *host, const char *target, bool tls, struct buf *out)

@@ -151,7 +151,8 @@ static void curve(struct run *r, const struct testplan_scenario *s, double unit,
 		if (stage->jump)
 			stages[out->count++] = (struct schedule_stage){ 0, stage->target / unit };
 		if (!stage->jump || stage->duration_ns)
-			stages[out->count++] = (struct schedule_stage){ scaled(r, stage->duration_ns), stage->target / unit };
+			stages[out->count++] =
+			        (struct schedule_stage){ scaled(r, stage->duration_ns), stage->target / unit };
 	}
 }
 
@@ -167,7 +168,8 @@ static uint64_t open_users(const struct run *r, const struct testplan_scenario *
 	return (uint64_t)fmin(users, OPEN_USERS_MAX);
 }
 
-static void schedule(struct run *r, const struct testplan_scenario *s, const struct play_source *source, struct crew_scenario *out)
+static void schedule(struct run *r, const struct testplan_scenario *s, const struct play_source *source,
+                     struct crew_scenario *out)
 {
 	static const enum crew_executor executors[] = { [TESTPLAN_SHARED_ITERATIONS] = CREW_SHARED_ITERATIONS,
 		                                        [TESTPLAN_PER_VU_ITERATIONS] = CREW_PER_VU_ITERATIONS,
@@ -179,16 +181,21 @@ static void schedule(struct run *r, const struct testplan_scenario *s, const str
 
 	*out = (struct crew_scenario){ .source = { &play_ops, source },
 		                       .executor = executors[s->executor],
-		                       .users = open ? open_users(r, s) : s->executor == TESTPLAN_RAMPING_VUS ? (uint64_t)ceil(testplan_peak(s)) : s->users,
+		                       .users = open                                  ? open_users(r, s)
+		                                : s->executor == TESTPLAN_RAMPING_VUS ? (uint64_t)ceil(testplan_peak(s))
+		                                                                      : s->users,
 		                       .iterations = s->iterations,
 		                       .start_ns = scaled(r, s->start_ns),
 		                       .graceful_ns = scaled(r, s->graceful_stop_ns),
 		                       .ramp_ns = scaled(r, s->ramp_ns),
 		                       .fresh_connections = s->fresh_connections };
-	out->duration_ns = testplan_length_ns(s) == TESTPLAN_FOREVER ? UINT64_MAX / 4 : scaled(r, testplan_length_ns(s));
+	out->duration_ns =
+	        testplan_length_ns(s) == TESTPLAN_FOREVER ? UINT64_MAX / 4 : scaled(r, testplan_length_ns(s));
 	if (open || s->executor == TESTPLAN_RAMPING_VUS)
 		curve(r, s, open ? (double)s->time_unit_ns / 1e9 : 1, &out->schedule.curve);
-	out->schedule.model = open ? SCHEDULE_OPEN : s->executor == TESTPLAN_RAMPING_VUS ? SCHEDULE_RAMPING : SCHEDULE_CLOSED;
+	out->schedule.model = open                                  ? SCHEDULE_OPEN
+	                      : s->executor == TESTPLAN_RAMPING_VUS ? SCHEDULE_RAMPING
+	                                                            : SCHEDULE_CLOSED;
 	out->schedule.duration_ns = out->duration_ns;
 	out->schedule.poisson = s->is_poisson;
 	out->schedule.seed = r->options->seed;
@@ -222,7 +229,11 @@ static int run_phase(struct run *r, enum testplan_phase phase, struct drive_resu
 	const struct testplan *p = r->plan;
 	struct crew_scenario *scenarios = keep_large(&r->keep, (p->scenario_count + 1) * sizeof(*scenarios));
 	struct play_source *sources = keep_large(&r->keep, (p->scenario_count + 1) * sizeof(*sources));
-	struct crew_plan plan = { .scenarios = scenarios, .targets = r->targets, .target_count = p->origin_count, .threads = r->options->threads, .seed = r->options->seed };
+	struct crew_plan plan = { .scenarios = scenarios,
+		                  .targets = r->targets,
+		                  .target_count = p->origin_count,
+		                  .threads = r->options->threads,
+		                  .seed = r->options->seed };
 	struct crew_result crew_result;
 	struct crew *crew;
 	int rc;
@@ -301,7 +312,9 @@ static void add_up(struct run *r, struct drive_result *result)
 	for (size_t i = 0; i < r->name_count; i++)
 		result->endpoints[i].failed = load_relaxed(&r->common.failed[i]);
 	for (size_t i = 0; i < r->plan->check_count; i++)
-		result->checks[i] = (struct drive_check){ r->plan->check_names[i], load_relaxed(&r->common.checks_held[i]), load_relaxed(&r->common.checks_failed[i]) };
+		result->checks[i] =
+		        (struct drive_check){ r->plan->check_names[i], load_relaxed(&r->common.checks_held[i]),
+			                      load_relaxed(&r->common.checks_failed[i]) };
 	result->iterations_failed = load_relaxed(&r->common.iterations_failed);
 	result->unknown_origins = load_relaxed(&r->common.unknown_origins);
 }
@@ -319,14 +332,16 @@ static int prepare(struct run *r, struct drive_result *result, struct err *err)
 	(void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail for this clock */
 	r->common.plan = p;
 	r->common.endpoints = r->endpoints;
-	r->common.unix_offset_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (int64_t)(clock_now() / 1000000);
+	r->common.unix_offset_ms =
+	        (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - (int64_t)(clock_now() / 1000000);
 	r->common.checks_held = keep_large(&r->keep, (p->check_count + 1) * sizeof(*r->common.checks_held));
 	r->common.checks_failed = keep_large(&r->keep, (p->check_count + 1) * sizeof(*r->common.checks_failed));
 	r->common.failed = keep_large(&r->keep, (r->name_count + 1) * sizeof(*r->common.failed));
 	r->tallies = keep_large(&r->keep, r->options->threads * sizeof(*r->tallies));
 	r->sinks = keep_large(&r->keep, r->options->threads * sizeof(*r->sinks));
 	result->checks = calloc(p->check_count + 1, sizeof(*result->checks));
-	if (r->keep.failed || !result->checks || make_endpoints(&result->endpoints, r) < 0 || !vu_common_init(&r->common.vus, p, r->options->seed, r->options->time_scale))
+	if (r->keep.failed || !result->checks || make_endpoints(&result->endpoints, r) < 0 ||
+	    !vu_common_init(&r->common.vus, p, r->options->seed, r->options->time_scale))
 		return err_set(err, -ENOMEM, "out of memory");
 	result->endpoint_count = r->name_count;
 	result->check_count = p->check_count;
@@ -338,13 +353,15 @@ static int prepare(struct run *r, struct drive_result *result, struct err *err)
 	return 0;
 }
 
-int drive_run(const struct testplan *plan, const struct drive_options *options, struct drive_result *ret_result, struct err *err)
+int drive_run(const struct testplan *plan, const struct drive_options *options, struct drive_result *ret_result,
+              struct err *err)
 {
 	struct run r = { .plan = plan, .options = options };
 	struct drive_result result = { 0 };
 	int rc = prepare(&r, &result, err);
 
-	for (enum testplan_phase phase = TESTPLAN_SETUP; rc == 0 && phase <= TESTPLAN_TEARDOWN && !result.stopped; phase++)
+	for (enum testplan_phase phase = TESTPLAN_SETUP; rc == 0 && phase <= TESTPLAN_TEARDOWN && !result.stopped;
+	     phase++)
 		rc = run_phase(&r, phase, &result, err);
 	if (rc == 0)
 		add_up(&r, &result);

@@ -41,5 +41,6 @@ struct drive_result {
 };
 
 /* -ENOENT: a server's name has no address. */
-int drive_run(const struct testplan *plan, const struct drive_options *options, struct drive_result *ret_result, struct err *err) MUST_USE;
+int drive_run(const struct testplan *plan, const struct drive_options *options, struct drive_result *ret_result,
+              struct err *err) MUST_USE;
 void drive_done(struct drive_result *r);

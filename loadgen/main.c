@@ -18,6 +18,7 @@
 #include "buf.h"
 #include "cli.h"
 #include "cmd_lint.h"
+#include "cmd_run.h"
 #include "completion.h"
 #include "engine.h"
 #include "net.h"
@@ -107,6 +108,9 @@ static const struct cli_command command = {
 
 /* In place of the URL. A server of such a name is reached as http://help/. */
 static const struct cli_command words[] = {
+	{ "run", NULL, cmd_run_options, "PLAN", "plays a plan (JMeter, Artillery, own) and counts by request",
+	  "  probe-load run plan.jmx -Jbase_url=http://127.0.0.1:8080\n  probe-load run load.yml --target "
+	  "http://127.0.0.1:8080 --time-scale 0.1\n" },
 	{ "lint", NULL, cmd_lint_options, "PLAN",
 	  "what cannot work in a plan (JMeter, Artillery, own), before it is run",
 	  "  probe-load lint plan.jmx\n  probe-load lint load.yml --target http://127.0.0.1:8080\n" },
@@ -142,7 +146,7 @@ static int say(const char *text)
 /* Is it a command of the contract that is not in the program? */
 static bool is_later_command(const char *name)
 {
-	static const char *const commands[] = { "run", "search", "compare" };
+	static const char *const commands[] = { "search", "compare" };
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(name, commands[i]) == 0)
@@ -404,6 +408,22 @@ static int lint(int argc, char **argv)
 	return code != EXIT_DONE || rc == CMD_LINT_HELP ? code : rc;
 }
 
+static int run_plan(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int rc = cmd_run(stdout, stderr, argc, argv, &err), code;
+
+	if (rc == CMD_RUN_HELP)
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "run", &(const char *){ NULL }));
+	code = finish_stdout();
+	if (rc < 0 || rc == CMD_RUN_REFUSED)
+		(void)say(err.text);
+	if (code != EXIT_DONE || rc < 0)
+		return EXIT_FAILED;
+	return rc == CMD_RUN_HELP ? EXIT_DONE : rc;
+}
+
 static int help(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL, *nearest = NULL;
@@ -444,6 +464,8 @@ int main(int argc, char **argv)
 	o.request.seed = o.request.backlog_max = PLAN_UNSET;
 	if (argc > 1 && strcmp(argv[1], "completion") == 0)
 		return completion(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "run") == 0)
+		return run_plan(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "lint") == 0)
 		return lint(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "help") == 0)

@@ -110,7 +110,8 @@ static void write_head(struct user *u, size_t i)
 		buf_add_str(b, "\r\n");
 	if (!s->without_body && r->body.data && !has_header(r->request, "Content-Length"))
 		buf_printf(b, "Content-Length: %zu\r\n", r->body.len);
-	else if (!r->body.data && !s->is_get && (strcmp(r->request->method, "POST") == 0 || strcmp(r->request->method, "PUT") == 0))
+	else if (!r->body.data && !s->is_get &&
+	         (strcmp(r->request->method, "POST") == 0 || strcmp(r->request->method, "PUT") == 0))
 		buf_add_str(b, "Content-Length: 0\r\n");
 	buf_add_str(b, "\r\n");
 }
@@ -126,7 +127,8 @@ static bool find_origin(struct user *u, size_t i, const char *text)
 	if (url_parse(text, &url, NULL) < 0)
 		return false;
 	for (size_t o = 0; o < p->origin_count && !found; o++) {
-		found = p->origins[o].port == url.port && p->origins[o].tls == url.tls && strcmp(p->origins[o].host, url.host) == 0;
+		found = p->origins[o].port == url.port && p->origins[o].tls == url.tls &&
+		        strcmp(p->origins[o].host, url.host) == 0;
 		if (found)
 			s->origin = (uint32_t)o;
 	}
@@ -276,8 +278,9 @@ static bool redirect(struct user *u, size_t i, const struct answer *a)
 	const char *location;
 	size_t len;
 
-	if (!r->request->follow_redirects || a->status < 301 || a->status > 308 || a->status == 304 || a->status == 305 || a->status == 306 ||
-	    s->redirects > PLAY_REDIRECTS_MAX || !answer_header(a, "Location", 0, &location, &len) || len == 0 || !resolve(u, i, location, len))
+	if (!r->request->follow_redirects || a->status < 301 || a->status > 308 || a->status == 304 ||
+	    a->status == 305 || a->status == 306 || s->redirects > PLAY_REDIRECTS_MAX ||
+	    !answer_header(a, "Location", 0, &location, &len) || len == 0 || !resolve(u, i, location, len))
 		return false;
 	if (a->status < 307 && strcmp(r->request->method, "HEAD") != 0)
 		s->is_get = s->without_body = true;
@@ -296,7 +299,9 @@ static void count(struct user *u, size_t i, const struct vu_outcome *o, uint16_t
 	for (size_t c = 0; c < r->request->check_count && c < 64; c++) {
 		const struct check *check = &r->request->checks[c];
 
-		add_relaxed(o->check_results[c] ? &u->common->checks_held[check->id] : &u->common->checks_failed[check->id], 1);
+		add_relaxed(o->check_results[c] ? &u->common->checks_held[check->id]
+		                                : &u->common->checks_failed[check->id],
+		            1);
 	}
 	if ((o->failed || o->capture_failed) && status && (status < 400 || r->request->wants_error))
 		add_relaxed(&u->common->failed[u->common->endpoints[r->step->id]], 1);
@@ -306,7 +311,11 @@ static void answered(void *memory, const struct user_response *response)
 {
 	struct user *u = memory;
 	size_t i = response->cookie;
-	struct answer a = { .status = response->status, .head = "", .body = "", .duration_ns = response->duration_ns, .target = target_of(u, i) };
+	struct answer a = { .status = response->status,
+		            .head = "",
+		            .body = "",
+		            .duration_ns = response->duration_ns,
+		            .target = target_of(u, i) };
 	struct vu_outcome outcome;
 
 	if (response->head) { /* captures see the fields alone */
@@ -320,7 +329,8 @@ static void answered(void *memory, const struct user_response *response)
 		a.body_len = response->body_bytes;
 	}
 	if (u->common->plan->cookies && a.head_len)
-		(void)cookies_take(&u->cookies, u->common->plan->origins[u->slots[i].origin].host, a.target, a.head, a.head_len);
+		(void)cookies_take(&u->cookies, u->common->plan->origins[u->slots[i].origin].host, a.target, a.head,
+		                   a.head_len);
 	if (redirect(u, i, &a))
 		return;
 	vu_answered(u->vu, i, &a, &outcome);

@@ -14,8 +14,8 @@ enum { PLAY_REDIRECTS_MAX = 10, PLAY_BODY_MAX = 16 << 20 };
 struct play_common {
 	struct vu_common vus;
 	const struct testplan *plan;
-	const uint32_t *endpoints; /* by step's id: the number of its name */
-	int64_t unix_offset_ms;    /* from CLOCK_MONOTONIC to the time of day */
+	const uint32_t *endpoints;                     /* by step's id: the number of its name */
+	int64_t unix_offset_ms;                        /* from CLOCK_MONOTONIC to the time of day */
 	_Atomic uint64_t *checks_held, *checks_failed; /* by check's name */
 	_Atomic uint64_t *failed;                      /* by endpoint: answers that checks made failures, or captures */
 	_Atomic uint64_t iterations_failed, unknown_origins;
