@@ -72,14 +72,14 @@ static const struct cli_option options[] = {
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
 	{ "quiet", 'q', CLI_FLAG, NULL, "no progress line", AT(quiet) },
 	{ "version", 0, CLI_FLAG, NULL, "print the version", AT(version) },
-	{ "target", 0, CLI_STRING, "URL", "overrides a plan's target (not built yet)", AT(target) },
+	{ "target", 0, CLI_STRING, "URL", "of a plan: see 'probe-load help run'", AT(target) },
 	{ "threshold", 0, CLI_STRING, "EXPR", "fail unless it holds (not built yet)", AT(threshold) },
 	{ "html", 0, CLI_STRING, "FILE", "a report page (not built yet)", AT(html) },
 	{ "spawn", 0, CLI_STRING, "CMD", "start the server, too (not built yet)", AT(spawn) },
 	{ "ready", 0, CLI_STRING, "URL", "when the server is ready (not built yet)", AT(ready) },
 	{ "profile", 0, CLI_FLAG, NULL, "the server under the library (not built yet)", AT(profile) },
-	{ "env", 'e', CLI_LIST, "NAME=VALUE", "for plans (not built yet)", AT(env) },
-	{ "jmeter-property", 'J', CLI_LIST, "NAME=VALUE", "for JMeter plans (not built yet)", AT(variables) },
+	{ "env", 'e', CLI_LIST, "NAME=VALUE", "of a plan: see 'probe-load help run'", AT(env) },
+	{ "jmeter-property", 'J', CLI_LIST, "NAME=VALUE", "of a plan: see 'probe-load help run'", AT(variables) },
 	CLI_END,
 };
 #undef AT
@@ -165,14 +165,14 @@ static const char *not_built(const struct options *o, const struct cli_args *arg
 {
 	if (args->count && is_later_command(args->items[0]))
 		return args->items[0];
-	return o->target            ? "--target"
+	return o->target            ? "--target for a URL"
 	       : o->threshold       ? "--threshold"
 	       : o->html            ? "--html"
 	       : o->spawn           ? "--spawn"
 	       : o->ready           ? "--ready"
 	       : o->profile         ? "--profile"
-	       : o->env.count       ? "-e"
-	       : o->variables.count ? "-J"
+	       : o->env.count       ? "-e for a URL"
+	       : o->variables.count ? "-J for a URL"
 	                            : NULL;
 }
 

@@ -1,5 +1,5 @@
 # Tests of the load driver.
-foreach(module body crew histogram http1 jsonpath lint load metrics plan schedule url vu)
+foreach(module body cookies crew histogram http1 jsonpath lint load metrics plan schedule url vu)
   perfprobe_unit_test(${module} loadgen_core)
 endforeach()
 target_compile_definitions(test_load PRIVATE PLANS="${CMAKE_CURRENT_SOURCE_DIR}/plans")
