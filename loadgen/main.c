@@ -387,7 +387,8 @@ static int completion(int argc, char **argv)
 	if (rc < 0)
 		return say(err.text);
 	if (rc == 1)
-		cli_print_help(stdout, &program, &words[0]);
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "completion", &(const char *){ NULL }));
 	return finish_stdout();
 }
 
