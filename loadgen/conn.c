@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "buf.h"
 #include "clock.h"
 #include "compiler.h"
 #include "net.h"
@@ -52,11 +53,11 @@ static enum conn_result open_next(struct conn *c, struct conn_env *env)
 {
 	int code = ECONNREFUSED;
 
-	while (c->tried < env->addresses->count) {
+	while (c->tried < c->target->addresses->count) {
 		int fd;
 
-		c->address = (uint8_t)((env->preferred + c->tried++) % env->addresses->count);
-		fd = net_connect(&env->addresses->items[c->address]);
+		c->address = (uint8_t)((c->target->preferred + c->tried++) % c->target->addresses->count);
+		fd = net_connect(&c->target->addresses->items[c->address]);
 		if (fd < 0) {
 			code = -fd;
 			continue;
@@ -73,10 +74,30 @@ static enum conn_result open_next(struct conn *c, struct conn_env *env)
 	return fail(c, env, failure_from_errno(code));
 }
 
+/* One call for what is left of the request. */
+static ssize_t send_parts(const struct conn *c)
+{
+	const struct conn_request *r = c->request;
+	struct iovec rest[CONN_PARTS_MAX];
+	struct msghdr message = { .msg_iov = rest };
+	size_t skip = c->sent;
+
+	if (LIKELY(r->count == 1))
+		return send(c->fd, (const char *)r->parts[0].iov_base + skip, r->parts[0].iov_len - skip, MSG_NOSIGNAL);
+	for (size_t i = 0; i < r->count; i++) {
+		size_t len = r->parts[i].iov_len;
+
+		if (skip < len)
+			rest[message.msg_iovlen++] = (struct iovec){ (char *)r->parts[i].iov_base + skip, len - skip };
+		skip -= skip < len ? skip : len;
+	}
+	return sendmsg(c->fd, &message, MSG_NOSIGNAL);
+}
+
 static enum conn_result send_rest(struct conn *c, struct conn_env *env)
 {
-	while (c->sent < env->request_bytes) {
-		ssize_t n = send(c->fd, env->request + c->sent, env->request_bytes - c->sent, MSG_NOSIGNAL);
+	while (c->sent < c->request->bytes) {
+		ssize_t n = send_parts(c);
 
 		if (n < 0) {
 			if (errno == EAGAIN)
@@ -88,6 +109,7 @@ static enum conn_result send_rest(struct conn *c, struct conn_env *env)
 		c->sent += (size_t)n;
 		env->bytes_out += (uint64_t)n;
 	}
+	c->sent_ns = env->now_ns;
 	c->state = CONN_WAITING;
 	return CONN_PENDING;
 }
@@ -95,16 +117,17 @@ static enum conn_result send_rest(struct conn *c, struct conn_env *env)
 static enum conn_result begin_request(struct conn *c, struct conn_env *env)
 {
 	c->send_ns = env->now_ns;
-	c->first_ns = 0;
-	c->sent = 0;
 	c->state = CONN_SENDING;
-	http1_begin(&c->http, env->is_head);
+	http1_begin(&c->http, c->request->is_head);
 	return send_rest(c, env);
 }
 
 enum conn_result conn_start(struct conn *c, struct conn_env *env)
 {
 	c->began_ns = env->now_ns;
+	c->bytes_in = 0;
+	c->sent = 0;
+	c->first_ns = c->sent_ns = 0;
 	if (c->state == CONN_IDLE) {
 		c->is_new = false;
 		return begin_request(c, env);
@@ -124,11 +147,11 @@ static enum conn_result connect_ready(struct conn *c, struct conn_env *env)
 		(void)close(c->fd);
 		c->fd = -1;
 		c->state = CONN_CLOSED;
-		if (c->tried < env->addresses->count)
+		if (c->tried < c->target->addresses->count)
 			return open_next(c, env);
 		return fail(c, env, failure_from_errno(code));
 	}
-	env->preferred = c->address;
+	c->target->preferred = c->address;
 	env->connected++;
 	env->reopened += c->was_open;
 	c->was_open = true;
@@ -140,7 +163,7 @@ static enum conn_result respond(struct conn *c, const struct conn_env *env, bool
 {
 	c->end_ns = env->now_ns;
 	/* An answer to half a request: what is left of it would be taken for the next one. */
-	if (is_over || !c->http.keep_alive || c->sent < env->request_bytes)
+	if (is_over || !c->http.keep_alive || c->sent < c->request->bytes)
 		conn_close(c);
 	else
 		c->state = CONN_IDLE;
@@ -157,11 +180,18 @@ static enum conn_result on_eof(struct conn *c, struct conn_env *env)
 	return fail(c, env, untouched ? FAILURE_CLOSED : FAILURE_TRUNCATED);
 }
 
+static void keep(struct conn *c, const char *data, size_t bytes)
+{
+	size_t room = c->kept_max - c->kept->len;
+
+	buf_add(c->kept, data, bytes < room ? bytes : room);
+}
+
 /* One recv(). CONN_PENDING with *ret_drained false: there may be more. */
 static enum conn_result receive(struct conn *c, struct conn_env *env, bool peer_closed, bool *ret_drained)
 {
 	uint64_t skippable = http1_skippable(&c->http);
-	bool skip = skippable >= SKIP_BYTES_MIN;
+	bool skip = skippable >= SKIP_BYTES_MIN && (!c->kept || c->kept->len >= c->kept_max);
 	size_t want = !skip ? CONN_BUFFER_BYTES : skippable > SKIP_BYTES_MAX ? SKIP_BYTES_MAX : (size_t)skippable;
 	ssize_t n = skip ? recv(c->fd, NULL, want, MSG_TRUNC) : recv(c->fd, env->buffer, want, 0);
 	enum http1_outcome outcome;
@@ -179,8 +209,11 @@ static enum conn_result receive(struct conn *c, struct conn_env *env, bool peer_
 	used = (size_t)n;
 	env->now_ns = clock_now();
 	env->bytes_in += used;
+	c->bytes_in += used;
 	if (c->first_ns == 0)
 		c->first_ns = env->now_ns;
+	if (c->kept && !skip)
+		keep(c, env->buffer, used);
 	outcome = skip ? http1_skip(&c->http, used) : http1_feed(&c->http, env->buffer, used, &used);
 	if (outcome == HTTP1_DONE && used == (size_t)n)
 		return respond(c, env, peer_closed);

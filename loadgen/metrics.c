@@ -52,6 +52,9 @@ void metrics_merge(struct metrics *into, const struct metrics *from)
 	into->in_window += from->in_window;
 	into->responses += from->responses;
 	into->interrupted += from->interrupted;
+	into->warmup += from->warmup;
+	into->dropped += from->dropped;
+	into->backlog_max = from->backlog_max > into->backlog_max ? from->backlog_max : into->backlog_max;
 	into->bytes_in += from->bytes_in;
 	into->bytes_out += from->bytes_out;
 	into->connected += from->connected;

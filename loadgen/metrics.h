@@ -1,5 +1,5 @@
 /* What a run measured. One worker, one writer: no atomics; merged when the workers are done.
- * Times are ns. Ownership: caller's memory; metrics_done() frees the histograms. */
+ * Times are ns. The last two trends have samples in the open model only; in the closed one they are the first, and 0. Ownership: caller's memory; metrics_done() frees the histograms. */
 #pragma once
 #include <stdint.h>
 #include "compiler.h"
@@ -10,11 +10,13 @@
 enum { METRICS_STATUS_MAX = 1000 };
 
 /* id, k6's metric name, what it is (for people). One table: histograms, JSON, text. */
-#define METRICS_TRENDS(X)                                        \
-	X(DURATION, "http_req_duration", "send to last byte")    \
-	X(WAITING, "http_req_waiting", "send to first byte")     \
-	X(RECEIVING, "http_req_receiving", "first to last byte") \
-	X(CONNECTING, "http_req_connecting", "opening connections")
+#define METRICS_TRENDS(X)                                                    \
+	X(DURATION, "http_req_duration", "send to last byte")                \
+	X(WAITING, "http_req_waiting", "send to first byte")                 \
+	X(RECEIVING, "http_req_receiving", "first to last byte")             \
+	X(CONNECTING, "http_req_connecting", "opening connections")          \
+	X(RESPONSE, "http_req_response_time", "intended start to last byte") \
+	X(LATENESS, "http_req_lateness", "intended start to start")
 
 enum metrics_trend {
 #define METRICS_TREND_ENUM(id, key, text) TREND_##id,
@@ -28,6 +30,9 @@ struct metrics {
 	uint64_t in_window; /* those that finished while the load was on (before the drain at the end) */
 	uint64_t responses;
 	uint64_t interrupted; /* begun, but cut off by the end of the run: in no other number */
+	uint64_t warmup;      /* finished, but meant to start before the warm-up was over: in no other number */
+	uint64_t dropped;     /* open model: starts that were overdue and were given up: in no other number */
+	uint64_t backlog_max; /* open model: the most starts that were overdue at once in one worker */
 	uint64_t bytes_in, bytes_out, connected;
 	uint64_t reopened; /* of `connected`: in place of one that had ended */
 	uint64_t status[METRICS_STATUS_MAX];

@@ -110,6 +110,7 @@ static void vus(struct json *j, uint64_t connections)
 static void metrics_object(struct json *j, const struct result *r)
 {
 	const struct metrics *m = &r->metrics;
+	bool is_open = r->plan->schedule.model == SCHEDULE_OPEN;
 
 	json_key(j, "metrics");
 	json_object_begin(j);
@@ -119,11 +120,16 @@ static void metrics_object(struct json *j, const struct result *r)
 	counter(j, "data_received", "data", m->bytes_in, per_second(r, m->bytes_in));
 	counter(j, "data_sent", "data", m->bytes_out, per_second(r, m->bytes_out));
 	vus(j, r->plan->connections);
-	for (enum metrics_trend i = 0; i < TREND_COUNT; i++)
+	for (enum metrics_trend i = 0; i < TREND_RESPONSE; i++)
 		trend(j, metrics_trend_key(i), &m->trends[i]);
-	/* Closed model: the intended start is the send. */
-	trend(j, "http_req_response_time", &m->trends[TREND_DURATION]);
-	lateness(j, m->trends[TREND_DURATION].count);
+	if (is_open) {
+		trend(j, metrics_trend_key(TREND_RESPONSE), &m->trends[TREND_RESPONSE]);
+		trend(j, metrics_trend_key(TREND_LATENESS), &m->trends[TREND_LATENESS]);
+		counter(j, "dropped_iterations", "default", m->dropped, per_second(r, m->dropped));
+	} else { /* the intended start is the send */
+		trend(j, metrics_trend_key(TREND_RESPONSE), &m->trends[TREND_DURATION]);
+		lateness(j, m->trends[TREND_DURATION].count);
+	}
 	json_object_end(j);
 }
 
@@ -184,6 +190,10 @@ static void start_time(struct json *j, uint64_t wall_ns)
 	json_key_u64(j, "start_ns", wall_ns);
 }
 
+static const char *const models[] = {
+	[SCHEDULE_CLOSED] = "closed", [SCHEDULE_RAMPING] = "ramping", [SCHEDULE_OPEN] = "open"
+};
+
 static void run_facts(struct json *j, const struct result *r)
 {
 	json_key_string(j, "tool", "probe-load " PERFPROBE_VERSION);
@@ -193,7 +203,15 @@ static void run_facts(struct json *j, const struct result *r)
 	json_key_string(j, "authority", r->plan->url.authority);
 	json_key_string(j, "path", r->plan->url.target);
 	json_object_end(j);
-	json_key_string(j, "model", "closed");
+	json_key_string(j, "model", models[r->plan->schedule.model]);
+	if (r->plan->schedule.model == SCHEDULE_OPEN) {
+		json_key_string(j, "arrivals", r->plan->schedule.poisson ? "poisson" : "regular");
+		json_key_u64(j, "backlog_max", r->metrics.backlog_max);
+	}
+	if (r->plan->schedule.warmup_ns) {
+		json_key_double(j, "warmup_s", (double)r->plan->schedule.warmup_ns / 1e9);
+		json_key_u64(j, "warmup_requests", r->metrics.warmup);
+	}
 	json_key_u64(j, "connections", r->plan->connections);
 	json_key_u64(j, "threads", r->plan->threads);
 	start_time(j, r->start_wall_ns);

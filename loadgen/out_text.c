@@ -33,7 +33,11 @@ static void line_asked(const struct result *r, struct buf *out)
 	char connections[NUMBER_BYTES];
 
 	buf_printf(out, "%s http://%s%s\n", p->method, p->url.authority, p->url.target);
-	buf_printf(out, "%s connection%s, %llu thread%s, %.2f s%s\n\n", grouped(connections, p->connections),
+	if (p->schedule.model == SCHEDULE_OPEN)
+		buf_printf(out, "%.6g requests/s at most, %s; ", schedule_curve_max(&p->schedule.curve),
+		           p->schedule.poisson ? "Poisson" : "evenly spaced");
+	buf_printf(out, "%s%s connection%s, %llu thread%s, %.2f s%s\n\n",
+	           p->schedule.model == SCHEDULE_CLOSED ? "" : "up to ", grouped(connections, p->connections),
 	           p->connections == 1 ? "" : "s", (unsigned long long)p->threads, p->threads == 1 ? "" : "s",
 	           (double)r->elapsed_ns / 1e9, r->interrupted ? " (ended early)" : "");
 }
@@ -64,6 +68,11 @@ static void lines_counts(const struct result *r, struct buf *out)
 	if (m->reopened)
 		buf_printf(out, ", %s of them in place of one that ended", grouped(b, m->reopened));
 	buf_add_char(out, '\n');
+	if (m->warmup)
+		buf_printf(out, "warm-up      %s requests, in no other number\n", grouped(a, m->warmup));
+	if (m->dropped)
+		buf_printf(out, "dropped      %s starts were overdue and never made, and are in no other number\n",
+		           grouped(a, m->dropped));
 	if (m->interrupted)
 		buf_printf(out, "cut off      %s requests were under way at the end, and are in no other number\n",
 		           grouped(a, m->interrupted));
@@ -114,7 +123,8 @@ static void trend_row(const char *name, const struct histogram *h, struct buf *o
 
 static void lines_latency(const struct metrics *m, struct buf *out)
 {
-	static const char *const names[TREND_COUNT] = { "latency", "  first byte", "  receiving", "connecting" };
+	static const char *const names[TREND_COUNT] = { "latency",    "  first byte", "  receiving",
+		                                        "connecting", "from due",     "lateness" };
 
 	if (m->trends[TREND_DURATION].count == 0)
 		return;
@@ -124,6 +134,9 @@ static void lines_latency(const struct metrics *m, struct buf *out)
 		trend_row(names[i], &m->trends[i], out);
 	if (m->failures[FAILURE_TIMEOUT])
 		buf_add_str(out, "timeouts are in the latency with the time that was waited for them\n");
+	if (m->trends[TREND_RESPONSE].count)
+		buf_add_str(out,
+		            "latency runs from the send, \"from due\" from the moment the schedule wanted the start\n");
 }
 
 /* Eighths of a cell as block characters, or whole cells of '#'. A row with anything in it shows at least the smallest mark. */

@@ -7,6 +7,7 @@
 #include "engine.h"
 
 static const double busy_limit = 0.90;
+static const uint64_t late_ns = 1000000; /* or a twentieth of the median latency, if that is more */
 
 static void PRINTF(3, 4) add(struct verdict *v, enum verdict_kind kind, const char *fmt, ...)
 {
@@ -51,6 +52,31 @@ static void judge_limits(const struct result *r, struct verdict *v)
 			    (unsigned long long)r->metrics.failures[own[i]], failure_text(own[i]));
 }
 
+/* Open model: a start that came late although a connection was free, or never. */
+static void judge_starts(const struct result *r, struct verdict *v)
+{
+	const struct histogram *late = &r->metrics.trends[TREND_LATENESS];
+	uint64_t p99 = histogram_quantile(late, 0.99),
+	         p50 = histogram_quantile(&r->metrics.trends[TREND_DURATION], 0.5);
+	uint64_t limit = p50 / 20 > late_ns ? p50 / 20 : late_ns;
+
+	if (r->plan->schedule.model != SCHEDULE_OPEN)
+		return;
+	if (r->metrics.dropped)
+		add(v, VERDICT_SUSPECT,
+		    "%llu starts were never made: the server or the %llu connections could not keep up",
+		    (unsigned long long)r->metrics.dropped, (unsigned long long)r->plan->connections);
+	if (late->count && p99 > limit && r->metrics.backlog_max == 0)
+		add(v, VERDICT_SUSPECT,
+		    "one start in 100 was more than %.1f ms late, with connections free: the driver's delay",
+		    (double)p99 / 1e6);
+	else if (late->count && p99 > limit)
+		add(v, VERDICT_SUSPECT,
+		    "one start in 100 waited more than %.1f ms for a free connection: more of them (-c), unless that "
+		    "is meant",
+		    (double)p99 / 1e6);
+}
+
 void verdict_judge(const struct result *r, struct verdict *ret_verdict)
 {
 	ret_verdict->kind = VERDICT_VALID;
@@ -58,6 +84,7 @@ void verdict_judge(const struct result *r, struct verdict *ret_verdict)
 	if (r->metrics.responses == 0)
 		add(ret_verdict, VERDICT_INVALID, "no request was answered");
 	judge_limits(r, ret_verdict);
+	judge_starts(r, ret_verdict);
 	if (r->metrics.responses > 0)
 		judge_cpu(r, ret_verdict);
 }

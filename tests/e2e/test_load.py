@@ -362,8 +362,10 @@ def test_full_standard_output(sample):
 @pytest.mark.parametrize("args, sentence", [
     ([], "no URL given"), (["http://a/", "http://b/"], "one URL"), (["http://a/", "-c", "x"], "--connections takes a whole number"),
     (["http://a/", "-c", "0"], "-c 0 would do nothing"), (["http://a/", "--nonsense"], "unknown option --nonsense"),
-    (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "100"], "-r (open model) is not built yet"),
-    (["run", "plan.js"], "run is not built yet"), (["help", "run"], "run is not built yet"), (["help", "a", "b"], "'b' is one too many"),
+    (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "-1"], "-r takes"), (["http://a/", "--poisson"], "needs a rate"),
+    (["http://a/", "--preset", "xyz"], "none of smoke"), (["http://a/", "--stage", "5"], "DURATION:TARGET"), (["http://a/", "--stage", "5s:0"], "would do nothing"),
+    (["http://a/", "--stage", "5s:1", "-d", "1s"], "no place"), (["http://a/", "-n", "1", "--warmup", "1s"], "limited by time"),
+    (["search", "plan.js"], "search is not built yet"), (["help", "search"], "search is not built yet"), (["help", "a", "b"], "'b' is one too many"),
     (["help", "compl"], "did you mean 'completion'?"), (["help", "xyz"], "there is no command 'xyz'"), (["completion"], "bash, zsh or fish"), (["http://a/", "--out", "csv=x"], "not built yet"), (["http://a/", "--out", "json="], "the name of a file"),
     (["http://::1/"], "stands in brackets"), (["http://a/", "-d"], "-d needs a duration"), (["http://a/", "--duratoin", "1s"], "did you mean --duration?"), (["http://a/", "-H", "bad"], "-H 'bad'"),
     (["http://127.0.0.1:1/", "-c", "999999", "-t", "1"], "file descriptors")])
