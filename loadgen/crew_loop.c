@@ -663,7 +663,10 @@ static int init_posts(struct loop *l)
 	if (!l->heap || !l->posts || lines_init(&l->lines, l->plan->target_count, l->w->epoll_fd) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->plan->target_count; i++)
-		l->lines.targets[i].addresses = l->plan->targets[i].addresses;
+		l->lines.targets[i] = (struct conn_target){ .addresses = l->plan->targets[i].addresses,
+			                                    .tls = l->plan->targets[i].tls,
+			                                    .host = l->plan->targets[i].host,
+			                                    .resume = l->plan->targets[i].resume };
 	l->lines.env.now_ns = clock_now();
 	for (size_t s = 0; s < l->plan->scenario_count; s++) {
 		int rc = init_post(l, &l->posts[s], (uint32_t)s, number);
@@ -700,6 +703,7 @@ void crew_worker_main(struct crew_worker *w)
 		          .measure_ns = w->common->start_ns + w->common->plan->warmup_ns };
 	int rc = init_posts(&l);
 
+	tls_thread_begin();
 	(void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* a wait is as long as asked for, not up to 50 us longer */
 	if (rc < 0)
 		w->error = -rc;

@@ -65,6 +65,13 @@ static const struct cli_option options[] = {
 	{ "time-scale", 0, CLI_DOUBLE, "F", "multiply every duration by F", AT(request.time_scale) },
 	{ "warmup", 0, CLI_DURATION, "D", "run for D before anything is measured", AT(request.warmup_ns) },
 	{ "seed", 0, CLI_U64, "N", "of random choices; the same N, the same choices (default 1)", AT(request.seed) },
+	{ "insecure", 'k', CLI_FLAG, NULL, "https: take any certificate", AT(request.tls.insecure) },
+	{ "cacert", 0, CLI_STRING, "FILE", "https: certificates to trust, instead of the system's",
+	  AT(request.tls.ca_file) },
+	{ "cert", 0, CLI_STRING, "FILE", "https: the client's certificate, PEM", AT(request.tls.cert_file) },
+	{ "key", 0, CLI_STRING, "FILE", "https: its key, if that is not in the same file", AT(request.tls.key_file) },
+	{ "tls-resume", 0, CLI_FLAG, NULL, "https: new connections resume the session of one before",
+	  AT(request.tls_resume) },
 	{ "out", 0, CLI_LIST, "json=FILE", "write the results to a file, too", AT(out) },
 	{ "summary-export", 0, CLI_STRING, "FILE", "the same as --out json=FILE", AT(summary_export) },
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
@@ -296,6 +303,8 @@ static void say_unanswered(const struct result *r, const struct err *lookup)
 		fprintf(stderr, "probe-load: no request was answered by %s port %u: %s (%llu of %llu attempts)\n",
 		        r->plan->url.host, (unsigned)r->plan->url.port, failure_text(worst),
 		        (unsigned long long)m->failures[worst], (unsigned long long)m->attempts);
+	if (m->tls_problem[0])
+		fprintf(stderr, "probe-load: TLS: %s\n", m->tls_problem);
 }
 
 /* Nothing came back, and always for the same reason: say_unanswered() leaves nothing for a table to tell. */

@@ -362,7 +362,7 @@ def test_full_standard_output(sample):
 @pytest.mark.parametrize("args, sentence", [
     ([], "no URL given"), (["http://a/", "http://b/"], "one URL"), (["http://a/", "-c", "x"], "--connections takes a whole number"),
     (["http://a/", "-c", "0"], "-c 0 would do nothing"), (["http://a/", "--nonsense"], "unknown option --nonsense"),
-    (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "-1"], "-r takes"), (["http://a/", "--poisson"], "needs a rate"),
+    (["http://a:70000/"], "not in 1..65535"), (["http://a/", "-r", "-1"], "-r takes"), (["http://a/", "--poisson"], "needs a rate"),
     (["http://a/", "--preset", "xyz"], "none of smoke"), (["http://a/", "--stage", "5"], "DURATION:TARGET"), (["http://a/", "--stage", "5s:0"], "would do nothing"),
     (["http://a/", "--stage", "5s:1", "-d", "1s"], "no place"), (["http://a/", "-n", "1", "--warmup", "1s"], "limited by time"),
     (["run", "plan.js"], "run is not built yet"), (["help", "run"], "run is not built yet"), (["help", "a", "b"], "'b' is one too many"),

@@ -258,7 +258,7 @@ static void run(struct crew_scenario *scenario, const struct script *script, uin
 	struct server server;
 	struct counts counts[THREADS] = { 0 };
 	struct sample_sink sinks[THREADS];
-	struct crew_target target = { &server.address };
+	struct crew_target target = { .addresses = &server.address };
 	struct crew_plan plan = { scenario,         1, &target, 1, THREADS, .timeout_ns = 5 * NS_PER_S, .seed = 1,
 		                  .descriptors = 64 };
 	struct crew *crew;
