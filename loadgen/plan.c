@@ -140,6 +140,7 @@ static int build_tls(const struct plan_request *r, struct plan *p, struct err *e
 	const struct tls_options *o = &r->tls;
 
 	p->tls_resume = r->tls_resume;
+	p->unix_socket = r->unix_socket;
 	if (p->url.tls)
 		return tls_new(o, &p->tls, err);
 	if (o->ca_file || o->cert_file || o->key_file || o->insecure || r->tls_resume)

@@ -28,6 +28,7 @@ struct plan_request {
 	bool poisson, precise;
 	struct tls_options tls;
 	bool tls_resume;
+	const char *unix_socket; /* where the server is, whatever host the URL names */
 };
 
 struct plan {
@@ -40,7 +41,8 @@ struct plan {
 	uint64_t connections, threads; /* connections >= threads >= 1 */
 	uint64_t timeout_ns;           /* of one attempt, connecting included */
 	bool is_head;
-	struct tls *tls; /* NULL: in the clear */
+	struct tls *tls;         /* NULL: in the clear */
+	const char *unix_socket; /* the caller's; NULL: by the URL's host */
 	bool tls_resume;
 	bool precise; /* open: wait awake for a start that is near */
 };

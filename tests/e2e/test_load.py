@@ -82,7 +82,7 @@ def nginx(tmp_path_factory):
         f"""daemon off; worker_processes 2; pid {home}/pid; error_log {home}/error.log;
         events {{ worker_connections 1024; }}
         http {{ log_format short '$status $request_method $uri'; access_log {home}/access.log short; {temp} keepalive_requests 50;
-          server {{ listen 127.0.0.1:{port};
+          server {{ listen 127.0.0.1:{port}; listen unix:{home}/sock;
             location = /empty {{ return 200; }} location = /gone {{ return 410; }} location / {{ root {home}; }} }} }}""")
     server = subprocess.Popen(["nginx", "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")])
     wait_until(lambda: answers(port))
@@ -298,6 +298,16 @@ def test_addresses(host, name):
         r = results(f"http://{name}:{s.port}/ok", "-n", 50, "-c", 4)
         assert r["status"] == {"200": 50} and errors(r) == {}
         assert s.heads[0].split(b"\r\n")[1] == f"Host: {name}:{s.port}".encode()
+
+
+def test_unix_sockets(nginx, tmp_path):
+    path = nginx[1].parent / "sock"
+    r = results("http://anything/empty", "-n", 300, "-c", 4, "--unix-socket", path)
+    assert check_sums(r) == 300 == r["status"]["200"] and errors(r) == {}
+    done = load("http://a/", "-n", 3, "--unix-socket", tmp_path / "none")
+    assert done.returncode == 1 and f"no request was answered at {tmp_path}/none: connection refused (3 of 3" in done.stderr
+    done = load("http://a/", "-n", 3, "--unix-socket", "x" * 200)
+    assert done.returncode == 1 and "longer than the 107 bytes" in done.stderr
 
 
 def test_request_as_asked(tmp_path):
