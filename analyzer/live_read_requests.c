@@ -100,19 +100,19 @@ static int by_id(const void *a, const void *b)
 
 static int read_rows(struct live *l, const struct live_requests *head, const uint8_t *at, size_t bytes, struct err *err)
 {
-	const struct live_table *tables[] = { &head->open, &head->answered, &head->slowest };
+	const struct live_table *tables[] = { &head->open, &head->answered, &head->slowest, &head->sampled };
 	struct model_requests *q = &l->m->requests;
-	struct live_rows rows[3];
+	struct live_rows rows[ARRAY_LEN(tables)];
 	size_t room = 0, n = 0;
 
-	for (unsigned i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
 		rows[i] = live_rows(at, bytes, tables[i], sizeof(struct live_request));
 		room += rows[i].count;
 	}
 	q->requests = arena_array(model_arena(l->m), room, sizeof(*q->requests));
 	if (!q->requests)
 		return live_no_memory(err);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++)
 		if (!add_requests(l, head, rows[i], i > 0))
 			return live_no_memory(err);
 	if (q->request_count)

@@ -51,7 +51,9 @@ void view_routes_text(const struct view *v, const struct model *m, const struct 
 	}
 	if (shown < r->count)
 		buf_printf(v->out, "... and %zu more routes\n", r->count - shown);
-	rest(v, p, r, r->forgotten, "requests that are in the file no longer (it keeps the newest and the slowest)");
+	rest(v, p, r, r->forgotten,
+	     "requests that are in the file no longer (it keeps the newest, the slowest and those that samples were "
+	     "taken for)");
 	rest(v, p, r, r->none, "no request");
 }
 

@@ -165,7 +165,7 @@ enum live_request_total {
 
 struct live_requests {
 	uint64_t total[LIVE_REQUEST_TOTALS];
-	struct live_table open, answered, slowest; /* struct live_request[] */
+	struct live_table open, answered, slowest, sampled; /* struct live_request[] */
 	struct live_table spans, routes;
 	char methods[LIVE_NAMES][LIVE_NAME_BYTES]; /* the names of live_request.method; zeros behind */
 };

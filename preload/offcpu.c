@@ -296,9 +296,11 @@ static void look(struct thread *th, uint64_t now, uint64_t request, bool first)
 	th->offcpu_due_ns = (th->offcpu_due_ns + since) % period_ns;
 	if (periods > UINT16_MAX)
 		periods = UINT16_MAX; /* of record 0, which threads share: since another's last look */
-	if (periods)
-		record(&(struct offcpu_sample){ now, th->offcpu_stack, (uint16_t)th->record, (uint16_t)periods,
-		                                request });
+	if (!periods)
+		return;
+	record(&(struct offcpu_sample){ now, th->offcpu_stack, (uint16_t)th->record, (uint16_t)periods, request });
+	if (request)
+		requests_sampled(request);
 }
 
 /* ---- whom ----------------------------------------------------------------------------------------------------------- */

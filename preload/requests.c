@@ -3,7 +3,8 @@
  *
  * Shape      two mappings, made with the first request and touched as they are used. The process's own: requests under way and a
  *            stack of free numbers. Shown, in the live file: what a reader outside needs of those under way, the ring of answered
- *            ones, the slowest of the window, a row for each method, route and status, and a ring of spans.
+ *            ones, the slowest of the window, those that samples name, a row for each method, route and status, and a ring of
+ *            spans.
  * Two copies of what is under way: a forked child needs it as it was at the fork, and shared memory goes on.
  * Invariants I1  a request under way is written by the holder of its connection's lock only; `used` is set last and cleared first.
  *            I2  a place of a ring is taken by a counter, and is a sealed row.
@@ -35,8 +36,9 @@ enum { SPARE_MAX = REQUESTS_OPEN / 2 /* numbers that may be a thread's; the othe
 static_assert(REQUESTS_OPEN == 1 << ID_BITS, "I4");
 
 struct open_request {
-	_Atomic uint64_t used; /* its id; 0: free */
-	_Atomic uint64_t told; /* its id: a profile has it, or will, as it runs; by the helper */
+	_Atomic uint64_t used;    /* its id; 0: free */
+	_Atomic uint64_t told;    /* its id: a profile has it, or will, as it runs; by the helper */
+	_Atomic uint64_t sampled; /* its id: a sample is kept that was taken for it */
 	uint32_t next;
 	uint8_t cut;
 	_Atomic bool handed;             /* a thread has adopted it that has not read it */
@@ -55,7 +57,7 @@ struct tables {
 };
 
 static struct tables *_Atomic tables;
-static _Atomic uint64_t ids, ring_head, span_head;
+static _Atomic uint64_t ids, ring_head, sampled_head, span_head;
 static uint64_t unshown[LIVE_REQUEST_TOTALS]; /* counted before there were tables, or without any */
 static _Atomic uint32_t route_count;
 static _Atomic uint64_t window_ns, latency_ns;
@@ -397,6 +399,18 @@ static void to_ring(struct tables *t, const struct request *r)
 	write_kept(&t->shown->ring[number % REQUESTS_RING], number + 1, r);
 }
 
+/* Where every request has its samples' routes in the ring, this is the same again; where thousands come in a second, the ring is
+ * those of a moment, and these are the few that samples name. */
+static void to_sampled(struct tables *t, const struct open_request *o)
+{
+	uint64_t number;
+
+	if (LIKELY(load_relaxed(&o->sampled) != o->r.id))
+		return;
+	number = add_relaxed(&sampled_head, 1);
+	write_kept(&t->shown->sampled[number % REQUESTS_SAMPLED], number + 1, &o->r);
+}
+
 /* The place of the least, or of one older than the window. */
 static struct kept *slowest_place(struct tables *t, uint64_t now)
 {
@@ -474,6 +488,7 @@ void requests_done(uint32_t i, struct thread *th, uint64_t now)
 		count(LIVE_UNTIMED);
 	to_slowest(t, &o->r);
 	to_ring(t, &o->r);
+	to_sampled(t, o);
 	give_back(t, i, th);
 }
 
@@ -501,6 +516,16 @@ static void keep_span(const struct request_span *s)
 	sealed_end(&k->number, &k->again, number + 1);
 }
 
+void requests_sampled(uint64_t id)
+{
+	struct tables *t = get();
+	struct open_request *o = t ? &t->open[id % REQUESTS_OPEN + 1] : NULL;
+
+	/* Relaxed: a word that only its request's end compares with its id. One that is answered meanwhile misses it. */
+	if (o && load_relaxed(&o->used) == id)
+		store_relaxed(&o->sampled, id);
+}
+
 void requests_leave(struct thread *th, uint64_t now)
 {
 	th->http_told = false;
@@ -511,6 +536,7 @@ void requests_leave(struct thread *th, uint64_t now)
 		struct request_span s = span_of(th, now);
 
 		keep_span(&s);
+		requests_sampled(s.request);
 	}
 	store_relaxed(&th->http_now, 0);
 	work_show_request(th, 0, 0, false);
@@ -752,7 +778,10 @@ bool requests_get(uint32_t i, struct request *ret_request)
 	i -= REQUESTS_RING;
 	if (i < REQUESTS_SLOWEST)
 		return read_kept(&t->shown->slowest[i], ret_request);
-	o = &t->open[i - REQUESTS_SLOWEST + 1];
+	i -= REQUESTS_SLOWEST;
+	if (i < REQUESTS_SAMPLED)
+		return read_kept(&t->shown->sampled[i], ret_request);
+	o = &t->open[i - REQUESTS_SAMPLED + 1];
 	if (!load_acquire(&o->used)) /* pairs with the release in requests_begin */
 		return false;
 	*ret_request = o->r;
@@ -850,5 +879,6 @@ void requests_fork_child(void)
 		show_again(t);
 	}
 	store_relaxed(&ring_head, 0);
+	store_relaxed(&sampled_head, 0);
 	store_relaxed(&span_head, 0);
 }

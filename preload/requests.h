@@ -21,6 +21,7 @@ enum {
 	REQUESTS_OPEN = 4096,
 	REQUESTS_RING = 4096,
 	REQUESTS_SLOWEST = 64,
+	REQUESTS_SAMPLED = 8192, /* 99 samples a second of each of two processors, for longer than a window of 30 s */
 	REQUESTS_SPANS = 16384,
 	REQUESTS_ROUTES = 512,
 	REQUEST_PATH_BYTES = 64,
@@ -91,6 +92,9 @@ void requests_rest(struct thread *th, uint64_t now);
 void requests_resume(struct thread *th, uint64_t now);
 /* It works on nothing any more. */
 void requests_leave(struct thread *th, uint64_t now);
+/* A sample is kept that was taken for this request: once answered it is kept beside the newest, so that the sample's route is
+ * known however many requests come after it. Nothing to one that is answered. [helper too] */
+void requests_sampled(uint64_t id);
 
 /* ---- what the program tells (hook_api.c) ---- */
 
@@ -124,7 +128,7 @@ bool requests_is_running(uint64_t id, uint64_t now, uint64_t *ret_ns);
 
 struct requests_totals requests_totals(void);
 /* Copies of requests: i below REQUESTS_COPIES. False: none, or it is being written. */
-enum { REQUESTS_COPIES = REQUESTS_RING + REQUESTS_SLOWEST + REQUESTS_OPEN };
+enum { REQUESTS_COPIES = REQUESTS_RING + REQUESTS_SLOWEST + REQUESTS_SAMPLED + REQUESTS_OPEN };
 bool requests_get(uint32_t i, struct request *ret_request);
 bool requests_span(uint32_t i, struct request_span *ret_span); /* i below REQUESTS_SPANS */
 const struct request_route *requests_route(uint32_t i);        /* i below REQUESTS_ROUTES; NULL: none */

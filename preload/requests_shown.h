@@ -24,7 +24,7 @@ struct kept_span {
 struct shown {
 	struct live_requests head;
 	struct live_request open[REQUESTS_OPEN + 1]; /* 0 is none */
-	struct kept ring[REQUESTS_RING], slowest[REQUESTS_SLOWEST];
+	struct kept ring[REQUESTS_RING], slowest[REQUESTS_SLOWEST], sampled[REQUESTS_SAMPLED];
 	struct kept_span spans[REQUESTS_SPANS];
 	struct request_route routes[REQUESTS_ROUTES];
 };
@@ -59,6 +59,7 @@ static inline void requests_describe(struct live_requests *head)
 	requests_table(&head->open, offsetof(struct shown, open), sizeof(struct live_request), REQUESTS_OPEN + 1);
 	requests_table(&head->answered, offsetof(struct shown, ring), sizeof(struct kept), REQUESTS_RING);
 	requests_table(&head->slowest, offsetof(struct shown, slowest), sizeof(struct kept), REQUESTS_SLOWEST);
+	requests_table(&head->sampled, offsetof(struct shown, sampled), sizeof(struct kept), REQUESTS_SAMPLED);
 	requests_table(&head->spans, offsetof(struct shown, spans), sizeof(struct kept_span), REQUESTS_SPANS);
 	requests_table(&head->routes, offsetof(struct shown, routes), sizeof(struct request_route), REQUESTS_ROUTES);
 	for (unsigned i = 0; i < HTTP_METHOD_COUNT; i++) {

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -56,6 +57,20 @@ def record(directory, command, timeout=120, check=True, user=None, **options):
     return done
 
 
+def where_it_stands(pid):
+    """Each thread of a process and of its descendants: state, signals that wait, where in the kernel."""
+    found = []
+    for task in sorted(pathlib.Path(f"/proc/{pid}/task").glob("*")):
+        words = {}
+        for name in ("status", "wchan", "syscall", "children"):
+            with contextlib.suppress(OSError):
+                words[name] = (task / name).read_text()
+        status = re.findall(r"^(?:Name|State|TracerPid|SigPnd|ShdPnd|SigBlk|SigCgt):.*$", words.get("status", ""), re.M)
+        found.append(f"{task}: {' '.join(' '.join(status).split())} in {words.get('wchan')} ({words.get('syscall', '').strip()})")
+        found += [where_it_stands(int(child)) for child in words.get("children", "").split()]
+    return "\n".join(found)
+
+
 class Running:
     """A server under the library; ends with the `with` block, by SIGTERM, SIGKILL after ten seconds."""
 
@@ -76,6 +91,7 @@ class Running:
             try:
                 self.process.wait(10)
             except subprocess.TimeoutExpired:
+                print(f"signal {int(how)} did not end {self.process.pid} within 10 s:\n{where_it_stands(self.process.pid)}")
                 self.process.kill()
                 self.process.wait(10)
         return self.process.returncode

@@ -16,8 +16,8 @@ BUILD = pathlib.Path(os.environ.get("PERFPROBE_AARCH64_BUILD", ROOT / "build" / 
 SYSROOT = ROOT / "build" / "sysroot-aarch64"
 QEMU = shutil.which("qemu-aarch64")
 
-pytestmark = pytest.mark.skipif(not QEMU or not (BUILD / "lib" / "libperfprobe.so").exists(),
-                                reason="the preset aarch64 is not built, or there is no qemu-aarch64")
+pytestmark = [pytest.mark.untimed, pytest.mark.skipif(not QEMU or not (BUILD / "lib" / "libperfprobe.so").exists(),
+                                reason="the preset aarch64 is not built, or there is no qemu-aarch64")]
 
 
 def emulated(command, timeout=120, **environment):

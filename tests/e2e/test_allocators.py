@@ -11,6 +11,8 @@ import pytest
 
 from recording import LIBRARY, VICTIMS, analyze, environment, inclusive, info, one, report, usable_by_all
 
+pytestmark = pytest.mark.untimed
+
 FULL = {"heap": "full", "cpu": 0}
 PATHS = {"jemalloc": "libjemalloc.so.2", "tcmalloc": "libtcmalloc_minimal.so.4", "mimalloc": "libmimalloc.so.2"}
 # what the allocator does for itself around the calls of the program

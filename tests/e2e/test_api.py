@@ -7,6 +7,8 @@ import pytest
 
 from recording import LIBRARY, ROOT, VICTIMS, analyze, environment, inclusive, info, one, record, report, snapshots
 
+pytestmark = pytest.mark.untimed
+
 FULL = {"heap": "full", "cpu": 0}
 METRICS = ("alloc-count", "alloc", "live-count", "live")
 

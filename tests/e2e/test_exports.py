@@ -6,20 +6,24 @@ The invariant: the total, each function's own and each function's inclusive sum 
     pprof                            go tool pprof, and speedscope
     callgrind                        callgrind_annotate, and speedscope
     dhat                             valgrind's viewer in Chromium
-    firefox                          the profiler is a web page: its documented tables are checked here
+    firefox                          Firefox Profiler's own program for the command line; its documented tables are checked here
 test_views.py has the tests of cpuprofile, speedscope and folded alone."""
 
 import collections
 import gzip
 import json
+import os
 import re
 import subprocess
+import tempfile
 
 import pytest
 
 import recording
 import test_requests
 import test_views as views
+
+pytestmark = pytest.mark.untimed
 
 node = views.node  # the fixture
 VIEWER = "/usr/libexec/valgrind/dh_view.html"
@@ -390,6 +394,59 @@ def test_firefox(snap, tmp_path, metric):
     assert {e["label"]: e["value"] for e in section["entries"]} == LOST
 
 
+def in_firefox_profiler(path, what):
+    """What `what` says of the profile, once Firefox Profiler's code has read it: a process of its own keeps it open. It is started
+    as the command `load` starts it, which gives it half a second to begin."""
+    with tempfile.TemporaryDirectory() as sessions:  # a short name: a socket goes there
+        command = ["node", views.NODE / "node_modules" / ".bin" / "profiler-cli"]
+        env = {**os.environ, "PROFILER_CLI_SESSION_DIR": sessions}
+
+        def answers():
+            return subprocess.run([*command, "thread", "list", "--session", "it"], env=env, capture_output=True, timeout=60).returncode == 0
+
+        daemon = subprocess.Popen([*command, "--daemon", path, "--session", "it"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            # Asked too early, it takes the session for a dead one and removes it.
+            recording.wait_until(lambda: os.path.exists(os.path.join(sessions, "it.sock")), 60, "Firefox Profiler's socket")
+            recording.wait_until(answers, 60, "Firefox Profiler")
+            return what(lambda *arguments: views.run([*command, *arguments, "--session", "it", "--json"], env=env))
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+
+
+def firefox_sums(profiler):
+    """{(tid, thread): (kind of weight, total, {function: [self, inclusive]})}."""
+    found = {}
+    for thread in json.loads(profiler("thread", "list"))["threads"]:
+        told = json.loads(profiler("thread", "functions", "--thread", thread["threadHandle"], "--limit", "0", "--include-idle"))
+        by = collections.defaultdict(lambda: [0, 0])
+        for function in told["functions"]:
+            by[function["name"]][0] += function["selfSamples"]
+            by[function["name"]][1] += function["totalSamples"]
+        assert len(told["functions"]) == told["totalFunctionCount"]
+        found[thread["tid"], thread["name"]] = told["weightType"], sum(own for own, _ in by.values()), by
+    return found
+
+
+def of_threads(found):
+    by = collections.defaultdict(lambda: [0, 0])
+    for _, _, functions in found.values():
+        for name, sums in functions.items():
+            by[name][0] += sums[0]
+            by[name][1] += sums[1]
+    return sum(total for _, total, _ in found.values()), by
+
+
+@pytest.mark.parametrize("metric", TIME + BYTES + COUNTS)
+def test_firefox_profiler_shows_the_sums_of_report(snap, tmp_path, metric, node):
+    found = in_firefox_profiler(write(snap, tmp_path, "firefox", metric), firefox_sums)
+    compare(of_threads(found), wanted(snap, metric), f"Firefox Profiler of {metric}")
+    assert {kind for kind, _, _ in found.values()} == {"bytes" if metric in BYTES else "samples"}
+    for (tid, name), (_, total, functions) in found.items() if metric == "cpu" else ():
+        compare((total, functions), views.sums(views.report(snap), tid), f"{name} in Firefox Profiler")
+
+
 # ---- all together -------------------------------------------------------------------------------------------------------
 
 
@@ -504,6 +561,9 @@ def test_a_real_recording(tmp_path, node):
     for metric in ("cpu", "alloc"):
         threads = check_firefox(json.loads(write(snapshot, tmp_path, "firefox", metric).read_text()))
         compare(of_stacks([s for stacks in threads.values() for s in stacks]), wanted(snapshot, metric), f"firefox of {metric}")
+        total, functions = of_threads(in_firefox_profiler(tmp_path / f"{metric}{SUFFIX['firefox']}", firefox_sums))
+        want = wanted(snapshot, metric)  # of two functions of one name in a stack, report adds one to what is inclusive
+        assert (total, {n: own for n, (own, _) in functions.items()}) == (want[0], {n: own for n, (own, _) in want[1].items()}), metric
     for metric in ("alloc", "alloc-count", "peak"):
         compare(pprof_sums(write(snapshot, tmp_path, "pprof", "alloc"), PPROF_COLUMN[metric]), wanted(snapshot, metric), f"pprof of {metric}")
     path = write(snapshot, tmp_path, "dhat", "alloc")

@@ -11,6 +11,8 @@ import pytest
 from recording import ROOT, Running, analyze, by_function, inclusive, info, one, report, snapshots, wait_until
 from test_hostile import FULL, check_profile, limit, plain, run, same_as_without
 
+pytestmark = pytest.mark.untimed
+
 SOURCES = ROOT / "tests" / "victims"
 
 

@@ -96,6 +96,22 @@ def test_samples_before_the_trigger(tmp_path):
     assert slow["cpu_samples"] > 0.7 * 400 * 0.999
 
 
+def test_routes_of_samples_at_a_high_rate(tmp_path):
+    """Ten times as many requests came after the first sampled ones as are kept: their route is known all the same."""
+    with Running(tmp_path, [BUILD / "bin" / "sample_server", "--seconds", SECONDS], cpu=999, window="60s") as server:
+        address = address_of(server)
+        for path in ("/item", "/cpu?ms=1"):
+            load(address, 40 if path != "/item" else 20000, path=path)
+        load(address, 40000)
+    (snapshot,) = snapshots(tmp_path, "*.exit.snap")
+    by = json.loads(analyze("report", "--by", "route", "--json", snapshot).stdout)
+    values = {r["route"]: r["value"] for r in by["routes"]}
+    assert sum(r["requests"] for r in by["routes"]) == 60040
+    assert by["total"] == sum(values.values()) + by["none"] + by["forgotten"] and by["total"] > 200
+    assert by["forgotten"] <= 0.01 * by["total"], by
+    assert values["/cpu"] > 20 and values["/item"] > 100, values
+
+
 def test_a_request_that_hangs_is_noticed(tmp_path):
     """... within 100 ms, which is said, and written although it does not end."""
     with slow_server(tmp_path, "file", 1, 20000, latency="300ms", verbose=1) as server:

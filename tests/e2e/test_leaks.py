@@ -10,6 +10,8 @@ import pytest
 from leaks_judge import (BUILDS, MODES, Row, Statement, cases, compare, has_leaks_section, judge, lsan_runtime, newest, parse,
                          program, run_library, run_lsan, run_valgrind)
 
+pytestmark = pytest.mark.untimed
+
 # How the library is asked, and with which builds: at exit, from outside, by the program's own call. What is looked at is the same,
 # so not every way needs every build; the two that are asked from outside differ most.
 ASKED = {"exit": BUILDS, "demand": ("gcc-O2", "clang-O0"), "call": ("gcc-O2",)}

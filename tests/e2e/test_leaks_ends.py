@@ -8,6 +8,8 @@ import leaks_judge
 from leaks_judge import BUILDS, has_leaks_section, judge, run_library
 from recording import VICTIMS, Running, analyze, environment, one, record, wait_until
 
+pytestmark = pytest.mark.untimed
+
 LEAKY = VICTIMS / "victim_leaky"
 FULL = {"heap": "full", "cpu": 0, "leaks": "exit", "live": "off"}
 

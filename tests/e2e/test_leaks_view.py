@@ -10,6 +10,8 @@ import pytest
 
 import recording
 
+pytestmark = pytest.mark.untimed
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NODE = ROOT / "tests" / "node"
 BIN = recording.BUILD / "bin"

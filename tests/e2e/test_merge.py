@@ -10,6 +10,8 @@ import pytest
 
 import recording
 
+pytestmark = pytest.mark.untimed
+
 METRICS = ("cpu", "live", "alloc", "alloc-count", "peak", "slop")  # test_merge.c compares every table
 PROGRAM = "import json\nkept = [json.dumps({str(k): [k] * 9 for k in range(60)}) for i in range(3000)]\n"
 MAKE = recording.BUILD / "bin" / "make_snapshot"

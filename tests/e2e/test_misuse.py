@@ -13,7 +13,7 @@ from recording import VICTIMS, Running, analyze, environment, info, one, record,
 VICTIM = VICTIMS / "victim_misuse"
 ABORTED = -6
 
-pytestmark = pytest.mark.skipif(not VICTIM.exists(), reason="no C++ compiler")
+pytestmark = [pytest.mark.untimed, pytest.mark.skipif(not VICTIM.exists(), reason="no C++ compiler")]
 
 
 def misuse(path):

@@ -12,6 +12,8 @@ import pytest
 
 import recording
 
+pytestmark = pytest.mark.untimed
+
 EVIL = b"ev\x1b]0;OWNED\x07<img src=x onerror=alert(1)>&\"';a b\n\r\t,=\\\xff\xc2\x9b\xe2\x80\xae-->]]>%s$(x)`x`"
 PROGRAM = r"""
 #include <pthread.h>

@@ -20,6 +20,8 @@ import pytest
 
 from recording import BUILD, VICTIMS, free_port, port_open, usable_by_all, wait_until
 
+pytestmark = pytest.mark.untimed
+
 ORACLE = BUILD / "tests" / "liboracle.so"
 TOTAL = {"samples": 0, "equal": 0}
 

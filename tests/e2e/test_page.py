@@ -18,6 +18,8 @@ import pytest
 import recording
 from test_views import ANALYZE, BIN, NODE, node, report, run, sums  # noqa: F401 (node: a fixture)
 
+pytestmark = pytest.mark.untimed
+
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u202eoh"
 
 

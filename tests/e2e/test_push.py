@@ -18,6 +18,8 @@ import pytest
 import recording
 import test_exports as exports
 
+pytestmark = pytest.mark.untimed
+
 snap = exports.snap  # the fixture
 
 

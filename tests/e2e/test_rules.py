@@ -11,6 +11,8 @@ import pytest
 
 from recording import BUILD, LIBRARY, VICTIMS
 
+pytestmark = pytest.mark.untimed
+
 SCAN = BUILD / "tests" / "rule_scan"
 
 

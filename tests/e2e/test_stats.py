@@ -11,6 +11,8 @@ import pytest
 
 from recording import VICTIMS, Running, analyze, by_function, environment, info, one, record, report, snapshots, wait_until
 
+pytestmark = pytest.mark.untimed
+
 VICTIM = VICTIMS / "victim_lives"
 
 

@@ -14,6 +14,8 @@ import pytest
 
 import recording
 
+pytestmark = pytest.mark.untimed
+
 
 def analyze(*arguments, cache=None, code=0, **env):
     done = subprocess.run([str(recording.ANALYZE), *map(str, arguments)], capture_output=True, text=True, timeout=120,

@@ -6,6 +6,8 @@ import pytest
 
 from recording import VICTIMS, info, one, record, report
 
+pytestmark = pytest.mark.untimed
+
 FULL = {"heap": "full", "cpu": 499}
 HEAP = {"heap": "full", "cpu": 0}
 

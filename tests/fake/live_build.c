@@ -236,7 +236,7 @@ static struct live_durations durations(const struct model_bucket *buckets, size_
 
 struct requests_chunk {
 	struct live_requests head;
-	struct live_request open[3], answered[3], slowest[2];
+	struct live_request open[3], answered[3], slowest[2], sampled[2];
 	struct live_request_span spans[4];
 	struct live_route routes[3];
 };
@@ -263,7 +263,7 @@ static struct live_request live_request(const struct model_request *r, uint64_t 
 	return l;
 }
 
-/* The first was answered a moment ago and is still among those under way; a new one has no line yet; the slowest is in two tables. */
+/* The first was answered a moment ago and is still among those under way; a new one has no line yet; the slowest is in three tables. */
 static void fill_requests(struct requests_chunk *c, const struct model_requests *q)
 {
 	c->open[0] = live_request(&q->requests[0], 3);
@@ -274,6 +274,7 @@ static void fill_requests(struct requests_chunk *c, const struct model_requests 
 	c->answered[1] = live_request(&q->requests[0], 1);
 	c->answered[2] = live_request(&q->requests[0], LIVE_WRITING); /* torn */
 	c->slowest[1] = live_request(&q->requests[1], 4);
+	c->sampled[0] = live_request(&q->requests[1], 1);
 	for (unsigned i = 0; i < 2; i++) {
 		const struct model_request_span *s = &q->spans[1 - i];
 
@@ -303,6 +304,7 @@ static void add_requests(struct live_build *b, const struct model_requests *q)
 		          .open = TABLE(struct requests_chunk, open, struct live_request),
 		          .answered = TABLE(struct requests_chunk, answered, struct live_request),
 		          .slowest = TABLE(struct requests_chunk, slowest, struct live_request),
+		          .sampled = TABLE(struct requests_chunk, sampled, struct live_request),
 		          .spans = TABLE(struct requests_chunk, spans, struct live_request_span),
 		          .routes = TABLE(struct requests_chunk, routes, struct live_route),
 		          .methods = { [METHOD_GET] = "GET", [METHOD_POST] = "POST" } },

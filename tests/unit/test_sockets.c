@@ -90,7 +90,7 @@ static void test_keep_alive_and_pipelining(void **state)
 
 	(void)state;
 	in(pair[0], GET("/a/17?x=1"));
-	assert_true(requests_get(REQUESTS_RING + REQUESTS_SLOWEST, &r)); /* under way */
+	assert_true(requests_get(REQUESTS_COPIES - REQUESTS_OPEN, &r)); /* under way */
 	assert_true(r.start_ns && !r.first_ns && r.bytes_in == 35 && r.method == HTTP_GET);
 	assert_memory_equal(r.path, "/a/17", 5);
 	out(pair[0], OK);
@@ -375,7 +375,7 @@ static void test_work_that_is_told(void **state)
 	for (uint32_t i = 0; i < REQUESTS_OPEN; i++) {
 		struct request r;
 
-		assert_true(requests_get(REQUESTS_RING + REQUESTS_SLOWEST + i, &r));
+		assert_true(requests_get(REQUESTS_COPIES - REQUESTS_OPEN + i, &r));
 		requests_work_end(NULL, r.id, 9001);
 	}
 	totals(3 + 2 + 1 + REQUESTS_OPEN, 0);
@@ -424,6 +424,34 @@ static void test_slowest_are_kept(void **state)
 	assert_int_equal(n, 1);
 }
 
+/* What a sample was taken for is found however many come after it; what was answered before is not. */
+static void test_sampled_are_kept(void **state)
+{
+	uint64_t start = 1000, id[64];
+	unsigned found = 0;
+	struct request r;
+
+	(void)state;
+	for (unsigned k = 0; k < 3 * REQUESTS_RING; k++) {
+		uint32_t i = requests_begin(NULL, start);
+
+		if (k < 64) {
+			id[k] = requests_open(i)->id;
+			requests_sampled(k % 2 ? id[k] : id[k] + 1);
+		}
+		requests_done(i, NULL, start + (k < 64 ? 5 : 10)); /* none is among the slowest */
+		if (k < 64)
+			requests_sampled(id[k]);
+		start += 20;
+	}
+	for (uint32_t i = 0; i < REQUESTS_COPIES; i++)
+		for (unsigned k = 0; k < 64 && requests_get(i, &r); k++) {
+			found += r.id == id[k];
+			assert_true(r.id != id[k] || k % 2 == 1);
+		}
+	assert_int_equal(found, 32);
+}
+
 static void test_buckets(void **state)
 {
 	uint64_t last = 0;
@@ -454,6 +482,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_work_that_is_told, begin, done),
 		cmocka_unit_test_setup_teardown(test_routes_are_folded, begin, done),
 		cmocka_unit_test_setup_teardown(test_slowest_are_kept, begin, done),
+		cmocka_unit_test_setup_teardown(test_sampled_are_kept, begin, done),
 		cmocka_unit_test(test_buckets),
 	};
 
