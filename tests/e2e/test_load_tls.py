@@ -132,7 +132,7 @@ def test_a_server_that_closes_now_and_then(server):
 
 
 def test_open_model(server):
-    r = results(server.url["plain"] + "/empty", "-r", 500, "-d", "1s", *trusting(server))
+    r = results(server.url["plain"] + "/empty", "-r", 500, "-d", "1s", "-c", 50, *trusting(server))
     assert check_sums(r) == 500 == r["status"]["200"]
 
 
