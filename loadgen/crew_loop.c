@@ -441,10 +441,11 @@ static void keep_backlog(struct loop *l, struct post *p)
 		p->next.at_ns = UINT64_MAX;
 }
 
+/* Once after the scenario's end, too: a thread that was late itself makes what was due before it. */
 static void arrive(struct loop *l, struct post *p)
 {
 	while (!l->stopping && p->next.at_ns != UINT64_MAX && p->from_ns + p->next.at_ns <= l->lines.env.now_ns &&
-	       l->lines.env.now_ns < p->until_ns) {
+	       l->lines.env.now_ns < p->cut_ns) {
 		struct member *m = find_member(l, p);
 
 		if (!m)
