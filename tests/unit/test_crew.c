@@ -298,7 +298,9 @@ static const uint64_t minute = 60 * NS_PER_S;
 
 static void per_user_iterations(void **state)
 {
-	struct script script = { .steps = { OK, { USER_WAIT }, OK, { USER_WAIT }, { USER_ITERATION_OVER } } };
+	struct script script = {
+		.steps = { OK, { .action = USER_WAIT }, OK, { .action = USER_WAIT }, { .action = USER_ITERATION_OVER } }
+	};
 	struct crew_scenario s = {
 		.executor = CREW_PER_VU_ITERATIONS, .users = 5, .iterations = 7, .duration_ns = minute
 	};
@@ -318,7 +320,7 @@ static void per_user_iterations(void **state)
 
 static void shared_iterations(void **state)
 {
-	struct script script = { .steps = { OK, { USER_WAIT }, { USER_ITERATION_OVER } } };
+	struct script script = { .steps = { OK, { .action = USER_WAIT }, { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_SHARED_ITERATIONS, .users = 6, .iterations = 101, .duration_ns = minute
 	};
@@ -333,9 +335,10 @@ static void shared_iterations(void **state)
 
 static void constant_users_sleep(void **state)
 {
-	struct script script = {
-		.steps = { OK, { USER_WAIT }, { USER_SLEEP, .ns = 100 * NS_PER_MS }, { USER_ITERATION_OVER } }
-	};
+	struct script script = { .steps = { OK,
+		                            { .action = USER_WAIT },
+		                            { .action = USER_SLEEP, .ns = 100 * NS_PER_MS },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_CONSTANT_VUS, .users = 3, .duration_ns = NS_PER_S / 2, .graceful_ns = minute
 	};
@@ -350,7 +353,7 @@ static void constant_users_sleep(void **state)
 
 static void several_at_once(void **state)
 {
-	struct script script = { .steps = { OK, OK, OK, { USER_WAIT }, { USER_ITERATION_OVER } } };
+	struct script script = { .steps = { OK, OK, OK, { .action = USER_WAIT }, { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_PER_VU_ITERATIONS, .users = 2, .iterations = 4, .duration_ns = minute
 	};
@@ -364,13 +367,15 @@ static void several_at_once(void **state)
 
 static void connections(void **state)
 {
-	struct script fresh = { .steps = { OK, { USER_WAIT }, OK, { USER_WAIT }, { USER_ITERATION_OVER } } };
-	struct script single = { .steps = { { USER_REQUEST, "/ok", .connection = USER_CONNECTION_NEW },
-		                            { USER_WAIT },
-		                            { USER_ITERATION_OVER } } };
-	struct script pool = { .steps = { { USER_REQUEST, "/ok", .connection = USER_CONNECTION_POOL },
-		                          { USER_WAIT },
-		                          { USER_ITERATION_OVER } } };
+	struct script fresh = {
+		.steps = { OK, { .action = USER_WAIT }, OK, { .action = USER_WAIT }, { .action = USER_ITERATION_OVER } }
+	};
+	struct script single = { .steps = { { .action = USER_REQUEST, "/ok", .connection = USER_CONNECTION_NEW },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_ITERATION_OVER } } };
+	struct script pool = { .steps = { { .action = USER_REQUEST, "/ok", .connection = USER_CONNECTION_POOL },
+		                          { .action = USER_WAIT },
+		                          { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = { .executor = CREW_PER_VU_ITERATIONS,
 		                   .users = 2,
 		                   .iterations = 5,
@@ -395,13 +400,13 @@ static void connections(void **state)
 
 static void bodies(void **state)
 {
-	struct script script = { .steps = { { USER_REQUEST, "/chunked", 0, USER_KEEP_BODY, 100, 0 },
-		                            { USER_WAIT },
-		                            { USER_REQUEST, "/ok", 0, USER_KEEP_BODY, 2, 0 },
-		                            { USER_WAIT },
-		                            { USER_REQUEST, "/chunked", 0, USER_KEEP_HEAD, 0, 0 },
-		                            { USER_WAIT },
-		                            { USER_ITERATION_OVER } } };
+	struct script script = { .steps = { { .action = USER_REQUEST, "/chunked", 0, USER_KEEP_BODY, 100, 0 },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_REQUEST, "/ok", 0, USER_KEEP_BODY, 2, 0 },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_REQUEST, "/chunked", 0, USER_KEEP_HEAD, 0, 0 },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_PER_VU_ITERATIONS, .users = 1, .iterations = 3, .duration_ns = minute
 	};
@@ -415,13 +420,13 @@ static void bodies(void **state)
 
 static void failures(void **state)
 {
-	struct script script = { .steps = { { USER_REQUEST, "/close" },
-		                            { USER_WAIT },
-		                            { USER_REQUEST, "/never", 50 * NS_PER_MS },
-		                            { USER_WAIT },
+	struct script script = { .steps = { { .action = USER_REQUEST, "/close" },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_REQUEST, "/never", 50 * NS_PER_MS },
+		                            { .action = USER_WAIT },
 		                            OK,
-		                            { USER_WAIT },
-		                            { USER_ITERATION_OVER } } };
+		                            { .action = USER_WAIT },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_PER_VU_ITERATIONS, .users = 3, .iterations = 2, .duration_ns = minute
 	};
@@ -439,9 +444,10 @@ static void failures(void **state)
 static void ramping_users(void **state)
 {
 	static const struct schedule_stage stages[] = { { NS_PER_S, 4 }, { NS_PER_S / 2, 0 } };
-	struct script script = {
-		.steps = { OK, { USER_WAIT }, { USER_SLEEP, .ns = 10 * NS_PER_MS }, { USER_ITERATION_OVER } }
-	};
+	struct script script = { .steps = { OK,
+		                            { .action = USER_WAIT },
+		                            { .action = USER_SLEEP, .ns = 10 * NS_PER_MS },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = { .executor = CREW_RAMPING_VUS,
 		                   .users = 4,
 		                   .duration_ns = 3 * NS_PER_S / 2,
@@ -460,7 +466,7 @@ static void ramping_users(void **state)
 static void arrivals(void **state)
 {
 	static const struct schedule_stage stages[] = { { NS_PER_S, 200 } };
-	struct script script = { .steps = { OK, { USER_WAIT }, { USER_ITERATION_OVER } } };
+	struct script script = { .steps = { OK, { .action = USER_WAIT }, { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = { .executor = CREW_ARRIVAL_RATE,
 		                   .users = 20,
 		                   .duration_ns = NS_PER_S,
@@ -481,9 +487,10 @@ static void arrivals(void **state)
 static void arrivals_that_find_nobody(void **state)
 {
 	static const struct schedule_stage stages[] = { { NS_PER_S, 10 } };
-	struct script script = {
-		.steps = { OK, { USER_WAIT }, { USER_SLEEP, .ns = 290 * NS_PER_MS }, { USER_ITERATION_OVER } }
-	};
+	struct script script = { .steps = { OK,
+		                            { .action = USER_WAIT },
+		                            { .action = USER_SLEEP, .ns = 290 * NS_PER_MS },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = { .executor = CREW_ARRIVAL_RATE,
 		                   .users = 1,
 		                   .duration_ns = NS_PER_S,
@@ -499,7 +506,9 @@ static void arrivals_that_find_nobody(void **state)
 
 static void the_end_cuts_off(void **state)
 {
-	struct script script = { .steps = { { USER_REQUEST, "/never" }, { USER_WAIT }, { USER_ITERATION_OVER } } };
+	struct script script = { .steps = { { .action = USER_REQUEST, "/never" },
+		                            { .action = USER_WAIT },
+		                            { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = {
 		.executor = CREW_CONSTANT_VUS, .users = 4, .duration_ns = NS_PER_S / 5, .graceful_ns = NS_PER_S / 5
 	};
@@ -519,9 +528,9 @@ static void the_end_cuts_off(void **state)
 
 static void users_end_runs(void **state)
 {
-	struct script stop = { .steps = { OK, { USER_WAIT }, { USER_STOP } } };
-	struct script abort_it = { .steps = { OK, { USER_WAIT }, { USER_ABORT_RUN } } };
-	struct script idle = { .steps = { { USER_ITERATION_OVER } } };
+	struct script stop = { .steps = { OK, { .action = USER_WAIT }, { .action = USER_STOP } } };
+	struct script abort_it = { .steps = { OK, { .action = USER_WAIT }, { .action = USER_ABORT_RUN } } };
+	struct script idle = { .steps = { { .action = USER_ITERATION_OVER } } };
 	struct crew_scenario s = { .executor = CREW_CONSTANT_VUS, .users = 3, .duration_ns = minute };
 	struct outcome o;
 
