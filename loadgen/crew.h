@@ -17,6 +17,7 @@
 
 struct crew;
 struct net_addresses;
+struct tls;
 
 enum crew_executor {
 	CREW_SHARED_ITERATIONS, /* `iterations` in all, by whichever user is free */
@@ -43,6 +44,9 @@ struct crew_scenario {
 
 struct crew_target {
 	const struct net_addresses *addresses;
+	struct tls *tls;  /* NULL: in the clear */
+	const char *host; /* for TLS */
+	bool resume;      /* TLS sessions */
 };
 
 struct crew_plan {

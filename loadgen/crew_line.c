@@ -13,7 +13,7 @@
 
 int lines_init(struct lines *l, size_t targets, int epoll_fd)
 {
-	*l = (struct lines){ .env = { .epoll_fd = epoll_fd }, .scan_ns = UINT64_MAX };
+	*l = (struct lines){ .env = { .epoll_fd = epoll_fd }, .scan_ns = UINT64_MAX, .target_count = targets };
 	l->env.buffer = malloc(CONN_BUFFER_BYTES);
 	l->targets = calloc(targets, sizeof(struct conn_target));
 	l->pool = calloc(targets, sizeof(struct line *));
@@ -31,6 +31,8 @@ void lines_done(struct lines *l)
 		buf_done(&l->all[i]->body);
 		free(l->all[i]);
 	}
+	for (size_t i = 0; l->targets && i < l->target_count; i++)
+		conn_target_done(&l->targets[i]);
 	free(l->all);
 	free(l->env.buffer);
 	free(l->targets);
@@ -172,6 +174,12 @@ static uint16_t status_of(const struct conn *c, enum conn_result result)
 	return result == CONN_RESPONSE ? c->http.status : 0;
 }
 
+/* When the connection was there, without TLS. */
+static uint64_t connected_ns(const struct conn *c)
+{
+	return c->tls_ns ? c->tls_ns : c->send_ns ? c->send_ns : c->end_ns;
+}
+
 void line_response(struct line *line, enum conn_result result, struct user_response *ret_response)
 {
 	const struct conn *c = &line->conn;
@@ -180,7 +188,8 @@ void line_response(struct line *line, enum conn_result result, struct user_respo
 		.status = status_of(c, result),
 		.failure = failure_of(c, result),
 		.reused = !c->is_new,
-		.connect_ns = c->is_new ? sample_span(c->began_ns, c->send_ns ? c->send_ns : c->end_ns) : 0,
+		.connect_ns = c->is_new ? sample_span(c->began_ns, connected_ns(c)) : 0,
+		.tls_ns = sample_span(c->tls_ns, c->send_ns ? c->send_ns : c->end_ns),
 		.send_ns = sample_span(c->send_ns, c->sent_ns),
 		.wait_ns = sample_span(c->sent_ns, c->first_ns),
 		.receive_ns = sample_span(c->first_ns, c->end_ns),
@@ -214,6 +223,8 @@ void line_sample(const struct line *line, enum conn_result result, uint64_t inte
 		.intended_ns = intended_ns,
 		.began_ns = c->began_ns,
 		.connect_ns = c->is_new ? c->began_ns : 0,
+		.tls_ns = c->tls_ns,
+		.is_tls = c->target->tls != NULL,
 		.send_ns = c->send_ns,
 		.sent_ns = c->sent_ns,
 		.first_ns = c->first_ns,

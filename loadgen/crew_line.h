@@ -25,6 +25,7 @@ struct line {
 struct lines {
 	struct conn_env env;
 	struct conn_target *targets;
+	size_t target_count;
 	struct line **all;
 	uint64_t count, room, busy;
 	struct line **pool; /* by target: idle lines that are anybody's */

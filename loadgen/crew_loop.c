@@ -441,10 +441,11 @@ static void keep_backlog(struct loop *l, struct post *p)
 		p->next.at_ns = UINT64_MAX;
 }
 
+/* Once after the scenario's end, too: a thread that was late itself makes what was due before it. */
 static void arrive(struct loop *l, struct post *p)
 {
 	while (!l->stopping && p->next.at_ns != UINT64_MAX && p->from_ns + p->next.at_ns <= l->lines.env.now_ns &&
-	       l->lines.env.now_ns < p->until_ns) {
+	       l->lines.env.now_ns < p->cut_ns) {
 		struct member *m = find_member(l, p);
 
 		if (!m)
@@ -663,7 +664,10 @@ static int init_posts(struct loop *l)
 	if (!l->heap || !l->posts || lines_init(&l->lines, l->plan->target_count, l->w->epoll_fd) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->plan->target_count; i++)
-		l->lines.targets[i].addresses = l->plan->targets[i].addresses;
+		l->lines.targets[i] = (struct conn_target){ .addresses = l->plan->targets[i].addresses,
+			                                    .tls = l->plan->targets[i].tls,
+			                                    .host = l->plan->targets[i].host,
+			                                    .resume = l->plan->targets[i].resume };
 	l->lines.env.now_ns = clock_now();
 	for (size_t s = 0; s < l->plan->scenario_count; s++) {
 		int rc = init_post(l, &l->posts[s], (uint32_t)s, number);
@@ -700,6 +704,7 @@ void crew_worker_main(struct crew_worker *w)
 		          .measure_ns = w->common->start_ns + w->common->plan->warmup_ns };
 	int rc = init_posts(&l);
 
+	tls_thread_begin();
 	(void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* a wait is as long as asked for, not up to 50 us longer */
 	if (rc < 0)
 		w->error = -rc;

@@ -67,6 +67,15 @@ static const struct cli_option options[] = {
 	{ "time-scale", 0, CLI_DOUBLE, "F", "multiply every duration by F", AT(request.time_scale) },
 	{ "warmup", 0, CLI_DURATION, "D", "run for D before anything is measured", AT(request.warmup_ns) },
 	{ "seed", 0, CLI_U64, "N", "of random choices; the same N, the same choices (default 1)", AT(request.seed) },
+	{ "unix-socket", 0, CLI_STRING, "PATH", "connect to this socket, whatever host the URL names",
+	  AT(request.unix_socket) },
+	{ "insecure", 'k', CLI_FLAG, NULL, "https: take any certificate", AT(request.tls.insecure) },
+	{ "cacert", 0, CLI_STRING, "FILE", "https: certificates to trust, instead of the system's",
+	  AT(request.tls.ca_file) },
+	{ "cert", 0, CLI_STRING, "FILE", "https: the client's certificate, PEM", AT(request.tls.cert_file) },
+	{ "key", 0, CLI_STRING, "FILE", "https: its key, if that is not in the same file", AT(request.tls.key_file) },
+	{ "tls-resume", 0, CLI_FLAG, NULL, "https: new connections resume the session of one before",
+	  AT(request.tls_resume) },
 	{ "out", 0, CLI_LIST, "json=FILE", "write the results to a file, too", AT(out) },
 	{ "summary-export", 0, CLI_STRING, "FILE", "the same as --out json=FILE", AT(summary_export) },
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
@@ -268,8 +277,11 @@ static int run(const struct plan *plan, const struct options *o, struct result *
 	struct net_addresses addresses;
 	struct engine *e;
 	sigset_t signals;
-	int signal_fd, rc = net_resolve(plan->url.host, plan->url.port, &addresses, err);
+	int signal_fd, rc = plan->unix_socket ? net_unix(plan->unix_socket, &addresses, err)
+	                                      : net_resolve(plan->url.host, plan->url.port, &addresses, err);
 
+	if (rc == -EINVAL)
+		return rc;
 	if (rc < 0)
 		return result_of_unknown_host(plan, ret_result) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
 	(void)sigemptyset(&signals);
@@ -303,10 +315,16 @@ static void say_unanswered(const struct result *r, const struct err *lookup)
 			worst = i;
 	if (m->attempts == 0)
 		fprintf(stderr, "probe-load: the run ended before %s answered anything\n", r->plan->url.authority);
+	else if (r->plan->unix_socket)
+		fprintf(stderr, "probe-load: no request was answered at %s: %s (%llu of %llu attempts)\n",
+		        r->plan->unix_socket, failure_text(worst), (unsigned long long)m->failures[worst],
+		        (unsigned long long)m->attempts);
 	else
 		fprintf(stderr, "probe-load: no request was answered by %s port %u: %s (%llu of %llu attempts)\n",
 		        r->plan->url.host, (unsigned)r->plan->url.port, failure_text(worst),
 		        (unsigned long long)m->failures[worst], (unsigned long long)m->attempts);
+	if (m->tls_problem[0])
+		fprintf(stderr, "probe-load: TLS: %s\n", m->tls_problem);
 }
 
 /* Nothing came back, and always for the same reason: say_unanswered() leaves nothing for a table to tell. */

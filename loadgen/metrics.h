@@ -6,6 +6,7 @@
 #include "failure.h"
 #include "histogram.h"
 #include "http1.h"
+#include "tls.h"
 
 enum { METRICS_STATUS_MAX = 1000 };
 
@@ -34,7 +35,9 @@ struct metrics {
 	uint64_t dropped;     /* open model: starts that were overdue and were given up: in no other number */
 	uint64_t backlog_max; /* open model: the most starts that were overdue at once in one worker */
 	uint64_t bytes_in, bytes_out, connected;
-	uint64_t reopened; /* of `connected`: in place of one that had ended */
+	uint64_t resumed;                    /* of `connected`: with a TLS session of one before */
+	char tls_problem[TLS_PROBLEM_BYTES]; /* what the first failure of TLS was; "" */
+	uint64_t reopened;                   /* of `connected`: in place of one that had ended */
 	uint64_t status[METRICS_STATUS_MAX];
 	uint64_t failures[FAILURE_COUNT];
 	uint64_t problems[HTTP1_PROBLEM_COUNT]; /* FAILURE_MALFORMED by cause */

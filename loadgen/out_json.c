@@ -199,6 +199,7 @@ static void run_facts(struct json *j, const struct result *r)
 	json_key_string(j, "tool", "probe-load " PERFPROBE_VERSION);
 	json_key(j, "target");
 	json_object_begin(j);
+	json_key_string(j, "scheme", r->plan->url.tls ? "https" : "http");
 	json_key_string(j, "method", r->plan->method);
 	json_key_string(j, "authority", r->plan->url.authority);
 	json_key_string(j, "path", r->plan->url.target);
@@ -239,6 +240,10 @@ void out_json(const struct result *r, const struct verdict *v, struct buf *out)
 	errors_object(&j, &r->metrics);
 	json_key_u64(&j, "connections_opened", r->metrics.connected);
 	json_key_u64(&j, "reconnects", r->metrics.reopened);
+	if (r->plan->url.tls) {
+		json_key_u64(&j, "tls_resumed", r->metrics.resumed);
+		json_key_string(&j, "tls_problem", r->metrics.tls_problem);
+	}
 	json_key_u64(&j, "interrupted", r->metrics.interrupted);
 	json_key_bool(&j, "ended_early", r->interrupted || r->gave_up);
 	driver_object(&j, r);

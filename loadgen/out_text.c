@@ -32,7 +32,7 @@ static void line_asked(const struct result *r, struct buf *out)
 	const struct plan *p = r->plan;
 	char connections[NUMBER_BYTES];
 
-	buf_printf(out, "%s http://%s%s\n", p->method, p->url.authority, p->url.target);
+	buf_printf(out, "%s http%s://%s%s\n", p->method, p->url.tls ? "s" : "", p->url.authority, p->url.target);
 	if (p->schedule.model == SCHEDULE_OPEN)
 		buf_printf(out, "%.6g requests/s at most, %s; ", schedule_curve_max(&p->schedule.curve),
 		           p->schedule.poisson ? "Poisson" : "evenly spaced");
@@ -67,6 +67,8 @@ static void lines_counts(const struct result *r, struct buf *out)
 	buf_printf(out, "connections  %s opened", grouped(a, m->connected));
 	if (m->reopened)
 		buf_printf(out, ", %s of them in place of one that ended", grouped(b, m->reopened));
+	if (m->resumed)
+		buf_printf(out, ", %s with a TLS session of one before", grouped(b, m->resumed));
 	buf_add_char(out, '\n');
 	if (m->warmup)
 		buf_printf(out, "warm-up      %s requests, in no other number\n", grouped(a, m->warmup));
@@ -94,6 +96,8 @@ static void lines_status(const struct metrics *m, struct buf *out)
 	for (enum failure i = 0; i < FAILURE_COUNT; i++)
 		if (m->failures[i])
 			buf_printf(out, "%-12s %s: %s\n", failure_key(i), grouped(n, m->failures[i]), failure_text(i));
+	if (m->tls_problem[0])
+		buf_printf(out, "             TLS: %s\n", m->tls_problem);
 	for (enum http1_problem i = 0; i < HTTP1_PROBLEM_COUNT; i++)
 		if (m->problems[i])
 			buf_printf(out, "             %s: %s\n", grouped(n, m->problems[i]), http1_problem_text(i));

@@ -15,6 +15,7 @@ void plan_done(struct plan *plan)
 	free(plan->method);
 	free(plan->request);
 	free(plan->stages);
+	tls_free(plan->tls);
 	*plan = (struct plan){ 0 };
 }
 
@@ -134,13 +135,31 @@ static int build_request(const struct plan_request *r, struct plan *p, struct er
 	return render(r, &body, p, err);
 }
 
+static int build_tls(const struct plan_request *r, struct plan *p, struct err *err)
+{
+	const struct tls_options *o = &r->tls;
+
+	p->tls_resume = r->tls_resume;
+	p->unix_socket = r->unix_socket;
+	if (p->url.tls)
+		return tls_new(o, &p->tls, err);
+	if (o->ca_file || o->cert_file || o->key_file || o->insecure || r->tls_resume)
+		return err_set(err, -EINVAL, "%s is about TLS, and the URL is not https://",
+		               o->ca_file      ? "--cacert"
+		               : o->cert_file  ? "--cert"
+		               : o->key_file   ? "--key"
+		               : r->tls_resume ? "--tls-resume"
+		                               : "--insecure");
+	return 0;
+}
+
 int plan_build(const struct plan_request *r, uint64_t cpus, struct plan *ret_plan, struct err *err)
 {
 	struct plan p = { 0 };
 	int rc = url_parse(r->url, &p.url, err);
 
-	if (rc == 0 && p.url.tls)
-		rc = err_set(err, -ENOTSUP, "https:// is not built yet");
+	if (rc == 0)
+		rc = build_tls(r, &p, err);
 	if (rc == 0)
 		rc = plan_build_load(r, cpus, &p, err);
 	if (rc == 0)

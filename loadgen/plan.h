@@ -8,6 +8,7 @@
 #include "compiler.h"
 #include "err.h"
 #include "schedule.h"
+#include "tls.h"
 #include "url.h"
 
 enum { PLAN_THREADS_MAX = 256, PLAN_CONNECTIONS_MAX = 1000000, PLAN_BODY_MAX = 64 << 20 };
@@ -25,6 +26,9 @@ struct plan_request {
 	const char *preset;      /* a name of plan_preset_names() */
 	uint64_t seed, warmup_ns, backlog_max;
 	bool poisson, precise;
+	struct tls_options tls;
+	bool tls_resume;
+	const char *unix_socket; /* where the server is, whatever host the URL names */
 };
 
 struct plan {
@@ -37,6 +41,9 @@ struct plan {
 	uint64_t connections, threads; /* connections >= threads >= 1 */
 	uint64_t timeout_ns;           /* of one attempt, connecting included */
 	bool is_head;
+	struct tls *tls;         /* NULL: in the clear */
+	const char *unix_socket; /* the caller's; NULL: by the URL's host */
+	bool tls_resume;
 	bool precise; /* open: wait awake for a start that is near */
 };
 

@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -523,18 +524,13 @@ static void close_idle(struct loop *l, struct epoll_event *events, int n)
 static void begin_measuring(struct loop *l)
 {
 	l->measuring = true;
-	l->env.bytes_in = l->env.bytes_out = l->env.connected = l->env.reopened = 0;
+	l->env.bytes_in = l->env.bytes_out = l->env.connected = l->env.reopened = l->env.resumed = 0;
 	l->w->spin_ns = 0;
 	(void)getrusage(RUSAGE_THREAD, &l->usage); /* cannot fail for this thread */
 }
 
 static void begin(struct loop *l)
 {
-	for (uint64_t i = 0; i < l->w->connections; i++) {
-		conn_init(&l->conns[i]);
-		l->conns[i].request = &l->request;
-		l->conns[i].target = &l->target;
-	}
 	if (l->is_open) {
 		/* A wait is as long as asked for, not up to 50 us longer. */
 		(void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
@@ -586,6 +582,15 @@ static uint64_t timeval_ns(struct timeval t)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_usec * NS_PER_US;
 }
 
+static void init_conns(struct loop *l)
+{
+	for (uint64_t i = 0; i < l->w->connections; i++) {
+		conn_init(&l->conns[i]);
+		l->conns[i].request = &l->request;
+		l->conns[i].target = &l->target;
+	}
+}
+
 static void run(struct worker *w, struct loop *l)
 {
 	struct rusage usage;
@@ -594,14 +599,19 @@ static void run(struct worker *w, struct loop *l)
 	l->env.buffer = malloc(CONN_BUFFER_BYTES);
 	l->idle = l->is_open ? calloc(w->connections, sizeof(struct conn *)) : NULL;
 	if (!l->conns || !l->env.buffer || (l->is_open && !l->idle)) {
+		free(l->conns); /* none of them is open */
+		l->conns = NULL;
 		w->error = ENOMEM;
 		return;
 	}
+	init_conns(l);
 	loop_run(l);
 	w->metrics.bytes_in = l->env.bytes_in;
 	w->metrics.bytes_out = l->env.bytes_out;
 	w->metrics.connected = l->env.connected;
 	w->metrics.reopened = l->env.reopened;
+	w->metrics.resumed = l->env.resumed;
+	memcpy(w->metrics.tls_problem, l->env.tls_problem, sizeof(l->env.tls_problem));
 	if (getrusage(RUSAGE_THREAD, &usage) == 0) {
 		w->cpu_user_ns = timeval_ns(usage.ru_utime) - timeval_ns(l->usage.ru_utime);
 		w->cpu_system_ns = timeval_ns(usage.ru_stime) - timeval_ns(l->usage.ru_stime);
@@ -623,11 +633,21 @@ void worker_main(struct worker *w)
 		.measuring = plan->schedule.warmup_ns == 0,
 		.part = { plan->request, plan->request_bytes },
 		.request = { .parts = &l.part, .count = 1, .bytes = plan->request_bytes, .is_head = plan->is_head },
-		.target = { .addresses = w->common->addresses },
+		.target = {
+			.addresses = w->common->addresses,
+			.tls = plan->tls,
+			.host = plan->url.host,
+			.resume = plan->tls_resume,
+		},
 		.env = { .epoll_fd = w->epoll_fd },
 	};
 
+	if (plan->tls)
+		tls_thread_begin();
 	run(w, &l);
+	for (uint64_t i = 0; l.conns && i < w->connections; i++)
+		conn_close(&l.conns[i]);
+	conn_target_done(&l.target);
 	free(l.conns);
 	free(l.idle);
 	free(l.env.buffer);

