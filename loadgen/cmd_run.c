@@ -20,6 +20,7 @@ struct options {
 	const char *target;
 	double time_scale;
 	uint64_t seed, timeout_ns, threads;
+	struct tls_options tls;
 	bool json, quiet;
 };
 
@@ -33,6 +34,10 @@ const struct cli_option cmd_run_options[] = {
 	{ "threads", 't', CLI_U64, "N", "threads (default: half of the CPUs)", AT(threads) },
 	{ "env", 'e', CLI_LIST, "NAME=VALUE", "a variable of the environment, for the plan", AT(env) },
 	{ "jmeter-property", 'J', CLI_LIST, "NAME=VALUE", "a property, for JMeter plans", AT(properties) },
+	{ "insecure", 'k', CLI_FLAG, NULL, "https: take any certificate", AT(tls.insecure) },
+	{ "cacert", 0, CLI_STRING, "FILE", "https: certificates to trust, instead of the system's", AT(tls.ca_file) },
+	{ "cert", 0, CLI_STRING, "FILE", "https: the client's certificate, PEM", AT(tls.cert_file) },
+	{ "key", 0, CLI_STRING, "FILE", "https: its key, if that is not in the same file", AT(tls.key_file) },
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
 	{ "quiet", 'q', CLI_FLAG, NULL, "no warnings about the plan", AT(quiet) },
 	CLI_END,
@@ -211,7 +216,7 @@ static uint64_t default_threads(void)
 
 static int run(FILE *out, const struct testplan *plan, const struct options *o, struct err *err)
 {
-	struct drive_options drive = { o->threads, o->seed, o->timeout_ns, o->time_scale, -1 };
+	struct drive_options drive = { o->threads, o->seed, o->timeout_ns, o->time_scale, -1, o->tls };
 	struct drive_result result;
 	sigset_t signals;
 	int rc;

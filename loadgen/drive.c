@@ -28,6 +28,7 @@ struct run {
 	struct play_common common;
 	struct net_addresses *addresses;
 	struct crew_target *targets;
+	struct tls *tls;     /* NULL: no server wants it */
 	uint32_t *endpoints; /* by step's id */
 	const char **names;
 	size_t name_count;
@@ -116,12 +117,14 @@ static int find_servers(struct run *r, struct err *err)
 	for (size_t i = 0; i < p->origin_count; i++) {
 		int rc;
 
-		if (p->origins[i].tls)
-			return err_set(err, -ENOTSUP, "https:// is not built yet (%s)", p->origins[i].authority);
-		rc = net_resolve(p->origins[i].host, p->origins[i].port, &r->addresses[i], err);
+		rc = p->origins[i].tls && !r->tls ? tls_new(&r->options->tls, &r->tls, err) : 0;
+		if (rc == 0)
+			rc = net_resolve(p->origins[i].host, p->origins[i].port, &r->addresses[i], err);
 		if (rc < 0)
 			return rc;
 		r->targets[i].addresses = &r->addresses[i];
+		r->targets[i].host = p->origins[i].host;
+		r->targets[i].tls = p->origins[i].tls ? r->tls : NULL;
 	}
 	return 0;
 }
@@ -369,6 +372,8 @@ int drive_run(const struct testplan *plan, const struct drive_options *options, 
 		free_endpoints(r.tallies[t].endpoints, r.name_count);
 	if (r.common.vus.shared)
 		vu_common_done(&r.common.vus);
+	if (r.tls)
+		tls_free(r.tls);
 	keep_done(&r.keep);
 	if (rc < 0) {
 		drive_done(&result);

@@ -7,11 +7,13 @@
 #include "failure.h"
 #include "histogram.h"
 #include "testplan.h"
+#include "tls.h"
 
 struct drive_options {
 	uint64_t threads, seed, timeout_ns; /* timeout: of requests without one of their own */
 	double time_scale;
 	int stop_fd; /* readable: the run ends at once; -1: none */
+	struct tls_options tls;
 };
 
 struct drive_endpoint {

@@ -1,4 +1,5 @@
 """probe-load over TLS, against nginx, which keeps its own books: trust, client certificates, versions, resumption."""
+import json
 import shutil
 import socket
 import subprocess
@@ -6,7 +7,7 @@ import threading
 
 import pytest
 
-from test_load import answers, check_sums, errors, load, logged, results, wait_until
+from test_load import PROBE_LOAD, answers, check_sums, errors, load, logged, results, wait_until
 
 
 def openssl(*args):
@@ -80,6 +81,20 @@ def test_a_large_request(server, tmp_path):
     r = results(server.url["plain"] + "/empty", "-n", 20, "-c", 2, "-b", f"@{tmp_path}/up", "-k")
     assert check_sums(r) == 20 == r["status"]["200"]
     assert r["metrics"]["data_sent"]["count"] >= 20 * 900000
+
+
+def test_a_plan(server, tmp_path):
+    """The same server by a plan: trusted, trusted blindly, and not trusted."""
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"defaults": {"baseUrl": server.url["plain"]}, "scenarios": {"s": {"executor": "per-vu-iterations", "vus": 3, "iterations": 7,
+                                                                                                  "flow": [{"get": "/empty"}, {"get": "/body"}]}}}))
+    for options, answered in ((trusting(server), 42), (["-k"], 42), ([], 0)):
+        since = server.log.stat().st_size
+        done = subprocess.run([PROBE_LOAD, "run", plan, *map(str, options), "--json"], capture_output=True, text=True, timeout=60)
+        result = json.loads(done.stdout)
+        assert result["requests"] == 42 and sum(e["answered"] for e in result["endpoints"]) == answered, done.stdout
+        assert answered or result["errors"]["tls"] == 42, result
+        wait_until(lambda: sum(logged(server.log, since).values()) == answered)
 
 
 @pytest.mark.parametrize("args,problem", [([], "self-signed certificate"), (["--cacert", "client.pem"], "self-signed certificate")])
