@@ -71,7 +71,7 @@ static int load(const char *path, int fd, struct cmd_input *ret_input, struct er
 	struct symbolize_options options = { 0 };
 	int rc;
 
-	*ret_input = (struct cmd_input){ .how = how };
+	*ret_input = (struct cmd_input){ .how = how, .in_tree = ret_input->in_tree };
 	rc = find_places(how, &ret_input->places, err);
 	if (rc == 0)
 		rc = fd < 0 ? snapshot_open(path, &ret_input->model, err)
@@ -119,7 +119,8 @@ int cmd_load_profile(const char *path, const char *metric, enum cmd_prefer prefe
 		rc = cmd_metric(ret_input->model, metric, prefer, &chosen, err);
 	if (rc < 0)
 		return rc;
-	rc = profile_build(ret_input->model, ret_input->symbols, chosen, &ret_input->profile, err);
+	rc = (ret_input->in_tree ? profile_build_tree : profile_build)(ret_input->model, ret_input->symbols, chosen,
+	                                                               &ret_input->profile, err);
 	return rc < 0 ? err_wrap(err, "%s", path) : 0;
 }
 

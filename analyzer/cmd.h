@@ -55,6 +55,7 @@ struct cmd_symbols {
 /* A snapshot and one metric of it. Made with { .how = &options.symbols }, done with cmd_input_done(), whatever happened. */
 struct cmd_input {
 	const struct cmd_symbols *how; /* NULL: as without options */
+	bool in_tree;                  /* cmd_load_profile(): a profile whose stacks are paths will do */
 	struct model *model;
 	struct symbol_cache *cache;
 	struct elf_places *places;
@@ -134,3 +135,6 @@ int cmd_scale(const struct cmd_input *before, const struct cmd_input *after, con
 /* What `html` writes, for the other commands that offer it. */
 int cmd_html_write(const char *const *paths, size_t count, const struct cmd_symbols *how, struct html_options *look,
                    const char *output, struct err *err) MUST_USE;
+/* What `flamegraph A B` writes; `per` as cmd_scale() has it. */
+int cmd_flamegraph_write(const char *const paths[2], const struct cmd_symbols *how, const char *metric, const char *per,
+                         const char *output, struct err *err) MUST_USE;

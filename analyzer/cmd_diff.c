@@ -309,27 +309,15 @@ static int write_folded(const struct input *in, struct buf *out, struct err *err
 }
 
 /* What `flamegraph A B` draws, of the metric that diff has chosen. Both files are read once more: a picture of two wants them
- * by source line, and the command has its own options. */
+ * by source line. */
 static int write_flamegraph(const struct input *in, struct buf *out, struct err *err)
 {
 	const struct options *o = in->options;
-	const char *const words[] = { "flamegraph",
-		                      "--metric",
-		                      profile_metric_name(in->diff->metric),
-		                      "--output",
-		                      o->output ? o->output : "-",
-		                      "--per",
-		                      o->normalize ? o->normalize : "none",
-		                      "--",
-		                      in->before_path,
-		                      in->after_path };
-	char *argv[ARRAY_LEN(words) + 1];
+	const char *const paths[] = { in->before_path, in->after_path };
 
-	(void)out; /* the command writes itself */
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		argv[i] = (char *)words[i]; /* cli_parse() moves the pointers, never the text */
-	argv[ARRAY_LEN(words)] = NULL;
-	return cmd_flamegraph.run((int)ARRAY_LEN(words), argv, err);
+	(void)out; /* written by itself */
+	return cmd_flamegraph_write(paths, &o->symbols, profile_metric_name(in->diff->metric), o->normalize, o->output,
+	                            err);
 }
 
 /* The page of both, opened with what differs. */

@@ -12,6 +12,7 @@
 #include "units.h"
 
 enum { LEAST_WIDTH = 200, MOST_WIDTH = 20000 };
+#define LEAST_SHOWN 0.01 /* pixels of a frame, unless --min-width says otherwise */
 
 struct options {
 	const char *output, *metric, *title, *group, *per;
@@ -98,14 +99,14 @@ static int group(struct cmd_input *in, const char *by, struct err *err)
 	return 0;
 }
 
-static int load(struct work *w, const struct cli_args *args, const struct options *o, struct err *err)
+static int load(struct work *w, const char *const *paths, size_t count, const struct options *o, struct err *err)
 {
-	for (size_t i = 0; i < args->count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const char *same = i ? profile_metric_name(w->profiles[0]->metric) : o->metric;
 		int rc;
 
 		w->in[i].how = &o->symbols;
-		rc = cmd_load_profile(args->items[i], same, CMD_PREFER_TIME, &w->in[i], err);
+		rc = cmd_load_profile(paths[i], same, CMD_PREFER_TIME, &w->in[i], err);
 		if (rc == 0)
 			rc = cmd_slice(&w->in[i], &o->slice, err);
 		if (rc == 0 && o->group)
@@ -118,7 +119,7 @@ static int load(struct work *w, const struct cli_args *args, const struct option
 	if (w->n == 2 && w->profiles[0]->checked != w->profiles[1]->checked)
 		return err_set(err, -EINVAL,
 		               "only %s was checked for unreachable blocks: leaks and blocks not freed do not compare",
-		               args->items[w->profiles[0]->checked ? 0 : 1]);
+		               paths[w->profiles[0]->checked ? 0 : 1]);
 	w->period_ns = w->profiles[0]->period_ns;
 	if (w->n == 2 && w->profiles[1]->period_ns != w->period_ns) {
 		/* Samples of different rates: compare the time they stand for. */
@@ -234,24 +235,17 @@ static void draw(const struct work *w, const struct options *o, const char *cons
 	buf_done(&lost);
 }
 
-static int run(int argc, char **argv, struct err *err)
+static int write_picture(const char *const *paths, size_t count, const struct options *o, struct err *err)
 {
-	struct options o = { .min_width = 0.01 };
 	struct work w = { 0 };
-	struct cli_args args;
 	struct buf out = { 0 };
-	int rc = cmd_parse(&cmd_flamegraph, argc, argv, &o, &args, 1, 2, err);
+	int rc = load(&w, paths, count, o, err);
 
-	if (rc != 0)
-		return rc < 0 ? rc : 0;
-	rc = check(&o, args.count, err);
 	if (rc == 0)
-		rc = load(&w, &args, &o, err);
-	if (rc == 0)
-		rc = merge(&w, &o, err);
+		rc = merge(&w, o, err);
 	if (rc == 0) {
-		draw(&w, &o, args.items, &out);
-		rc = cmd_output(o.output, &out, err);
+		draw(&w, o, paths, &out);
+		rc = cmd_output(o->output, &out, err);
 	}
 	buf_done(&out);
 	tree_free(w.tree);
@@ -259,6 +253,28 @@ static int run(int argc, char **argv, struct err *err)
 	cmd_input_done(&w.in[0]);
 	cmd_input_done(&w.in[1]);
 	return rc;
+}
+
+int cmd_flamegraph_write(const char *const paths[2], const struct cmd_symbols *how, const char *metric, const char *per,
+                         const char *output, struct err *err)
+{
+	const struct options o = {
+		.output = output, .metric = metric, .per = per, .min_width = LEAST_SHOWN, .symbols = *how
+	};
+
+	return write_picture(paths, 2, &o, err);
+}
+
+static int run(int argc, char **argv, struct err *err)
+{
+	struct options o = { .min_width = LEAST_SHOWN };
+	struct cli_args args;
+	int rc = cmd_parse(&cmd_flamegraph, argc, argv, &o, &args, 1, 2, err);
+
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	rc = check(&o, args.count, err);
+	return rc < 0 ? rc : write_picture(args.items, args.count, &o, err);
 }
 
 const struct cli_command cmd_flamegraph = {

@@ -117,11 +117,13 @@ static int functions_text(const struct view *v, const struct profile *folded, ui
 	return 0;
 }
 
-static void stacks_text(const struct view *v, const struct profile *p, const struct options *o)
+static int stacks_text(const struct view *v, struct profile *p, const struct options *o, struct err *err)
 {
 	size_t most = o->top ? (size_t)o->top : TEXT_STACKS;
 	size_t shown = p->stack_count < most ? p->stack_count : most;
 
+	if (profile_frames(p, shown) < 0)
+		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < shown; i++) {
 		const struct profile_stack *s = &p->stacks[i];
 
@@ -150,13 +152,14 @@ static void stacks_text(const struct view *v, const struct profile *p, const str
 	}
 	if (shown < p->stack_count)
 		buf_printf(v->out, "\n... and %zu more stacks (--top N, --json)\n", p->stack_count - shown);
+	return 0;
 }
 
 /* Samples of one function differ in their addresses, so time is shown by names; memory by allocating lines. */
 static int report_text(const struct cmd_input *in, const struct options *o, const struct view *v, struct err *err)
 {
 	struct profile *folded, *by_thread = NULL;
-	const struct profile *p = in->profile;
+	struct profile *p = in->profile;
 	int rc;
 
 	rc = in_memory(p) ? view_misuse_line(v, in->model, in->symbols, err) : 0;
@@ -175,7 +178,7 @@ static int report_text(const struct cmd_input *in, const struct options *o, cons
 	if (rc == 0)
 		rc = functions_text(v, folded, o->top, err);
 	if (rc == 0)
-		stacks_text(v, by_thread ? by_thread : p, o);
+		rc = stacks_text(v, by_thread ? by_thread : p, o, err);
 	profile_free(folded);
 	profile_free(by_thread);
 	return rc;
@@ -258,8 +261,10 @@ static int report_stacks(const char *path, const struct options *o, struct cmd_i
                          struct err *err)
 {
 	struct view v = { out, cmd_may_colour(o->output) };
-	int rc = cmd_load_profile(path, o->metric, CMD_PREFER_TIME, in, err);
+	int rc;
 
+	in->in_tree = !cmd_slice_is_asked(&o->slice) && !o->json;
+	rc = cmd_load_profile(path, o->metric, CMD_PREFER_TIME, in, err);
 	if (rc == 0)
 		rc = cmd_slice(in, &o->slice, err);
 	if (rc < 0)

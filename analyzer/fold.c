@@ -5,36 +5,41 @@
 
 #include "profile_make.h"
 
-static int fold_stacks(const struct profile *p, bool join_threads, struct profile_maker *mk, const uint32_t *frame_of,
+/* Each path of `p` with other frames. [0] stays 0. */
+static int fold_paths(const struct profile *p, struct profile_maker *mk, const uint32_t *frame_of, uint32_t *path_of)
+{
+	if (paths_reserve(&mk->paths, p->path_count + 1) < 0)
+		return -ENOMEM;
+	path_of[0] = 0;
+	for (size_t i = 1; i <= p->path_count; i++) {
+		const struct path_node *n = &p->paths[i];
+		int64_t path;
+
+		if (i + PATHS_AHEAD <= p->path_count)
+			paths_expect(&mk->paths, path_of[n[PATHS_AHEAD].parent], frame_of[n[PATHS_AHEAD].item]);
+		path = paths_add(&mk->paths, path_of[n->parent], frame_of[n->item]);
+		if (path == PATHS_FAILED)
+			return -ENOMEM;
+		path_of[i] = (uint32_t)path;
+	}
+	return 0;
+}
+
+static int fold_stacks(const struct profile *p, bool join_threads, struct profile_maker *mk, const uint32_t *path_of,
                        uint32_t *stack_of)
 {
-	uint32_t *frames = NULL;
-	size_t cap = 0;
 	int rc = 0;
 
 	for (size_t i = 0; i < p->stack_count && rc == 0; i++) {
 		const struct profile_stack *s = &p->stacks[i];
-		int64_t number;
+		int64_t number = profile_maker_add_path(
+		        mk, path_of[s->path], join_threads ? PROFILE_NO_THREAD : s->thread, s->value, (double)s->count);
 
-		if (s->depth > cap) {
-			free(frames);
-			cap = s->depth * (size_t)2;
-			frames = malloc(cap * sizeof(*frames));
-			if (!frames)
-				return -ENOMEM;
-		}
-		for (uint32_t k = 0; k < s->depth; k++)
-			frames[k] = frame_of[s->frames[k]];
-		number = profile_maker_add(mk, frames, s->depth, join_threads ? PROFILE_NO_THREAD : s->thread, s->value,
-		                           (double)s->count);
-		if (number < 0) {
-			rc = (int)number;
-		} else {
-			stack_of[i] = (uint32_t)number;
-			rc = s->heap ? profile_maker_heap(mk, number, s->heap) : 0;
-		}
+		if (number < 0)
+			return (int)number;
+		stack_of[i] = (uint32_t)number;
+		rc = s->heap ? profile_maker_heap(mk, number, s->heap) : 0;
 	}
-	free(frames);
 	for (size_t i = 0; i < p->sample_count && rc == 0; i++) {
 		struct profile_sample sample = p->samples[i];
 
@@ -83,21 +88,26 @@ int fold_names(const struct profile *p, bool join_threads, struct profile **ret_
 	struct profile_maker mk;
 	uint32_t *frame_of = malloc((p->frame_count + 1) * sizeof(*frame_of));
 	uint32_t *stack_of = malloc((p->stack_count + 1) * sizeof(*stack_of));
+	uint32_t *path_of = calloc(p->path_count + 1, sizeof(*path_of));
 	int rc = profile_maker_init(&mk, p->metric);
 
-	if (!frame_of || !stack_of)
+	mk.in_tree = p->in_tree;
+	if (!frame_of || !stack_of || !path_of)
 		rc = -ENOMEM;
 	if (rc == 0)
 		rc = fold_about(p, &mk);
 	if (rc == 0)
 		rc = fold_frames(p, &mk, frame_of);
 	if (rc == 0)
-		rc = fold_stacks(p, join_threads, &mk, frame_of, stack_of);
+		rc = fold_paths(p, &mk, frame_of, path_of);
+	if (rc == 0)
+		rc = fold_stacks(p, join_threads, &mk, path_of, stack_of);
 	if (rc == 0)
 		rc = profile_maker_finish(&mk, ret_profile);
 	profile_maker_done(&mk);
 	free(frame_of);
 	free(stack_of);
+	free(path_of);
 	if (rc == -E2BIG)
 		return err_set(err, rc, "its stacks have more frames than can be shown");
 	return rc < 0 ? err_set(err, rc, "out of memory") : 0;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "paths.h"
 #include "profile.h"
 
 static int compare(const void *left, const void *right, void *context)
@@ -34,13 +35,15 @@ int hot_functions(const struct profile *p, struct hot_function **ret_functions, 
 	for (size_t i = 0; i < p->stack_count; i++) {
 		const struct profile_stack *s = &p->stacks[i];
 
-		if (s->depth)
-			list[s->frames[0]].self += s->value;
-		for (uint32_t k = 0; k < s->depth; k++) {
-			if (seen_in[s->frames[k]] == i + 1)
+		if (s->path)
+			list[p->paths[s->path].item].self += s->value;
+		for (uint32_t at = s->path; at; at = p->paths[at].parent) {
+			uint32_t frame = p->paths[at].item;
+
+			if (seen_in[frame] == i + 1)
 				continue;
-			seen_in[s->frames[k]] = i + 1;
-			list[s->frames[k]].total += s->value;
+			seen_in[frame] = i + 1;
+			list[frame].total += s->value;
 		}
 	}
 	free(seen_in);

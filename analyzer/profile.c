@@ -63,10 +63,15 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
 	return cli_check_choice("the metric", PROFILE_METRIC_VALUE, text, err);
 }
 
-/* The frames that one node of the tree stands for: list[first .. first + count), innermost first. */
+/* The frames that one address stands for: list[first .. first + count), innermost first. */
 struct span {
 	uint32_t first, count;
-	uint32_t depth; /* frames from here outwards */
+};
+
+/* Many nodes are of few addresses, and these are named once. */
+struct named {
+	uint64_t pc; /* 0: free */
+	struct span span;
 };
 
 struct build {
@@ -75,11 +80,12 @@ struct build {
 	struct profile_maker mk;
 	enum profile_metric metric;
 	struct span *spans; /* by node id; [0] is the empty stack */
+	uint32_t *paths;    /* ... the maker's paths */
 	bool *used;
+	struct named *named; /* a hash table */
+	size_t named_count, named_slots;
 	uint32_t *list;
 	size_t list_count, list_cap;
-	uint32_t *stack; /* the row under way */
-	size_t stack_cap;
 };
 
 static bool is_time(enum profile_metric metric)
@@ -218,7 +224,32 @@ static int add_to_list(struct build *b, uint32_t frame)
 	return 0;
 }
 
-static int name_node(struct build *b, uint32_t id, uint64_t pc)
+static struct named *named_place(struct named *table, size_t slots, uint64_t pc)
+{
+	size_t at = (size_t)(pc * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (slots - 1);
+
+	while (table[at].pc && table[at].pc != pc)
+		at = (at + 1) & (slots - 1);
+	return &table[at];
+}
+
+static int more_named(struct build *b)
+{
+	size_t slots = b->named_slots ? 2 * b->named_slots : 4096;
+	struct named *table = calloc(slots, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->named_slots; i++)
+		if (b->named[i].pc)
+			*named_place(table, slots, b->named[i].pc) = b->named[i];
+	free(b->named);
+	b->named = table;
+	b->named_slots = slots;
+	return 0;
+}
+
+static int name_address(struct build *b, uint64_t pc, struct span *ret)
 {
 	const struct symbol_frame *frames;
 	size_t n;
@@ -226,7 +257,7 @@ static int name_node(struct build *b, uint32_t id, uint64_t pc)
 
 	if (rc < 0)
 		return rc;
-	b->spans[id] = (struct span){ (uint32_t)b->list_count, (uint32_t)n, 0 };
+	*ret = (struct span){ (uint32_t)b->list_count, (uint32_t)n };
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		const struct symbol_frame *f = &frames[i];
 		struct profile_frame out = { f->function, f->module, f->file, f->line, f->offset, f->inlined };
@@ -237,6 +268,23 @@ static int name_node(struct build *b, uint32_t id, uint64_t pc)
 	return rc;
 }
 
+static int name_node(struct build *b, uint32_t id, uint64_t pc)
+{
+	struct named *at;
+	int rc = 0;
+
+	if (b->named_count >= b->named_slots / 2 && more_named(b) < 0)
+		return -ENOMEM;
+	at = named_place(b->named, b->named_slots, pc);
+	if (!at->pc) {
+		rc = name_address(b, pc, &at->span);
+		at->pc = pc; /* a pc of 0 is named each time */
+		b->named_count += pc != 0;
+	}
+	b->spans[id] = at->span;
+	return rc;
+}
+
 static int name_unknown(struct build *b)
 {
 	static const struct profile_frame unknown = { "[unknown]", "", NULL, 0, 0, false };
@@ -244,7 +292,7 @@ static int name_unknown(struct build *b)
 
 	if (number < 0)
 		return (int)number;
-	b->spans[0] = (struct span){ (uint32_t)b->list_count, 1, 1 };
+	b->spans[0] = (struct span){ (uint32_t)b->list_count, 1 };
 	return add_to_list(b, (uint32_t)number);
 }
 
@@ -277,70 +325,62 @@ static int name_nodes(struct build *b)
 	return rc;
 }
 
-/* Depth times rows, before any of it is made: a small file can ask for terabytes. */
-static int check_size(struct build *b)
+/* The path of a node's frames below its caller's, outermost first. */
+static int64_t path_of(struct build *b, uint32_t id)
 {
-	const struct model *m = b->m;
-	uint64_t refs = 0;
+	struct span s = b->spans[id];
+	int64_t path = id ? b->paths[b->m->nodes[id - 1].parent] : 0;
 
-	for (size_t id = 1; id <= m->node_count; id++) {
-		uint32_t parent = m->nodes[id - 1].parent;
-		uint64_t depth = (uint64_t)b->spans[id].count + (parent ? b->spans[parent].depth : 0);
-
-		b->spans[id].depth = depth < UINT32_MAX ? (uint32_t)depth : UINT32_MAX;
-	}
-	if (is_time(b->metric)) {
-		struct time_samples t = time_samples(m, b->metric);
-		struct profile_sample s;
-
-		for (size_t i = 0; i < time_row_count(m, b->metric); i++)
-			refs += b->spans[time_row(m, b->metric, i)->stack].depth;
-		while (next_time_sample(&t, &s))
-			refs += b->spans[s.stack].depth;
-	} else {
-		for (size_t i = 0; i < heap_row_count(m, b->metric); i++) {
-			struct heap_row r = heap_row(m, b->metric, i);
-
-			if (has_amount(r.amount))
-				refs += b->spans[r.stack].depth;
-		}
-	}
-	return refs <= PROFILE_MAX_REFS ? 0 : -E2BIG;
+	for (uint32_t i = s.count; i > 0 && path != PATHS_FAILED; i--)
+		path = paths_add(&b->mk.paths, (uint32_t)path, b->list[s.first + i - 1]);
+	return path;
 }
 
-/* The frames of a stack into b->stack, leaf first. Their number, or -errno. */
-static int64_t gather_frames(struct build *b, uint32_t id)
+/* Its parent's path may not be there yet: then the wrong place is fetched, which harms nothing. */
+static void expect_path(const struct build *b, size_t id)
 {
-	size_t n = 0;
+	struct span s;
 
-	do {
-		struct span s = b->spans[id];
+	if (id > b->m->node_count || !b->used[id])
+		return;
+	s = b->spans[id];
+	if (s.count)
+		paths_expect(&b->mk.paths, b->paths[b->m->nodes[id - 1].parent], b->list[s.first + s.count - 1]);
+}
 
-		if (n + s.count > b->stack_cap) {
-			size_t cap = (n + s.count) * 2;
-			uint32_t *stack = realloc(b->stack, cap * sizeof(*stack));
+static int make_paths(struct build *b)
+{
+	size_t nodes = 0;
 
-			if (!stack)
-				return -ENOMEM;
-			b->stack = stack;
-			b->stack_cap = cap;
-		}
-		memcpy(b->stack + n, b->list + s.first, s.count * sizeof(*b->stack));
-		n += s.count;
-		if (n > UINT32_MAX / 2)
-			return -E2BIG;
-		id = id ? b->m->nodes[id - 1].parent : 0;
-	} while (id);
-	return (int64_t)n;
+	for (size_t id = 1; id <= b->m->node_count; id++)
+		nodes += b->used[id] ? b->spans[id].count : 0;
+	if (nodes < UINT32_MAX / 2 && paths_reserve(&b->mk.paths, nodes + 1) < 0)
+		return -ENOMEM;
+	for (size_t id = 1; id <= b->m->node_count; id++) {
+		int64_t path;
+
+		expect_path(b, id + PATHS_AHEAD);
+		if (!b->used[id])
+			continue;
+		path = path_of(b, (uint32_t)id);
+		if (path == PATHS_FAILED)
+			return -ENOMEM;
+		b->paths[id] = (uint32_t)path;
+	}
+	/* Last: until here it was the outermost frames' parent, the empty path. */
+	if (b->used[0]) {
+		int64_t path = path_of(b, 0);
+
+		if (path == PATHS_FAILED)
+			return -ENOMEM;
+		b->paths[0] = (uint32_t)path;
+	}
+	return 0;
 }
 
 static int64_t add_row(struct build *b, uint32_t stack, uint32_t thread, struct amount a)
 {
-	int64_t depth = gather_frames(b, stack);
-
-	if (depth < 0)
-		return depth;
-	return profile_maker_add(&b->mk, b->stack, (uint32_t)depth, thread, a.bytes, a.count);
+	return profile_maker_add_path(&b->mk, b->paths[stack], thread, a.bytes, a.count);
 }
 
 static int add_detail(struct build *b, int64_t number, const struct model_heap_detail *d)
@@ -516,21 +556,22 @@ static int build_all(struct build *b)
 	if (rc < 0)
 		return rc;
 	b->spans = calloc(n, sizeof(*b->spans));
+	b->paths = calloc(n, sizeof(*b->paths));
 	b->used = calloc(n, sizeof(*b->used));
-	if (!b->spans || !b->used)
+	if (!b->spans || !b->paths || !b->used)
 		return -ENOMEM;
 	rc = add_about(b);
 	if (rc == 0)
 		rc = name_nodes(b);
 	if (rc == 0)
-		rc = check_size(b);
+		rc = make_paths(b);
 	if (rc == 0)
 		rc = is_time(b->metric) ? add_time(b) : add_heap(b);
 	return rc;
 }
 
-int profile_build(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
-                  struct profile **ret_profile, struct err *err)
+int profile_build_tree(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
+                       struct profile **ret_profile, struct err *err)
 {
 	struct build b = { .m = model, .symbols = symbols, .metric = metric };
 	int rc = check_recorded(model, metric, err);
@@ -538,16 +579,57 @@ int profile_build(const struct model *model, struct symbolizer *symbols, enum pr
 	if (rc < 0)
 		return rc;
 	rc = build_all(&b);
+	b.mk.in_tree = true;
 	if (rc == 0)
 		rc = profile_maker_finish(&b.mk, ret_profile);
 	profile_maker_done(&b.mk);
 	free(b.spans);
+	free(b.paths);
 	free(b.used);
+	free(b.named);
 	free(b.list);
-	free(b.stack);
 	if (rc == -E2BIG)
 		return err_set(err, rc, "its stacks have more frames than can be shown");
 	return rc < 0 ? err_set(err, rc, "out of memory") : 0;
+}
+
+int profile_build(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
+                  struct profile **ret_profile, struct err *err)
+{
+	int rc = profile_build_tree(model, symbols, metric, ret_profile, err);
+
+	if (rc < 0)
+		return rc;
+	if (profile_frames(*ret_profile, SIZE_MAX) == 0)
+		return 0;
+	profile_free(*ret_profile);
+	*ret_profile = NULL;
+	return err_set(err, -ENOMEM, "out of memory");
+}
+
+int profile_frames(struct profile *p, size_t count)
+{
+	size_t n = count < p->stack_count ? count : p->stack_count, refs = 0;
+	uint32_t *frames;
+
+	for (size_t i = 0; i < n; i++)
+		refs += p->stacks[i].frames ? 0 : p->stacks[i].depth;
+	frames = arena_array(p->memory, refs, sizeof(*frames));
+	if (!frames)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct profile_stack *s = &p->stacks[i];
+		uint32_t *to = frames;
+
+		if (s->frames)
+			continue;
+		for (uint32_t at = s->path; at; at = p->paths[at].parent)
+			*to++ = p->paths[at].item;
+		s->frames = frames;
+		frames = to;
+	}
+	p->in_tree &= n < p->stack_count;
+	return 0;
 }
 
 void profile_free(struct profile *p)
@@ -555,6 +637,7 @@ void profile_free(struct profile *p)
 	if (!p)
 		return;
 	arena_done(p->memory);
+	free(p->paths);
 	free(p->memory);
 	free(p);
 }

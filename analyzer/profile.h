@@ -11,6 +11,7 @@
 #include "snapshot_layout.h"
 
 struct model;
+struct path_node;
 struct symbolizer;
 
 /* One table: name on the command line, unit of `value`, what it says. */
@@ -69,7 +70,9 @@ struct profile_stack {
 	uint64_t count;  /* blocks for heap metrics, samples for cpu and wall */
 	uint32_t thread; /* index into threads; PROFILE_NO_THREAD for heap metrics */
 	uint32_t depth;
-	const uint32_t *frames;          /* indices into profile.frames, innermost (leaf) first */
+	uint32_t path; /* the same as a node of profile.paths */
+	const uint32_t
+	        *frames; /* indices into profile.frames, innermost (leaf) first; NULL in a profile that is in_tree */
 	const struct profile_heap *heap; /* NULL: not recorded, or time */
 };
 
@@ -98,10 +101,12 @@ struct profile {
 	uint64_t total;               /* sum of the stacks' values */
 	struct profile_stack *stacks; /* largest value first, ties by frames: the order is the same in every run */
 	struct profile_frame *frames; /* distinct: equal frames have one index */
+	struct path_node *paths;      /* the stacks as a tree: items are frames, roots outermost. [1] to [path_count] */
 	struct profile_thread *threads;
 	struct profile_sample *samples; /* sorted by time; empty for heap metrics */
-	size_t stack_count, frame_count, thread_count, sample_count;
+	size_t stack_count, frame_count, thread_count, sample_count, path_count;
 	bool followed; /* lifetimes and slop were recorded; else only the largest block is in profile_heap */
+	bool in_tree;  /* made by profile_build_tree(), or of such a one: stacks are paths until profile_frames() */
 	bool partial;  /* blocks of another allocator are missing, nobody knows how many */
 	bool checked;  /* METRIC_LEAKED: of unreachable blocks; else of blocks not freed, as nobody has checked them */
 	bool lower_bound; /* checked, but only samples are known: at least so much is leaked */
@@ -129,4 +134,9 @@ int profile_metric_parse(const char *text, enum profile_metric *ret_metric, stru
  * sentence says which option records it). The caller frees *ret_profile with profile_free(). */
 int profile_build(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
                   struct profile **ret_profile, struct err *err) MUST_USE;
+/* The same, for who looks at few of its stacks' frames, or at the paths: of a million stacks the frames are most of the work. */
+int profile_build_tree(const struct model *model, struct symbolizer *symbols, enum profile_metric metric,
+                       struct profile **ret_profile, struct err *err) MUST_USE;
+/* The first `count` stacks have their frames from now on. 0 or -ENOMEM. */
+int profile_frames(struct profile *p, size_t count) MUST_USE;
 void profile_free(struct profile *p);

@@ -22,7 +22,7 @@ int profile_maker_init(struct profile_maker *mk, enum profile_metric metric)
 	mk->profile = p;
 	mk->arena = arena;
 	mk->strings.arena = arena;
-	mk->frames.arena = mk->stacks.arena = &mk->scratch;
+	mk->frames.arena = &mk->scratch;
 	return 0;
 }
 
@@ -65,31 +65,28 @@ static bool make_room(struct profile_maker *mk, size_t number)
 	return true;
 }
 
-int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint32_t depth, uint32_t thread,
-                          uint64_t bytes, double count)
+int64_t profile_maker_add_path(struct profile_maker *mk, uint32_t path, uint32_t thread, uint64_t bytes, double count)
 {
-	uint32_t small[128], *key = small;
-	int64_t number;
+	int64_t node = paths_add(&mk->stacks, path, thread), number = node - 1;
 
-	mk->refs += depth;
-	if (mk->refs > PROFILE_MAX_REFS)
-		return -E2BIG;
-	if (depth + 1 > ARRAY_LEN(small)) {
-		key = malloc(((size_t)depth + 1) * sizeof(*key));
-		if (!key)
-			return -ENOMEM;
-	}
-	key[0] = thread;
-	if (depth)
-		memcpy(key + 1, frames, depth * sizeof(*key));
-	number = intern_add(&mk->stacks, key, ((size_t)depth + 1) * sizeof(*key));
-	if (key != small)
-		free(key);
-	if (number == INTERN_FAILED || !make_room(mk, (size_t)number))
+	if (node == PATHS_FAILED || !make_room(mk, (size_t)number))
 		return -ENOMEM;
 	mk->sums[number].bytes += bytes;
 	mk->sums[number].count += count;
 	return number;
+}
+
+int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint32_t depth, uint32_t thread,
+                          uint64_t bytes, double count)
+{
+	int64_t path = 0;
+
+	for (uint32_t i = depth; i > 0; i--) {
+		path = paths_add(&mk->paths, (uint32_t)path, frames[i - 1]);
+		if (path == PATHS_FAILED)
+			return -ENOMEM;
+	}
+	return profile_maker_add_path(mk, (uint32_t)path, thread, bytes, count);
 }
 
 int profile_maker_heap(struct profile_maker *mk, int64_t number, const struct profile_heap *heap)
@@ -158,11 +155,7 @@ int profile_maker_losses(struct profile_maker *mk, const struct profile_loss *lo
 	return 0;
 }
 
-/* A stack with its number before sorting. */
-struct numbered {
-	struct profile_stack stack;
-	uint32_t number;
-};
+/* ---- the order of stacks ------------------------------------------------------------------------------------------ */
 
 static int compare_frames(const struct profile_frame *a, const struct profile_frame *b)
 {
@@ -176,32 +169,75 @@ static int compare_frames(const struct profile_frame *a, const struct profile_fr
 		order = (a->line > b->line) - (a->line < b->line);
 	if (order == 0)
 		order = (a->offset > b->offset) - (a->offset < b->offset);
-	return order;
+	return order ? order : b->inlined - a->inlined;
 }
 
-/* Frames are distinct, so stacks of equal value differ somewhere; frames that compare equal differ in `inlined` only. */
-static int compare_stacks(const void *left, const void *right, void *context)
+static int compare_indices(const void *left, const void *right, void *context)
 {
-	const struct profile_stack *a = &((const struct numbered *)left)->stack;
-	const struct profile_stack *b = &((const struct numbered *)right)->stack;
 	const struct profile_frame *frames = context;
+	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
+	int order = compare_frames(&frames[a], &frames[b]);
+
+	return order ? order : (a > b) - (a < b);
+}
+
+/* A frame's place among all of them, from 1. */
+static uint32_t *rank_frames(const struct profile *p)
+{
+	uint32_t *order = malloc((p->frame_count + 1) * sizeof(*order));
+	uint32_t *rank = malloc((p->frame_count + 1) * sizeof(*rank));
+
+	for (uint32_t i = 0; order && i < p->frame_count; i++)
+		order[i] = i;
+	if (order && rank) {
+		qsort_r(order, p->frame_count, sizeof(*order), compare_indices, p->frames);
+		for (uint32_t i = 0; i < p->frame_count; i++)
+			rank[order[i]] = i + 1;
+	}
+	free(order);
+	if (!order) {
+		free(rank);
+		return NULL;
+	}
+	return rank;
+}
+
+/* A stack before sorting: the frames that it begins with are at hand, since they tell nearly all stacks apart. */
+struct placed {
+	uint64_t value;
+	uint64_t begin; /* ranks of the innermost frame and of its caller; 0: none */
+	uint32_t path, number;
+};
+
+struct order {
+	const struct path_node *paths, *stacks;
+	const uint32_t *rank;  /* by frame */
+	const uint32_t *depth; /* by path */
+};
+
+static int compare_placed(const void *left, const void *right, void *context)
+{
+	const struct placed *a = left, *b = right;
+	const struct order *o = context;
+	uint32_t x = a->path, y = b->path;
 
 	if (a->value != b->value)
 		return a->value > b->value ? -1 : 1;
-	for (uint32_t i = 0; i < a->depth && i < b->depth; i++) {
-		int order;
+	if (a->begin != b->begin)
+		return a->begin < b->begin ? -1 : 1;
+	while (x != y && x && y) {
+		uint32_t f = o->rank[o->paths[x].item], g = o->rank[o->paths[y].item];
 
-		if (a->frames[i] == b->frames[i])
-			continue;
-		order = compare_frames(&frames[a->frames[i]], &frames[b->frames[i]]);
-		if (order != 0)
-			return order;
-		if (frames[a->frames[i]].inlined != frames[b->frames[i]].inlined)
-			return frames[a->frames[i]].inlined ? -1 : 1;
+		if (f != g)
+			return f < g ? -1 : 1;
+		x = o->paths[x].parent;
+		y = o->paths[y].parent;
 	}
-	if (a->depth != b->depth)
-		return a->depth < b->depth ? -1 : 1;
-	return (a->thread > b->thread) - (a->thread < b->thread);
+	if (x != y)
+		return x ? 1 : -1;         /* the shorter one first */
+	x = o->stacks[a->number + 1].item; /* threads */
+	y = o->stacks[b->number + 1].item;
+	return (x > y) - (x < y);
 }
 
 static uint64_t rounded(double count)
@@ -209,30 +245,71 @@ static uint64_t rounded(double count)
 	return count > 0 ? (uint64_t)llround(count) : 0;
 }
 
-static int copy_stacks(struct profile_maker *mk, struct numbered *list, size_t *ret_count)
+static struct placed place_of(const struct profile_maker *mk, const struct order *o, uint64_t value, uint32_t number)
+{
+	struct placed q = { .value = value, .path = mk->stacks.nodes[number + 1].parent, .number = number };
+	uint32_t caller = q.path ? o->paths[q.path].parent : 0;
+
+	if (q.path)
+		q.begin =
+		        (uint64_t)o->rank[o->paths[q.path].item] << 32 | (caller ? o->rank[o->paths[caller].item] : 0);
+	return q;
+}
+
+/* How many frames each path has: [0] to [count]. */
+static uint32_t *depths_of(const struct paths *t)
+{
+	uint32_t *depth = malloc((t->count + 1) * sizeof(*depth));
+
+	if (!depth)
+		return NULL;
+	depth[0] = 0;
+	for (size_t i = 1; i <= t->count; i++)
+		depth[i] = depth[t->nodes[i].parent] + 1;
+	return depth;
+}
+
+/* How many there are, or -E2BIG: a small file can ask for terabytes of frames. */
+static int64_t list_stacks(const struct profile_maker *mk, const struct order *o, struct placed *list)
 {
 	bool in_bytes = strcmp(profile_metric_unit(mk->profile->metric), "bytes") == 0;
-	size_t n = 0;
+	uint64_t refs = 0;
+	int64_t n = 0;
 
 	for (size_t i = 0; i < mk->stacks.count; i++) {
-		const uint32_t *key = mk->stacks.keys[i];
-		uint32_t depth = (uint32_t)(mk->stacks.key_bytes[i] / sizeof(*key)) - 1;
-		uint64_t count = rounded(mk->sums[i].count);
-		uint64_t value = in_bytes ? mk->sums[i].bytes : count;
-		uint32_t *frames;
+		uint64_t value = in_bytes ? mk->sums[i].bytes : rounded(mk->sums[i].count);
 
-		if (value == 0)
+		if (!value)
 			continue;
-		frames = arena_array(mk->arena, depth, sizeof(*frames));
-		if (!frames)
-			return -ENOMEM;
-		if (depth)
-			memcpy(frames, key + 1, depth * sizeof(*frames));
-		list[n].stack = (struct profile_stack){ value, count, key[0], depth, frames, mk->sums[i].heap };
-		list[n++].number = (uint32_t)i;
-		mk->profile->total += value;
+		list[n] = place_of(mk, o, value, (uint32_t)i);
+		refs += o->depth[list[n++].path];
+		if (refs > PROFILE_MAX_REFS)
+			return -E2BIG;
 	}
-	*ret_count = n;
+	return n;
+}
+
+static int copy_stacks(struct profile_maker *mk, const struct order *o, const struct placed *list, size_t n,
+                       uint32_t *place)
+{
+	struct profile *p = mk->profile;
+
+	p->stacks = arena_array(mk->arena, n, sizeof(*p->stacks));
+	if (!p->stacks)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t number = list[i].number;
+
+		p->stacks[i] = (struct profile_stack){ .value = list[i].value,
+			                               .count = rounded(mk->sums[number].count),
+			                               .thread = mk->stacks.nodes[number + 1].item,
+			                               .depth = o->depth[list[i].path],
+			                               .path = list[i].path,
+			                               .heap = mk->sums[number].heap };
+		p->total += list[i].value;
+		place[number] = (uint32_t)i;
+	}
+	p->stack_count = n;
 	return 0;
 }
 
@@ -267,33 +344,50 @@ static int copy_samples(struct profile_maker *mk, const uint32_t *place)
 	return 0;
 }
 
+/* `place`: of each stack's number, where it stands afterwards; UINT32_MAX if it was dropped. */
+static int sort_stacks(struct profile_maker *mk, uint32_t *place)
+{
+	struct placed *list = malloc((mk->stacks.count + 1) * sizeof(*list));
+	uint32_t *rank = rank_frames(mk->profile), *depth = depths_of(&mk->paths);
+	struct order o = { mk->paths.nodes, mk->stacks.nodes, rank, depth };
+	int rc = -ENOMEM;
+
+	if (list && rank && depth) {
+		int64_t n = list_stacks(mk, &o, list);
+
+		rc = n < 0 ? (int)n : 0;
+		if (rc == 0) {
+			qsort_r(list, (size_t)n, sizeof(*list), compare_placed, &o);
+			rc = copy_stacks(mk, &o, list, (size_t)n, place);
+		}
+	}
+	free(list);
+	free(rank);
+	free(depth);
+	return rc;
+}
+
 int profile_maker_finish(struct profile_maker *mk, struct profile **ret_profile)
 {
 	struct profile *p = mk->profile;
-	size_t all = mk->stacks.count, n = 0;
-	struct numbered *list = calloc(all + 1, sizeof(*list));
-	uint32_t *place = malloc((all + 1) * sizeof(*place));
-	int rc = list && place ? copy_frames(mk) : -ENOMEM;
+	size_t bytes = (mk->stacks.count + 1) * sizeof(uint32_t);
+	uint32_t *place = malloc(bytes);
+	int rc = place ? copy_frames(mk) : -ENOMEM;
 
+	if (rc == 0) {
+		memset(place, 0xff, bytes);
+		rc = sort_stacks(mk, place);
+	}
 	if (rc == 0)
-		rc = copy_stacks(mk, list, &n);
-	if (rc == 0) {
-		p->stacks = arena_array(mk->arena, n, sizeof(*p->stacks));
-		rc = p->stacks ? 0 : -ENOMEM;
-	}
-	if (rc == 0) {
-		qsort_r(list, n, sizeof(*list), compare_stacks, p->frames);
-		memset(place, 0xff, (all + 1) * sizeof(*place));
-		for (size_t i = 0; i < n; i++) {
-			p->stacks[i] = list[i].stack;
-			place[list[i].number] = (uint32_t)i;
-		}
-		p->stack_count = n;
 		rc = copy_samples(mk, place);
-	}
-	free(list);
 	free(place);
 	if (rc == 0) {
+		p->paths = mk->paths.nodes; /* moved */
+		p->path_count = mk->paths.count;
+		p->in_tree = true;
+		mk->paths.nodes = NULL;
+		if (!mk->in_tree && profile_frames(p, SIZE_MAX) < 0)
+			return -ENOMEM;
 		*ret_profile = p;
 		mk->profile = NULL; /* moved: the caller frees it */
 		mk->arena = NULL;
@@ -305,7 +399,8 @@ void profile_maker_done(struct profile_maker *mk)
 {
 	intern_done(&mk->strings);
 	intern_done(&mk->frames);
-	intern_done(&mk->stacks);
+	paths_done(&mk->paths);
+	paths_done(&mk->stacks);
 	arena_done(&mk->scratch);
 	free(mk->sums);
 	free(mk->samples);

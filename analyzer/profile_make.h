@@ -3,6 +3,7 @@
 #pragma once
 #include "arena.h"
 #include "intern.h"
+#include "paths.h"
 #include "profile.h"
 
 /* A GiB of frame numbers. No recorder comes near; a hostile file of deep stacks would. */
@@ -18,12 +19,14 @@ struct profile_maker {
 	struct profile *profile;
 	struct arena *arena; /* the profile's */
 	struct arena scratch;
-	struct intern strings, frames, stacks;
+	struct intern strings, frames;
+	struct paths paths;       /* of frames, outermost first */
+	struct paths stacks;      /* (path, thread): number + 1 */
 	struct maker_stack *sums; /* by stack number */
+	bool in_tree;             /* the stacks need no frames */
 	size_t sum_cap;
 	struct profile_sample *samples;
 	size_t sample_count, sample_cap;
-	uint64_t refs; /* frames of all stacks added, one by one */
 };
 
 int profile_maker_init(struct profile_maker *mk, enum profile_metric metric) MUST_USE;
@@ -33,6 +36,9 @@ int64_t profile_maker_frame(struct profile_maker *mk, const struct profile_frame
  * (for samples), or -errno. */
 int64_t profile_maker_add(struct profile_maker *mk, const uint32_t *frames, uint32_t depth, uint32_t thread,
                           uint64_t bytes, double count) MUST_USE;
+/* The same for a stack that is a path: a node of mk->paths, to which the caller has added its frames, outermost first. */
+int64_t profile_maker_add_path(struct profile_maker *mk, uint32_t path, uint32_t thread, uint64_t bytes,
+                               double count) MUST_USE;
 /* Adds to what is known of that stack's blocks. */
 int profile_maker_heap(struct profile_maker *mk, int64_t number, const struct profile_heap *heap) MUST_USE;
 /* In order of time; `stack` is a number that profile_maker_add() gave. */

@@ -121,7 +121,7 @@ static int init_workers(struct engine *e, bool rows, struct err *err)
 
 	for (; e->initialised < plan->threads; e->initialised++) {
 		struct slot *slot = &e->slots[e->initialised];
-		int rc = worker_init(&slot->worker, &e->common,
+		int rc = worker_init(&slot->worker, &e->common, e->initialised,
 		                     schedule_share(plan->connections, plan->threads, e->initialised), rows);
 
 		slot->engine = e;
@@ -205,7 +205,8 @@ void engine_progress(const struct engine *e, struct engine_progress *ret_progres
 static int add_up(struct engine *e, struct result *r, struct err *err)
 {
 	/* A run that was cut off lasted until now, even if nothing had ended in it. */
-	uint64_t last_ns = e->interrupted ? clock_now() : e->common.start_ns;
+	uint64_t last_ns = e->interrupted ? clock_now() : 0;
+	uint64_t from_ns = e->common.start_ns + e->common.plan->schedule.warmup_ns; /* what is measured begins here */
 
 	if (metrics_init(&r->metrics) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -225,9 +226,9 @@ static int add_up(struct engine *e, struct result *r, struct err *err)
 		if (w->last_ns > last_ns)
 			last_ns = w->last_ns;
 	}
-	r->elapsed_ns = last_ns - e->common.start_ns;
+	r->elapsed_ns = last_ns > from_ns ? last_ns - from_ns : 0;
 	/* The load was on until its time was up, if it was not cut short or ran out of attempts before. */
-	r->window_ns = e->common.end_ns - e->common.start_ns;
+	r->window_ns = e->common.end_ns - from_ns;
 	if (r->elapsed_ns < r->window_ns && (e->interrupted || r->gave_up || r->plan->schedule.attempts))
 		r->window_ns = r->elapsed_ns;
 	return 0;

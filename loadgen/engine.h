@@ -23,9 +23,9 @@ struct engine_progress {
 struct result {
 	const struct plan *plan; /* the caller's */
 	struct metrics metrics;
-	uint64_t start_wall_ns;              /* CLOCK_REALTIME */
-	uint64_t elapsed_ns;                 /* first start to last end */
-	uint64_t window_ns;                  /* first start to the end of the load: rates are per second of this */
+	uint64_t start_wall_ns; /* CLOCK_REALTIME */
+	uint64_t elapsed_ns;    /* first start, or the end of the warm-up, to last end */
+	uint64_t window_ns;     /* from the same moment to the end of the load: rates are per second of this */
 	uint64_t busy_ns[PLAN_THREADS_MAX];  /* CPU time of each worker, without waiting awake */
 	uint64_t cpu_user_ns, cpu_system_ns; /* of all workers */
 	bool interrupted;                    /* engine_stop() was called */

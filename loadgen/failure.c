@@ -26,6 +26,8 @@ enum failure failure_from_errno(int code)
 {
 	switch (code) {
 	case ECONNREFUSED:
+	case ENOENT: /* no Unix socket of that name */
+	case EAGAIN: /* its queue of connections is full */
 		return FAILURE_REFUSED;
 	case ECONNRESET:
 	case EPIPE:

@@ -19,6 +19,8 @@
 #include "buf.h"
 #include "catalog.h"
 #include "cli.h"
+#include "cmd_lint.h"
+#include "cmd_run.h"
 #include "completion.h"
 #include "engine.h"
 #include "machine.h"
@@ -49,9 +51,7 @@ enum { PROGRESS_MS = 200, ROWS_MS = 20, LINE_S = 10, URL_TAG_MAX = 1500 };
 struct options {
 	struct plan_request request;
 	struct cli_list out, env, variables, thresholds;
-	const char *summary_export, *preset, *target, *html, *spawn, *ready;
-	double rate, time_scale;
-	uint64_t seed, warmup_ns;
+	const char *summary_export, *target, *html, *spawn, *ready;
 	bool json, quiet, version, profile;
 };
 
@@ -70,6 +70,29 @@ static const struct cli_option options[] = {
 	{ "body", 'b', CLI_STRING, "BODY|@FILE", "the request's body", AT(request.body) },
 	{ "timeout", 0, CLI_DURATION, "D", "of one attempt, connecting included (default 60s)",
 	  AT(request.timeout_ns) },
+	{ "rate", 'r', CLI_DOUBLE, "RATE", "start RATE requests a second, whatever became of the ones before",
+	  AT(request.rate) },
+	{ "poisson", 0, CLI_FLAG, NULL, "-r: at random moments, RATE a second on average", AT(request.poisson) },
+	{ "precise", 0, CLI_FLAG, NULL, "-r: wait for each start awake, which takes a whole CPU a thread",
+	  AT(request.precise) },
+	{ "max-backlog", 0, CLI_U64, "N", "-r: drop starts, and count them, when N are overdue (default 1000000)",
+	  AT(request.backlog_max) },
+	{ "stage", 0, CLI_LIST, "D:TARGET", "go to TARGET connections, or RATE with -r, in time D; may be repeated",
+	  AT(request.stages) },
+	{ "preset", 0, CLI_STRING, "smoke|load|stress|spike|endurance|volume", "stages of a usual kind of test",
+	  AT(request.preset) },
+	{ "time-scale", 0, CLI_DOUBLE, "F", "multiply every duration by F", AT(request.time_scale) },
+	{ "warmup", 0, CLI_DURATION, "D", "run for D before anything is measured", AT(request.warmup_ns) },
+	{ "seed", 0, CLI_U64, "N", "of random choices; the same N, the same choices (default 1)", AT(request.seed) },
+	{ "unix-socket", 0, CLI_STRING, "PATH", "connect to this socket, whatever host the URL names",
+	  AT(request.unix_socket) },
+	{ "insecure", 'k', CLI_FLAG, NULL, "https: take any certificate", AT(request.tls.insecure) },
+	{ "cacert", 0, CLI_STRING, "FILE", "https: certificates to trust, instead of the system's",
+	  AT(request.tls.ca_file) },
+	{ "cert", 0, CLI_STRING, "FILE", "https: the client's certificate, PEM", AT(request.tls.cert_file) },
+	{ "key", 0, CLI_STRING, "FILE", "https: its key, if that is not in the same file", AT(request.tls.key_file) },
+	{ "tls-resume", 0, CLI_FLAG, NULL, "https: new connections resume the session of one before",
+	  AT(request.tls_resume) },
 	{ "out", 0, CLI_LIST, "json=FILE|ndjson=FILE|csv=FILE|jtl=FILE|prom=FILE|hgrm=FILE|results=FILE",
 	  "write the results to a file, too, may be repeated: results=FILE while it runs", AT(out) },
 	{ "summary-export", 0, CLI_STRING, "FILE", "the same as --out json=FILE", AT(summary_export) },
@@ -78,18 +101,13 @@ static const struct cli_option options[] = {
 	{ "json", 0, CLI_FLAG, NULL, "print JSON instead of text", AT(json) },
 	{ "quiet", 'q', CLI_FLAG, NULL, "nothing while it runs", AT(quiet) },
 	{ "version", 0, CLI_FLAG, NULL, "print the version", AT(version) },
-	{ "rate", 'r', CLI_DOUBLE, "RATE", "requests a second, open model (not built yet)", AT(rate) },
-	{ "preset", 0, CLI_STRING, "smoke|load|stress|spike|endurance|volume", "(not built yet)", AT(preset) },
-	{ "target", 0, CLI_STRING, "URL", "overrides a plan's target (not built yet)", AT(target) },
-	{ "time-scale", 0, CLI_DOUBLE, "F", "stretches a plan's durations (not built yet)", AT(time_scale) },
-	{ "seed", 0, CLI_U64, "N", "of random choices (not built yet)", AT(seed) },
-	{ "warmup", 0, CLI_DURATION, "D", "not measured (not built yet)", AT(warmup_ns) },
+	{ "target", 0, CLI_STRING, "URL", "of a plan: see 'probe-load help run'", AT(target) },
 	{ "html", 0, CLI_STRING, "FILE", "a report page (not built yet)", AT(html) },
 	{ "spawn", 0, CLI_STRING, "CMD", "start the server, too (not built yet)", AT(spawn) },
 	{ "ready", 0, CLI_STRING, "URL", "when the server is ready (not built yet)", AT(ready) },
 	{ "profile", 0, CLI_FLAG, NULL, "the server under the library (not built yet)", AT(profile) },
-	{ "env", 'e', CLI_LIST, "NAME=VALUE", "for plans (not built yet)", AT(env) },
-	{ "jmeter-property", 'J', CLI_LIST, "NAME=VALUE", "for JMeter plans (not built yet)", AT(variables) },
+	{ "env", 'e', CLI_LIST, "NAME=VALUE", "of a plan: see 'probe-load help run'", AT(env) },
+	{ "jmeter-property", 'J', CLI_LIST, "NAME=VALUE", "of a plan: see 'probe-load help run'", AT(variables) },
 	CLI_END,
 };
 #undef AT
@@ -97,6 +115,8 @@ static const struct cli_option options[] = {
 static const char examples[] =
         "  probe-load http://127.0.0.1:8080/ -c 64 -d 30s\n"
         "  probe-load http://127.0.0.1:8080/ -n 100000 -c 8 --out json=result.json\n"
+        "  probe-load http://127.0.0.1:8080/ -r 5000 -d 1m --warmup 5s\n"
+        "  probe-load http://127.0.0.1:8080/ --stage 1m:100 --stage 5m:100 --stage 1m:0\n"
         "  probe-load http://[::1]:8080/items -m PUT -b @item.json -H 'Content-Type: application/json'\n"
         "\n"
         "A request that is under way when the time is up is waited for, up to its timeout; Ctrl-C ends at once and "
@@ -116,12 +136,19 @@ static const struct cli_command command = {
 
 /* In place of the URL. A server of such a name is reached as http://help/. */
 static const struct cli_command words[] = {
+	{ "run", NULL, cmd_run_options, "PLAN", "plays a plan (JMeter, Artillery, own) and counts by request",
+	  "  probe-load run plan.jmx -Jbase_url=http://127.0.0.1:8080\n  probe-load run load.yml --target "
+	  "http://127.0.0.1:8080 --time-scale 0.1\n" },
+	{ "lint", NULL, cmd_lint_options, "PLAN",
+	  "what cannot work in a plan (JMeter, Artillery, own), before it is run",
+	  "  probe-load lint plan.jmx\n  probe-load lint load.yml --target http://127.0.0.1:8080\n" },
 	{ "completion", NULL, NULL, COMPLETION_ARGS, COMPLETION_HELP, NULL },
 	{ "help", NULL, NULL, "[COMMAND]", "the same as --help", "  probe-load help completion\n" },
 	{ NULL, NULL, NULL, NULL, NULL, NULL },
 };
 
 static const struct cli_value values[] = { { "URL", CLI_WORDS, "http://" },
+	                                   { "PLAN", CLI_FILES, "jmx yml yaml json" },
 	                                   { "METHOD", CLI_WORDS, "GET\nHEAD\nPOST\nPUT\nPATCH\nDELETE\nOPTIONS" },
 	                                   { NULL, CLI_WORDS, NULL } };
 
@@ -132,9 +159,11 @@ static const struct cli_program program = {
 	.words = words,
 	.exit_status = "  0    done: some requests were answered (with whatever status)\n"
 	               "  1    wrong usage, a file that cannot be read or written, or no request was answered at all\n"
+	               "  3    lint: there are findings\n"
 	               "  99   a threshold did not hold\n"
 	               "  104  a threshold that cannot be read, or of a metric that does not exist\n"
 	               "  105  ended early by SIGINT or SIGTERM (the results are printed)\n"
+	               "  111  the plan cannot be read\n"
 	               "  113  the numbers are INVALID: the driver made them, not the server\n",
 	.values = values,
 };
@@ -148,7 +177,7 @@ static int say(const char *text)
 /* Is it a command of the contract that is not in the program? */
 static bool is_later_command(const char *name)
 {
-	static const char *const commands[] = { "run", "lint", "search", "compare" };
+	static const char *const commands[] = { "search", "compare" };
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(name, commands[i]) == 0)
@@ -167,19 +196,14 @@ static const char *not_built(const struct options *o, const struct cli_args *arg
 {
 	if (args->count && is_later_command(args->items[0]))
 		return args->items[0];
-	return o->rate != 0                 ? "-r (open model)"
-	       : o->preset                  ? "--preset"
-	       : o->target                  ? "--target"
-	       : o->time_scale != 0         ? "--time-scale"
-	       : o->seed != PLAN_UNSET      ? "--seed"
-	       : o->warmup_ns != PLAN_UNSET ? "--warmup"
-	       : o->html                    ? "--html"
-	       : o->spawn                   ? "--spawn"
-	       : o->ready                   ? "--ready"
-	       : o->profile                 ? "--profile"
-	       : o->env.count               ? "-e"
-	       : o->variables.count         ? "-J"
-	                                    : NULL;
+	return o->target            ? "--target for a URL"
+	       : o->html            ? "--html"
+	       : o->spawn           ? "--spawn"
+	       : o->ready           ? "--ready"
+	       : o->profile         ? "--profile"
+	       : o->env.count       ? "-e for a URL"
+	       : o->variables.count ? "-J for a URL"
+	                            : NULL;
 }
 
 /* A run as this thread sees it. */
@@ -387,8 +411,11 @@ static int run(const struct session *s, struct result *ret_result, struct err *e
 {
 	struct net_addresses addresses;
 	struct err lookup = { 0 };
-	int rc = net_resolve(s->plan->url.host, s->plan->url.port, &addresses, &lookup);
+	int rc = s->plan->unix_socket ? net_unix(s->plan->unix_socket, &addresses, err)
+	                              : net_resolve(s->plan->url.host, s->plan->url.port, &addresses, &lookup);
 
+	if (s->plan->unix_socket && rc < 0)
+		return rc;
 	if (rc < 0)
 		rc = run_unknown_host(s->plan, s->endpoint, s->monitor, ret_result, err);
 	else
@@ -418,10 +445,16 @@ static void say_unanswered(const struct result *r, const struct err *lookup)
 			worst = i;
 	if (m->attempts == 0)
 		fprintf(stderr, "probe-load: the run ended before %s answered anything\n", r->plan->url.authority);
+	else if (r->plan->unix_socket)
+		fprintf(stderr, "probe-load: no request was answered at %s: %s (%llu of %llu attempts)\n",
+		        r->plan->unix_socket, failure_text(worst), (unsigned long long)m->failures[worst],
+		        (unsigned long long)m->attempts);
 	else
 		fprintf(stderr, "probe-load: no request was answered by %s port %u: %s (%llu of %llu attempts)\n",
 		        r->plan->url.host, (unsigned)r->plan->url.port, failure_text(worst),
 		        (unsigned long long)m->failures[worst], (unsigned long long)m->attempts);
+	if (m->tls_problem[0])
+		fprintf(stderr, "probe-load: TLS: %s\n", m->tls_problem);
 }
 
 /* Nothing came back, and always for the same reason: say_unanswered() leaves nothing for a table to tell. */
@@ -596,8 +629,42 @@ static int completion(int argc, char **argv)
 	if (rc < 0)
 		return say(err.text);
 	if (rc == 1)
-		cli_print_help(stdout, &program, &words[0]);
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "completion", &(const char *){ NULL }));
 	return finish_stdout();
+}
+
+/* Findings go to stdout; why there are none to stderr. */
+static int lint(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int rc = cmd_lint(stdout, argc, argv, &err), code;
+
+	if (rc == CMD_LINT_HELP)
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "lint", &(const char *){ NULL }));
+	if (rc < 0)
+		return say(err.text);
+	if (rc == CMD_LINT_UNREADABLE)
+		(void)say(err.text);
+	code = finish_stdout();
+	return code != EXIT_DONE || rc == CMD_LINT_HELP ? code : rc;
+}
+
+static int run_plan(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int rc = cmd_run(stdout, stderr, argc, argv, &err), code;
+
+	if (rc == CMD_RUN_HELP)
+		cli_print_help(stdout, &program,
+		               cli_find_command(words, ARRAY_LEN(words) - 1, "run", &(const char *){ NULL }));
+	code = finish_stdout();
+	if (rc < 0 || rc == CMD_RUN_REFUSED)
+		(void)say(err.text);
+	if (code != EXIT_DONE || rc < 0)
+		return EXIT_FAILED;
+	return rc == CMD_RUN_HELP ? EXIT_DONE : rc;
 }
 
 static int help(int argc, char **argv)
@@ -627,7 +694,7 @@ static int help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct options o = { .seed = PLAN_UNSET, .warmup_ns = PLAN_UNSET };
+	struct options o = { 0 };
 	struct plan plan;
 	struct cli_args args;
 	struct err err = { 0 };
@@ -636,9 +703,14 @@ int main(int argc, char **argv)
 
 	(void)setlocale(LC_CTYPE, ""); /* only to learn whether the terminal takes UTF-8 */
 	o.request.connections = o.request.threads = o.request.requests = PLAN_UNSET;
-	o.request.duration_ns = o.request.timeout_ns = PLAN_UNSET;
+	o.request.duration_ns = o.request.timeout_ns = o.request.warmup_ns = PLAN_UNSET;
+	o.request.seed = o.request.backlog_max = PLAN_UNSET;
 	if (argc > 1 && strcmp(argv[1], "completion") == 0)
 		return completion(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "run") == 0)
+		return run_plan(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "lint") == 0)
+		return lint(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "help") == 0)
 		return help(argc - 1, argv + 1);
 	if (cli_parse(options, argc, argv, &o, &args, &err) < 0)

@@ -52,10 +52,16 @@ void metrics_merge(struct metrics *into, const struct metrics *from)
 	into->in_window += from->in_window;
 	into->responses += from->responses;
 	into->interrupted += from->interrupted;
+	into->warmup += from->warmup;
+	into->dropped += from->dropped;
+	into->backlog_max = from->backlog_max > into->backlog_max ? from->backlog_max : into->backlog_max;
 	into->bytes_in += from->bytes_in;
 	into->bytes_out += from->bytes_out;
 	into->connected += from->connected;
 	into->reopened += from->reopened;
+	into->resumed += from->resumed;
+	if (!into->tls_problem[0])
+		memcpy(into->tls_problem, from->tls_problem, sizeof(into->tls_problem));
 	add_all(into->status, from->status, METRICS_STATUS_MAX);
 	add_all(into->failures, from->failures, FAILURE_COUNT);
 	add_all(into->problems, from->problems, HTTP1_PROBLEM_COUNT);

@@ -1,11 +1,12 @@
 /* What a run measured. One worker, one writer: no atomics; merged when the workers are done.
- * Times are ns. Ownership: caller's memory; metrics_done() frees the histograms. */
+ * Times are ns. The last two trends have samples in the open model only; in the closed one they are the first, and 0. Ownership: caller's memory; metrics_done() frees the histograms. */
 #pragma once
 #include <stdint.h>
 #include "compiler.h"
 #include "failure.h"
 #include "histogram.h"
 #include "http1.h"
+#include "tls.h"
 
 enum { METRICS_STATUS_MAX = 1000 };
 
@@ -34,8 +35,13 @@ struct metrics {
 	uint64_t in_window; /* those that finished while the load was on (before the drain at the end) */
 	uint64_t responses;
 	uint64_t interrupted; /* begun, but cut off by the end of the run: in no other number */
+	uint64_t warmup;      /* finished, but meant to start before the warm-up was over: in no other number */
+	uint64_t dropped;     /* open model: starts that were overdue and were given up: in no other number */
+	uint64_t backlog_max; /* open model: the most starts that were overdue at once in one worker */
 	uint64_t bytes_in, bytes_out, connected;
-	uint64_t reopened; /* of `connected`: in place of one that had ended */
+	uint64_t resumed;                    /* of `connected`: with a TLS session of one before */
+	char tls_problem[TLS_PROBLEM_BYTES]; /* what the first failure of TLS was; "" */
+	uint64_t reopened;                   /* of `connected`: in place of one that had ended */
 	uint64_t status[METRICS_STATUS_MAX];
 	uint64_t failures[FAILURE_COUNT];
 	uint64_t problems[HTTP1_PROBLEM_COUNT]; /* FAILURE_MALFORMED by cause */

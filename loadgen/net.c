@@ -34,6 +34,26 @@ int net_resolve(const char *host, uint16_t port, struct net_addresses *ret_addre
 	return 0;
 }
 
+int net_unix(const char *path, struct net_addresses *ret_addresses, struct err *err)
+{
+	struct sockaddr_un *un = &ret_addresses->items[0].un;
+
+	if (strlen(path) >= sizeof(un->sun_path))
+		return err_set(err, -EINVAL, "the path of the socket is longer than the %zu bytes that are possible",
+		               sizeof(un->sun_path) - 1);
+	*un = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(un->sun_path, path, strlen(path));
+	ret_addresses->count = 1;
+	return 0;
+}
+
+static socklen_t address_bytes(const union net_address *to)
+{
+	return to->any.sa_family == AF_INET    ? sizeof(to->in)
+	       : to->any.sa_family == AF_INET6 ? sizeof(to->in6)
+	                                       : sizeof(to->un);
+}
+
 int net_connect(const union net_address *to)
 {
 	int fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -42,9 +62,9 @@ int net_connect(const union net_address *to)
 	if (fd < 0)
 		return -errno;
 	/* A request is sent whole: waiting to join it with more would only add to its latency. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	if (connect(fd, &to->any, to->any.sa_family == AF_INET ? sizeof(to->in) : sizeof(to->in6)) < 0 &&
-	    errno != EINPROGRESS) {
+	if (to->any.sa_family != AF_UNIX)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (connect(fd, &to->any, address_bytes(to)) < 0 && errno != EINPROGRESS) {
 		int code = errno;
 
 		(void)close(fd); /* nothing was sent on it */

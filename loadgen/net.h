@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include "compiler.h"
 #include "err.h"
 
@@ -13,6 +14,7 @@ union net_address {
 	struct sockaddr any;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
 };
 
 struct net_addresses {
@@ -22,7 +24,9 @@ struct net_addresses {
 
 /* Blocks. -ENOENT with a sentence if the name has no address. */
 int net_resolve(const char *host, uint16_t port, struct net_addresses *ret_addresses, struct err *err) MUST_USE;
-/* A non-blocking TCP socket on its way to `to`; whether it arrives is told by EPOLLOUT and net_take_error(). */
+/* The one address that a Unix socket has. -EINVAL with a sentence if the path is too long. */
+int net_unix(const char *path, struct net_addresses *ret_addresses, struct err *err) MUST_USE;
+/* A non-blocking socket on its way to `to`; whether it arrives is told by EPOLLOUT and net_take_error(). */
 int net_connect(const union net_address *to) MUST_USE;
 /* The pending error of a socket as a positive errno, 0 if none. */
 int net_take_error(int fd);

@@ -171,16 +171,29 @@ static void start_time(struct json *j, uint64_t wall_ns)
 	json_key_u64(j, "start_ns", wall_ns);
 }
 
+static const char *const models[] = {
+	[SCHEDULE_CLOSED] = "closed", [SCHEDULE_RAMPING] = "ramping", [SCHEDULE_OPEN] = "open"
+};
+
 static void run_facts(struct json *j, const struct result *r)
 {
 	json_key_string(j, "tool", "probe-load " PERFPROBE_VERSION);
 	json_key(j, "target");
 	json_object_begin(j);
+	json_key_string(j, "scheme", r->plan->url.tls ? "https" : "http");
 	json_key_string(j, "method", r->plan->method);
 	json_key_string(j, "authority", r->plan->url.authority);
 	json_key_string(j, "path", r->plan->url.target);
 	json_object_end(j);
-	json_key_string(j, "model", "closed");
+	json_key_string(j, "model", models[r->plan->schedule.model]);
+	if (r->plan->schedule.model == SCHEDULE_OPEN) {
+		json_key_string(j, "arrivals", r->plan->schedule.poisson ? "poisson" : "regular");
+		json_key_u64(j, "backlog_max", r->metrics.backlog_max);
+	}
+	if (r->plan->schedule.warmup_ns) {
+		json_key_double(j, "warmup_s", (double)r->plan->schedule.warmup_ns / 1e9);
+		json_key_u64(j, "warmup_requests", r->metrics.warmup);
+	}
 	json_key_u64(j, "connections", r->plan->connections);
 	json_key_u64(j, "threads", r->plan->threads);
 	start_time(j, r->start_wall_ns);
@@ -209,6 +222,10 @@ void out_json(const struct result *r, const struct verdict *v, struct buf *out)
 	errors_object(&j, &r->metrics);
 	json_key_u64(&j, "connections_opened", r->metrics.connected);
 	json_key_u64(&j, "reconnects", r->metrics.reopened);
+	if (r->plan->url.tls) {
+		json_key_u64(&j, "tls_resumed", r->metrics.resumed);
+		json_key_string(&j, "tls_problem", r->metrics.tls_problem);
+	}
 	json_key_u64(&j, "interrupted", r->metrics.interrupted);
 	json_key_u64(&j, "without_series", r->lost);
 	json_key_u64(&j, "rows_dropped", r->rows_dropped);

@@ -35,8 +35,12 @@ static void line_asked(const struct result *r, struct buf *out)
 	const struct plan *p = r->plan;
 	char connections[NUMBER_BYTES];
 
-	buf_printf(out, "%s http://%s%s\n", p->method, p->url.authority, p->url.target);
-	buf_printf(out, "%s connection%s, %llu thread%s, %.2f s%s\n\n", grouped(connections, p->connections),
+	buf_printf(out, "%s http%s://%s%s\n", p->method, p->url.tls ? "s" : "", p->url.authority, p->url.target);
+	if (p->schedule.model == SCHEDULE_OPEN)
+		buf_printf(out, "%.6g requests/s at most, %s; ", schedule_curve_max(&p->schedule.curve),
+		           p->schedule.poisson ? "Poisson" : "evenly spaced");
+	buf_printf(out, "%s%s connection%s, %llu thread%s, %.2f s%s\n\n",
+	           p->schedule.model == SCHEDULE_CLOSED ? "" : "up to ", grouped(connections, p->connections),
 	           p->connections == 1 ? "" : "s", (unsigned long long)p->threads, p->threads == 1 ? "" : "s",
 	           (double)r->elapsed_ns / 1e9, r->interrupted ? " (ended early)" : "");
 }
@@ -66,7 +70,14 @@ static void lines_counts(const struct result *r, struct buf *out)
 	buf_printf(out, "connections  %s opened", grouped(a, m->connected));
 	if (m->reopened)
 		buf_printf(out, ", %s of them in place of one that ended", grouped(b, m->reopened));
+	if (m->resumed)
+		buf_printf(out, ", %s with a TLS session of one before", grouped(b, m->resumed));
 	buf_add_char(out, '\n');
+	if (m->warmup)
+		buf_printf(out, "warm-up      %s requests, in no other number\n", grouped(a, m->warmup));
+	if (m->dropped)
+		buf_printf(out, "dropped      %s starts were overdue and never made, and are in no other number\n",
+		           grouped(a, m->dropped));
 	if (m->interrupted)
 		buf_printf(out, "cut off      %s requests were under way at the end, and are in no other number\n",
 		           grouped(a, m->interrupted));
@@ -88,6 +99,8 @@ static void lines_status(const struct metrics *m, struct buf *out)
 	for (enum failure i = 0; i < FAILURE_COUNT; i++)
 		if (m->failures[i])
 			buf_printf(out, "%-12s %s: %s\n", failure_key(i), grouped(n, m->failures[i]), failure_text(i));
+	if (m->tls_problem[0])
+		buf_printf(out, "             TLS: %s\n", m->tls_problem);
 	for (enum http1_problem i = 0; i < HTTP1_PROBLEM_COUNT; i++)
 		if (m->problems[i])
 			buf_printf(out, "             %s: %s\n", grouped(n, m->problems[i]), http1_problem_text(i));
@@ -149,7 +162,7 @@ static bool has_row(const struct metrics *m, enum metrics_trend i)
 static void lines_latency(const struct metrics *m, struct buf *out)
 {
 	static const char *const names[TREND_COUNT] = {
-		"latency",   "response", "lateness",  "  blocked", "  look-up",
+		"latency",   "from due", "lateness",  "  blocked", "  look-up",
 		"  connect", "  TLS",    "  sending", "  waiting", "  receiving"
 	};
 
@@ -167,6 +180,9 @@ static void lines_latency(const struct metrics *m, struct buf *out)
 	}
 	if (m->failures[FAILURE_TIMEOUT])
 		buf_add_str(out, "timeouts are in the latency with the time that was waited for them\n");
+	if (has_row(m, TREND_LATENESS))
+		buf_add_str(out,
+		            "latency runs from the send, \"from due\" from the moment the schedule wanted the start\n");
 }
 
 static void lines_endpoints(const struct result *r, struct buf *out)

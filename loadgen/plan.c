@@ -1,4 +1,4 @@
-/* plan.c - command line to plan: defaults, limits, and the request rendered once. */
+/* plan.c - command line to plan: the request, checked and rendered once. */
 #include "plan.h"
 
 #include <errno.h>
@@ -8,16 +8,14 @@
 #include <strings.h>
 
 #include "buf.h"
-#include "units.h"
-
-enum { DEFAULT_CONNECTIONS = 10 };
-static const uint64_t default_duration_ns = 10 * NS_PER_S, default_timeout_ns = 60 * NS_PER_S;
 
 void plan_done(struct plan *plan)
 {
 	url_done(&plan->url);
 	free(plan->method);
 	free(plan->request);
+	free(plan->stages);
+	tls_free(plan->tls);
 	*plan = (struct plan){ 0 };
 }
 
@@ -137,41 +135,21 @@ static int build_request(const struct plan_request *r, struct plan *p, struct er
 	return render(r, &body, p, err);
 }
 
-/* The number given, or the default; 0 where something is needed, and more than `max`, are refused. */
-static int pick(uint64_t given, uint64_t fallback, uint64_t max, const char *option, uint64_t *ret_value,
-                struct err *err)
+static int build_tls(const struct plan_request *r, struct plan *p, struct err *err)
 {
-	*ret_value = given == PLAN_UNSET ? fallback : given;
-	if (given == 0)
-		return err_set(err, -EINVAL, "%s 0 would do nothing", option);
-	if (given != PLAN_UNSET && given > max)
-		return err_set(err, -EINVAL, "%s takes at most %llu", option, (unsigned long long)max);
-	return 0;
-}
+	const struct tls_options *o = &r->tls;
 
-static int build_load(const struct plan_request *r, uint64_t cpus, struct plan *p, struct err *err)
-{
-	bool unlimited = r->duration_ns == PLAN_UNSET && r->requests == PLAN_UNSET;
-	/* Half of the CPUs: the server is often on the same machine, and one thread drives 200 k requests a second. */
-	uint64_t threads = cpus / 2 > 1 ? cpus / 2 : 1;
-	int rc = pick(r->duration_ns, unlimited ? default_duration_ns : 0, UINT64_MAX / 2, "-d",
-	              &p->schedule.duration_ns, err);
-
-	if (rc == 0)
-		rc = pick(r->requests, 0, UINT64_MAX / 2, "-n", &p->schedule.attempts, err);
-	if (rc == 0)
-		rc = pick(r->timeout_ns, default_timeout_ns, UINT64_MAX / 4, "--timeout", &p->timeout_ns, err);
-	if (rc == 0)
-		rc = pick(r->connections, DEFAULT_CONNECTIONS, PLAN_CONNECTIONS_MAX, "-c", &p->connections, err);
-	if (rc == 0)
-		rc = pick(r->threads, threads < PLAN_THREADS_MAX ? threads : PLAN_THREADS_MAX, PLAN_THREADS_MAX, "-t",
-		          &p->threads, err);
-	if (rc < 0)
-		return rc;
-	if (p->schedule.attempts && p->schedule.attempts < p->connections)
-		p->connections = p->schedule.attempts; /* the others would never send anything */
-	if (p->threads > p->connections)
-		p->threads = p->connections;
+	p->tls_resume = r->tls_resume;
+	p->unix_socket = r->unix_socket;
+	if (p->url.tls)
+		return tls_new(o, &p->tls, err);
+	if (o->ca_file || o->cert_file || o->key_file || o->insecure || r->tls_resume)
+		return err_set(err, -EINVAL, "%s is about TLS, and the URL is not https://",
+		               o->ca_file      ? "--cacert"
+		               : o->cert_file  ? "--cert"
+		               : o->key_file   ? "--key"
+		               : r->tls_resume ? "--tls-resume"
+		                               : "--insecure");
 	return 0;
 }
 
@@ -180,10 +158,10 @@ int plan_build(const struct plan_request *r, uint64_t cpus, struct plan *ret_pla
 	struct plan p = { 0 };
 	int rc = url_parse(r->url, &p.url, err);
 
-	if (rc == 0 && p.url.tls)
-		rc = err_set(err, -ENOTSUP, "https:// is not built yet");
 	if (rc == 0)
-		rc = build_load(r, cpus, &p, err);
+		rc = build_tls(r, &p, err);
+	if (rc == 0)
+		rc = plan_build_load(r, cpus, &p, err);
 	if (rc == 0)
 		rc = build_request(r, &p, err);
 	if (rc < 0) {

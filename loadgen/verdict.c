@@ -10,7 +10,7 @@
 
 static const double busy_limit = 0.90, own_failures_limit = 0.05, dropped_limit = 0.05, machine_limit = 0.97,
                     own_share_limit = 0.05;
-static const uint64_t lateness_floor_ns = 1000000;
+static const uint64_t late_ns = 1000000; /* or a twentieth of the median latency, if that is more */
 
 static void PRINTF(3, 4) add(struct verdict *v, enum verdict_kind kind, const char *fmt, ...)
 {
@@ -61,22 +61,6 @@ static void judge_limits(const struct result *r, struct verdict *v)
 	}
 }
 
-/* Starts that came late are the driver's fault, unless they waited for the server (which is then in the response time). */
-static void judge_lateness(const struct result *r, struct verdict *v)
-{
-	const struct histogram *late = &r->metrics.trends[TREND_LATENESS];
-	uint64_t p99 = histogram_quantile(late, 0.99);
-	uint64_t allowed = histogram_quantile(&r->metrics.trends[TREND_DURATION], 0.5) / 20;
-
-	if (allowed < lateness_floor_ns)
-		allowed = lateness_floor_ns;
-	if (p99 > allowed)
-		add(v, VERDICT_SUSPECT,
-		    "one request in 100 started %.3g ms late or later: the offered load was not the one asked for, "
-		    "or waited for a free connection",
-		    (double)p99 / 1e6);
-}
-
 static void judge_dropped(const struct result *r, struct verdict *v)
 {
 	double dropped = 0, made = 0;
@@ -91,7 +75,8 @@ static void judge_dropped(const struct result *r, struct verdict *v)
 	}
 	if (dropped > 0)
 		add(v, dropped > dropped_limit * (dropped + made) ? VERDICT_INVALID : VERDICT_SUSPECT,
-		    "%.0f of %.0f iterations were not started: more users (or connections) are needed for that rate",
+		    "%.0f of %.0f starts were never made: that rate needs more users or connections, or a faster "
+		    "server",
 		    dropped, dropped + made);
 }
 
@@ -121,6 +106,27 @@ static void judge_hangs(const struct result *r, struct verdict *v)
 		    100 - 100 * (double)hung / (double)r->metrics.attempts);
 }
 
+/* Open model: a start that came late although a connection was free, or waited for one. */
+static void judge_starts(const struct result *r, struct verdict *v)
+{
+	const struct histogram *late = &r->metrics.trends[TREND_LATENESS];
+	uint64_t p99 = histogram_quantile(late, 0.99),
+	         p50 = histogram_quantile(&r->metrics.trends[TREND_DURATION], 0.5);
+	uint64_t limit = p50 / 20 > late_ns ? p50 / 20 : late_ns;
+
+	if (r->plan->schedule.model != SCHEDULE_OPEN)
+		return;
+	if (late->count && p99 > limit && r->metrics.backlog_max == 0)
+		add(v, VERDICT_SUSPECT,
+		    "one start in 100 was more than %.1f ms late, with connections free: the driver's delay",
+		    (double)p99 / 1e6);
+	else if (late->count && p99 > limit)
+		add(v, VERDICT_SUSPECT,
+		    "one start in 100 waited more than %.1f ms for a free connection: more of them (-c), unless that "
+		    "is meant",
+		    (double)p99 / 1e6);
+}
+
 void verdict_judge(const struct result *r, struct verdict *ret_verdict)
 {
 	ret_verdict->kind = VERDICT_VALID;
@@ -128,10 +134,10 @@ void verdict_judge(const struct result *r, struct verdict *ret_verdict)
 	if (r->metrics.responses == 0)
 		add(ret_verdict, VERDICT_INVALID, "no request was answered");
 	judge_limits(r, ret_verdict);
+	judge_starts(r, ret_verdict);
 	judge_dropped(r, ret_verdict);
 	if (r->metrics.responses > 0) {
 		judge_cpu(r, ret_verdict);
-		judge_lateness(r, ret_verdict);
 		judge_sharing(r, ret_verdict);
 		judge_hangs(r, ret_verdict);
 	}

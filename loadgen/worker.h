@@ -17,7 +17,7 @@ struct worker_common {
 	const struct plan *plan;
 	const struct net_addresses *addresses;
 	uint32_t endpoint;         /* in the catalog */
-	uint64_t start_ns, end_ns; /* no attempt starts at or after end_ns */
+	uint64_t start_ns, end_ns; /* no attempt is meant to start at or after end_ns */
 	_Alignas(64) _Atomic uint64_t
 	        attempts_left;          /* not yet handed to a worker; only if the plan limits the number */
 	_Alignas(64) _Atomic bool stop; /* set by the engine, then each wake_fd is written */
@@ -26,7 +26,8 @@ struct worker_common {
 
 struct worker {
 	struct worker_common *common;
-	uint64_t connections; /* to keep open */
+	uint64_t index;       /* of all workers */
+	uint64_t connections; /* to keep open; at most, in the open model */
 	int epoll_fd, wake_fd;
 	struct metrics metrics;  /* the worker's until it is done; its trends are empty */
 	struct tally tally;      /* requests with their times, for readers at any time */
@@ -41,7 +42,8 @@ struct worker {
 };
 
 /* 0, -ENOMEM, or another -errno of epoll_create or eventfd. */
-int worker_init(struct worker *w, struct worker_common *common, uint64_t connections, bool rows) MUST_USE;
+int worker_init(struct worker *w, struct worker_common *common, uint64_t index, uint64_t connections,
+                bool rows) MUST_USE;
 void worker_done(struct worker *w);
 void worker_main(struct worker *w);
 /* Make the worker look at common->stop. */

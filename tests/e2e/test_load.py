@@ -82,7 +82,7 @@ def nginx(tmp_path_factory):
         f"""daemon off; worker_processes 2; pid {home}/pid; error_log {home}/error.log;
         events {{ worker_connections 1024; }}
         http {{ log_format short '$status $request_method $uri'; access_log {home}/access.log short; {temp} keepalive_requests 50;
-          server {{ listen 127.0.0.1:{port};
+          server {{ listen 127.0.0.1:{port}; listen unix:{home}/sock;
             location = /empty {{ return 200; }} location = /gone {{ return 410; }} location / {{ root {home}; }} }} }}""")
     server = subprocess.Popen(["nginx", "-p", str(home), "-c", str(home / "nginx.conf"), "-e", str(home / "error.log")])
     wait_until(lambda: answers(port))
@@ -300,6 +300,16 @@ def test_addresses(host, name):
         assert s.heads[0].split(b"\r\n")[1] == f"Host: {name}:{s.port}".encode()
 
 
+def test_unix_sockets(nginx, tmp_path):
+    path = nginx[1].parent / "sock"
+    r = results("http://anything/empty", "-n", 300, "-c", 4, "--unix-socket", path)
+    assert check_sums(r) == 300 == r["status"]["200"] and errors(r) == {}
+    done = load("http://a/", "-n", 3, "--unix-socket", tmp_path / "none")
+    assert done.returncode == 1 and f"no request was answered at {tmp_path}/none: connection refused (3 of 3" in done.stderr
+    done = load("http://a/", "-n", 3, "--unix-socket", "x" * 200)
+    assert done.returncode == 1 and "longer than the 107 bytes" in done.stderr
+
+
 def test_request_as_asked(tmp_path):
     body = bytes(range(256)) * 1000
     (tmp_path / "body").write_bytes(body)
@@ -362,8 +372,10 @@ def test_full_standard_output(sample):
 @pytest.mark.parametrize("args, sentence", [
     ([], "no URL given"), (["http://a/", "http://b/"], "one URL"), (["http://a/", "-c", "x"], "--connections takes a whole number"),
     (["http://a/", "-c", "0"], "-c 0 would do nothing"), (["http://a/", "--nonsense"], "unknown option --nonsense"),
-    (["http://a:70000/"], "not in 1..65535"), (["https://a/"], "https:// is not built yet"), (["http://a/", "-r", "100"], "-r (open model) is not built yet"),
-    (["run", "plan.js"], "run is not built yet"), (["help", "run"], "run is not built yet"), (["help", "a", "b"], "'b' is one too many"),
+    (["http://a:70000/"], "not in 1..65535"), (["http://a/", "-r", "-1"], "-r takes"), (["http://a/", "--poisson"], "needs a rate"),
+    (["http://a/", "--preset", "xyz"], "none of smoke"), (["http://a/", "--stage", "5"], "DURATION:TARGET"), (["http://a/", "--stage", "5s:0"], "would do nothing"),
+    (["http://a/", "--stage", "5s:1", "-d", "1s"], "no place"), (["http://a/", "-n", "1", "--warmup", "1s"], "limited by time"),
+    (["search", "plan.js"], "search is not built yet"), (["help", "search"], "search is not built yet"), (["help", "a", "b"], "'b' is one too many"),
     (["help", "compl"], "did you mean 'completion'?"), (["help", "xyz"], "there is no command 'xyz'"), (["completion"], "bash, zsh or fish"), (["http://a/", "--out", "xml=x"], "--out takes json=FILE"), (["http://a/", "--out", "json="], "the name of a file"),
     (["http://::1/"], "stands in brackets"), (["http://a/", "-d"], "-d needs a duration"), (["http://a/", "--duratoin", "1s"], "did you mean --duration?"), (["http://a/", "-H", "bad"], "-H 'bad'"),
     (["http://127.0.0.1:1/", "-c", "999999", "-t", "1"], "file descriptors")])

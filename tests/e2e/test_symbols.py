@@ -191,6 +191,22 @@ def test_debug_dir_map_and_sysroot(recorded, tmp_path):
     everything_is_known(recorded, "--debug-dir", flat)
 
 
+@pytest.mark.parametrize("view", ["text", "json", "folded", "flamegraph", "html"])
+def test_every_form_of_a_difference_finds_names(recorded, tmp_path, view):
+    """What says where names are holds for each form of diff, and so does what says that nothing is kept."""
+    recorded.debug_file(recorded.build_id_path(tmp_path / "dbg"))
+    cache = tmp_path / "cache"
+    command = ["diff", "--format", view, "--metric", "cpu", recorded.profile, recorded.profile]
+    if view != "text":  # which shows no stack that is as it was
+        assert "crunch" not in analyze(*command)
+        assert "crunch" in analyze(*command, "--debug-dir", tmp_path / "dbg")
+    analyze(*command, "--no-symbol-cache", cache=cache)
+    assert not cache.exists(), "kept, although --no-symbol-cache was given"
+    analyze(*command, cache=cache)
+    assert list(cache.iterdir()), "nothing is kept without it, either: the line above tells nothing"
+    assert "no directory" in analyze(*command, "--sysroot", tmp_path / "none", code=1)
+
+
 def test_altlink(recorded, tmp_path):
     """Parts shared with another program, as dwz makes them for distributions; and what is said when they are missing."""
     for name in ("a", "b"):

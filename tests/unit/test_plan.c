@@ -14,7 +14,10 @@ static struct plan_request request(const char *url)
 		                      .threads = PLAN_UNSET,
 		                      .duration_ns = PLAN_UNSET,
 		                      .requests = PLAN_UNSET,
-		                      .timeout_ns = PLAN_UNSET };
+		                      .timeout_ns = PLAN_UNSET,
+		                      .seed = PLAN_UNSET,
+		                      .warmup_ns = PLAN_UNSET,
+		                      .backlog_max = PLAN_UNSET };
 }
 
 #define AGENT "User-Agent: probe-load/" PERFPROBE_VERSION "\r\n"
