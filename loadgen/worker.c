@@ -454,7 +454,7 @@ static void publish(const struct loop *l)
 
 	tally_count_to(&l->w->tally, CATALOG_DATA_SENT, (double)l->env.bytes_out);
 	tally_count_to(&l->w->tally, CATALOG_DATA_RECEIVED, (double)l->env.bytes_in);
-	if (l->m->dropped)
+	if (l->is_open)
 		tally_count_to(&l->w->tally, CATALOG_DROPPED, (double)l->m->dropped);
 	/* relaxed: statistics for the eye */
 	store_relaxed(&counts->attempts, l->m->attempts);

@@ -96,7 +96,7 @@ static void verdicts(void **state)
 
 static void verdicts_of_times(void **state)
 {
-	struct plan plan = { .threads = 1, .connections = 2 };
+	struct plan plan = { .threads = 1, .connections = 2, .schedule.model = SCHEDULE_OPEN };
 	struct result r = { .plan = &plan, .elapsed_ns = 1000, .cpus = 2 };
 	struct series_set series = { 0 };
 	struct verdict v;
