@@ -590,10 +590,7 @@ static void loop_run(struct loop *l)
 
 	while (!is_over(l)) {
 		uint64_t wait = wait_ns(l);
-		int n = epoll_pwait2(
-		        l->w->epoll_fd, events, EVENTS_MAX,
-		        &(struct timespec){ .tv_sec = (time_t)(wait / NS_PER_S), .tv_nsec = (long)(wait % NS_PER_S) },
-		        NULL);
+		int n = net_wait(l->w->epoll_fd, events, EVENTS_MAX, wait);
 
 		l->lines.env.now_ns = clock_now();
 		handle_all(l, events, n);

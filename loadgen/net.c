@@ -4,11 +4,16 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "atomic.h"
+#include "units.h"
 
 int net_resolve(const char *host, uint16_t port, struct net_addresses *ret_addresses, struct err *err)
 {
@@ -88,6 +93,21 @@ int net_watch(int epoll_fd, int fd, void *tag)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = tag };
 
 	return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+int net_wait(int epoll_fd, struct epoll_event *events, int most, uint64_t limit_ns)
+{
+	static _Atomic bool lacking;
+	const struct timespec limit = { .tv_sec = (time_t)(limit_ns / NS_PER_S),
+		                        .tv_nsec = (long)(limit_ns % NS_PER_S) };
+	struct pollfd ready = { .fd = epoll_fd, .events = POLLIN };
+	int n = load_relaxed(&lacking) ? -1 : epoll_pwait2(epoll_fd, events, most, &limit, NULL);
+
+	if (n >= 0 || (!load_relaxed(&lacking) && errno != ENOSYS))
+		return n;
+	store_relaxed(&lacking, true); /* relaxed: who does not see it asks once more */
+	n = ppoll(&ready, 1, &limit, NULL);
+	return n > 0 ? epoll_wait(epoll_fd, events, most, 0) : n;
 }
 
 uint64_t net_raise_descriptor_limit(uint64_t wanted)

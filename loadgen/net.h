@@ -8,6 +8,8 @@
 #include "compiler.h"
 #include "err.h"
 
+struct epoll_event;
+
 enum { NET_ADDRESSES_MAX = 16 };
 
 union net_address {
@@ -32,5 +34,7 @@ int net_connect(const union net_address *to) MUST_USE;
 int net_take_error(int fd);
 /* Edge-triggered, once for the socket's life: reading, writing and the peer's close; `tag` comes back in data.ptr. */
 int net_watch(int epoll_fd, int fd, void *tag) MUST_USE;
+/* epoll_wait() with a limit in ns. Linux before 5.11, and emulators, lack the call for that: there it takes two. -1: interrupted. */
+int net_wait(int epoll_fd, struct epoll_event *events, int most, uint64_t limit_ns);
 /* Raises the soft limit of descriptors as far as the hard limit lets it; returns what is allowed now. */
 uint64_t net_raise_descriptor_limit(uint64_t wanted);

@@ -520,9 +520,7 @@ static int wait_start(struct loop *l, struct epoll_event *events)
 	}
 	if (l->plan->precise)
 		wait -= precise_ns;
-	n = epoll_pwait2(l->env.epoll_fd, events, EVENTS_MAX,
-	                 &(struct timespec){ .tv_sec = (time_t)(wait / NS_PER_S), .tv_nsec = (long)(wait % NS_PER_S) },
-	                 NULL);
+	n = net_wait(l->env.epoll_fd, events, EVENTS_MAX, wait);
 	l->env.now_ns = clock_now();
 	return n;
 }
