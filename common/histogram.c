@@ -62,6 +62,8 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
 {
 	uint32_t first, last;
 
+	/* Of a slice of what another thread counts: a value's sum may stand in the slice after the one with its bucket. */
+	into->sum += from->sum;
 	if (from->count == 0)
 		return;
 	first = histogram_index(from->min);
@@ -69,7 +71,6 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
 	for (uint32_t i = first; i <= last; i++)
 		into->buckets[i] += from->buckets[i];
 	into->count += from->count;
-	into->sum += from->sum;
 	if (from->min < into->min)
 		into->min = from->min;
 	if (from->max > into->max)
